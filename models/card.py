@@ -1,0 +1,168 @@
+"""The model card: everything a package says about itself. No torch here.
+
+The card travels as JSON in the ONNX file's ``metadata_props["card"]``. Its sections follow Mitchell et al., "Model
+Cards for Model Reporting", FAT* 2019, https://arxiv.org/abs/1810.03993. Every field is required unless a default
+is given: a package without a complete card is not written.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from models.architecture import Architecture
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A model's name: it becomes a folder and a part of an address."""
+Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}$")]
+"""A positive whole number, as Triton's repository layout asks."""
+Task = Literal["multi-class", "multi-label", "ordinal"]
+
+
+class Section(BaseModel):
+    """A part of the card: unknown fields are errors, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(Section):
+    """How an image becomes the network's input; :mod:`models.preprocessing` does it."""
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    channels: Literal[1, 3]
+    crop: Literal["centre-square", "none"] = "centre-square"
+    """``centre-square`` keeps the largest centred square; ``none`` keeps all and lets the aspect ratio change."""
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """Always antialiased, as Pillow does it."""
+
+
+class Block(Section):
+    """Where one block's gates stand in ``recalibration_weights``."""
+
+    name: Text
+    offset: int = Field(ge=0)
+    channels: int = Field(ge=1)
+
+
+class GateReference(Section):
+    """Each gate's mean and standard deviation over the training images, without augmentation."""
+
+    mean: list[float]
+    std: list[float]
+    images: int = Field(ge=1)
+
+
+class TrainingData(Section):
+    """What the model was trained on."""
+
+    name: Text
+    licence: Text
+    source: Text
+    md5: Text
+    """Of the file, or of the sorted list of files and their MD5 sums."""
+    split_rule: Text
+    counts: dict[str, dict[str, int]]
+    """Split to label to number of images."""
+
+
+class Result(Section):
+    """One measured figure."""
+
+    metric: Text
+    value: float
+    interval: tuple[float, float] | None
+    """95 % bootstrap interval; None where it makes no sense."""
+    data: Text
+    split: Text
+    images: int = Field(ge=1)
+
+
+class Measurement(Section):
+    """All figures of one evaluation, and how they came about."""
+
+    results: list[Result] = Field(min_length=1)
+    interval_method: Text
+    seeds: int = Field(ge=1)
+    """Over how many training seeds the values are averaged; a package holds one network, so mostly 1."""
+    selection: Text
+    """On which data, and how, the network was chosen."""
+
+
+class Calibration(Section):
+    """How logits become probabilities: softmax(logits / temperature + log_prior_shift)."""
+
+    method: Text
+    temperature: float = Field(gt=0)
+    log_prior_shift: list[float]
+    """Added to each class after the temperature: log of the target's prior over the prior that the logits hold."""
+    target_prior: list[float]
+    """The class frequencies that the probabilities assume."""
+    ece_before: float = Field(ge=0)
+    ece_after: float = Field(ge=0)
+    """Expected calibration error on the validation split, 15 bins, before and after."""
+    fitted_on: Text
+
+
+class Parity(Section):
+    """How far the ONNX file is from PyTorch, at worst."""
+
+    batch_sizes: list[int]
+    worst_difference: dict[str, float]
+    """Output name to the largest absolute difference."""
+    opset: int = Field(ge=20)
+
+
+class Card(Section):
+    """The model card of a package."""
+
+    schema_version: Literal[1] = 1
+    name: Name
+    version: Version
+    description: Text
+    task: Task
+    labels: list[Text] = Field(min_length=2)
+    input: InputSpec
+    architecture: Architecture
+    blocks: list[Block]
+    gate_reference: GateReference | None
+    """None for a network without recalibration."""
+    training_data: TrainingData
+    measured: Measurement
+    calibration: Calibration
+    parity: Parity
+    intended_use: Text
+    limits: list[Text] = Field(min_length=1)
+    source_commit: Text
+    libraries: dict[str, str]
+    recipe: dict[str, Any]
+    """The resolved recipe of the training run."""
+    created: Text
+
+    @model_validator(mode="after")
+    def parts_agree(self) -> Self:
+        classes = len(self.labels)
+        if len(set(self.labels)) != classes:
+            raise ValueError("labels: two labels are the same")
+        if self.architecture.num_classes != classes:
+            raise ValueError(f"labels: {classes} labels for a network of {self.architecture.num_classes} classes")
+        if len(self.calibration.log_prior_shift) != classes or len(self.calibration.target_prior) != classes:
+            raise ValueError(
+                f"calibration: log_prior_shift and target_prior need one value for each of {classes} labels"
+            )
+        offset = 0
+        for block in self.blocks:
+            if block.offset != offset:
+                raise ValueError(f"blocks: {block.name} starts at {block.offset}, expected {offset}")
+            offset += block.channels
+        reference = self.gate_reference
+        if (reference is None) != (offset == 0):
+            raise ValueError("gate_reference: needed exactly where the network has recalibration")
+        if reference and not len(reference.mean) == len(reference.std) == offset:
+            raise ValueError(f"gate_reference: mean and std need one value for each of {offset} gates")
+        return self
+
+    @property
+    def gates(self) -> int:
+        """Number of gates of all blocks together."""
+        return sum(block.channels for block in self.blocks)

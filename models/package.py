@@ -1,0 +1,77 @@
+"""The model package: one ONNX file that carries its own card. No torch here.
+
+Input ``image``: uint8 (N, H, W, C); scaling and normalisation are in the graph. Outputs: ``probabilities`` (N, K),
+``recalibration_weights`` (N, all gates, block after block) and ``class_activation`` (N, K, h, w), all float32.
+Any ONNX runtime can run it. A model repository is a folder of packages in Triton's layout,
+``<model>/<version>/model.onnx``.
+"""
+
+import hashlib
+from pathlib import Path
+
+import onnxruntime
+from pydantic import ValidationError
+
+from models.card import Card
+
+FILE_NAME = "model.onnx"
+INPUT = "image"
+OUTPUTS = ("probabilities", "recalibration_weights", "class_activation")
+
+
+class PackageError(ValueError):
+    """A file that is not a usable model package; the text says why."""
+
+
+def package_path(repository: Path, name: str, version: str) -> Path:
+    """Where a package lies in a model repository."""
+    return repository / name / version / FILE_NAME
+
+
+def digest(content: bytes) -> str:
+    """Return the package's digest, ``sha256:`` and 64 hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def read_card(session: onnxruntime.InferenceSession) -> Card:
+    """Read and check the card of a loaded package.
+
+    Raises:
+        PackageError: if the file has no card, a card of another schema, or a card that contradicts the graph.
+    """
+    text = session.get_modelmeta().custom_metadata_map.get("card")
+    if text is None:
+        raise PackageError("the ONNX file has no model card: export it with `python -m training export`")
+    try:
+        card = Card.model_validate_json(text)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()[:3])
+        raise PackageError(f"the model card is not valid ({faults})") from None
+    check_graph(session, card)
+    return card
+
+
+def check_graph(session: onnxruntime.InferenceSession, card: Card) -> None:
+    """Raise :class:`PackageError` where the graph's input and outputs are not the ones the card promises."""
+    classes, spec = len(card.labels), card.input
+    inputs = {i.name: (i.type, i.shape) for i in session.get_inputs()}
+    image = ("tensor(uint8)", [spec.height, spec.width, spec.channels])
+    if list(inputs) != [INPUT] or (inputs[INPUT][0], inputs[INPUT][1][1:]) != image:
+        raise PackageError(f"the graph's input must be one tensor image, uint8 (N, {image[1]}), not {inputs}")
+    outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
+    if tuple(outputs) != OUTPUTS or any(kind != "tensor(float)" for kind, _ in outputs.values()):
+        raise PackageError(f"the graph's outputs must be {', '.join(OUTPUTS)}, all float32, not {outputs}")
+    widths = {name: shape[1] for name, (_, shape) in outputs.items()}
+    expected = {"probabilities": classes, "recalibration_weights": card.gates, "class_activation": classes}
+    for name, width in expected.items():
+        if widths[name] != width:
+            raise PackageError(f"output {name} has {widths[name]} values an image; by the card it should have {width}")
+
+
+def write_card(path: Path, card: Card) -> None:
+    """Put the card into an ONNX file, in place of any card that it has. Needs the ``train`` extra."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"card": card.model_dump_json()})
+    onnx.save(model, path)

@@ -1,0 +1,130 @@
+"""From the bytes of an image file to the network's uint8 input. No torch here.
+
+Training's evaluation and the service both call :func:`preprocess`, so that a figure measured in training holds for
+the service. Training-time augmentation is apart.
+"""
+
+import io
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from models.card import InputSpec
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+DEFAULT_MAX_PIXELS = 50_000_000
+
+# Our own limit, checked before any pixel is decoded, stands in for Pillow's, which only warns up to twice its value.
+Image.MAX_IMAGE_PIXELS = None
+
+Resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+ImageFault = Literal["empty", "unrecognised", "damaged", "too-large", "unsupported"]
+
+
+class ImageError(ValueError):
+    """An image that can't be used; the text says why and what to do."""
+
+    def __init__(self, fault: ImageFault, message: str) -> None:
+        super().__init__(message)
+        self.fault: ImageFault = fault
+
+
+class Preprocessed(NamedTuple):
+    """An image as the network takes it, and as it came."""
+
+    pixels: NDArray[np.uint8]
+    """(height, width, channels), as the card's input says."""
+    width: int
+    height: int
+    """Of the file, in pixels, upright."""
+    format: str
+
+
+def preprocess(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS) -> Preprocessed:
+    """Decode an image file and fit it to a network's input.
+
+    EXIF orientation is applied; 16-bit grey is scaled to 8 bits; palettes are expanded; transparency is laid over
+    black; CMYK is converted; of several frames or pages the first is taken. A JPEG much larger than the input is
+    decoded at a reduced scale, never below twice the input's size.
+
+    Raises:
+        ImageError: if the bytes are not an image of a known format, are damaged, or hold more than ``max_pixels``.
+    """
+    if not data:
+        raise ImageError("empty", "The image is empty (0 bytes): send the file's content.")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ImageError(
+            "unrecognised", f"This is not an image file of a known format: send one of {', '.join(FORMATS)}."
+        ) from None
+    except Exception as error:  # a decoder meeting hostile bytes raises many kinds of errors
+        raise damaged(error) from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            "too-large",
+            f"The image has {width} x {height} = {width * height:,} pixels and the limit is {max_pixels:,}: "
+            "send a smaller one.",
+        )
+    file_format = image.format or "unknown"
+    try:
+        image.draft("L" if spec.channels == 1 else "RGB", (2 * spec.width, 2 * spec.height))
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:
+        raise damaged(error) from error
+    if (upright.size[0] > upright.size[1]) != (image.size[0] > image.size[1]):
+        width, height = height, width
+    return Preprocessed(fit(eight_bit(upright), spec), width, height, file_format)
+
+
+def damaged(error: Exception) -> ImageError:
+    return ImageError(
+        "damaged", f"The image is damaged or truncated ({error}): check that the whole file was sent, or save it anew."
+    )
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return the image in mode L or RGB, at 8 bits, transparency laid over black.
+
+    Raises:
+        ImageError: for pixels of 32-bit integers or floats, whose range nobody has stated.
+    """
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.uint16)
+        return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            "unsupported",
+            "The image has 32-bit pixels, whose range is not defined: save it with 8 or 16 bits a channel.",
+        )
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        black = Image.new("RGBA", opaque.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, opaque).convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def fit(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
+    """Crop, resize and convert an 8-bit image to the input (height, width, channels) of ``spec``.
+
+    An image that has the input's size and channels already comes back unchanged, pixel for pixel.
+    """
+    width, height = image.size
+    left, top = 0, 0
+    if spec.crop == "centre-square":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        width = height = side
+    box = (left, top, left + width, top + height)
+    if (width, height) != (spec.width, spec.height):
+        image = image.resize((spec.width, spec.height), Resampling[spec.interpolation], box)
+    elif box != (0, 0, *image.size):
+        image = image.crop(box)
+    image = image.convert("L" if spec.channels == 1 else "RGB")
+    return np.array(image, dtype=np.uint8).reshape(spec.height, spec.width, spec.channels)

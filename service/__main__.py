@@ -1,0 +1,89 @@
+"""The command line of the service: ``python -m service`` serves, ``python -m service predict`` answers offline."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from models.package import PackageError
+from service.repository import Repository, UnknownModelError
+from service.runtime import ProviderError
+from service.settings import SettingsError, load_settings
+
+app = typer.Typer(help="Serve retinal image classifiers over HTTP, or predict offline.", add_completion=False)
+stderr = Console(stderr=True, highlight=False)
+
+RepositoryOption = Annotated[
+    Path | None,
+    typer.Option("--repository", help="Model repository; default: RETINA_MODEL_REPOSITORY, or the shipped."),
+]
+ProviderOption = Annotated[
+    Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Default: RETINA_PROVIDER, or auto.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Default: RETINA_HOST, or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: RETINA_PORT, or 8000.")] = None,
+    repository: RepositoryOption = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Serve the models of a repository. Every setting is described in the README."""
+    if context.invoked_subcommand is not None:
+        return
+    from service.app import create_app
+    from service.server import run
+
+    settings = load_settings(host=host, port=port, model_repository=repository, provider=provider)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run(create_app(settings), settings)
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Image files.")],
+    model: Annotated[str | None, typer.Option(help="Model name; needed where the repository has several.")] = None,
+    version: Annotated[str | None, typer.Option(help="Default: the highest.")] = None,
+    output: Annotated[Literal["csv", "json"], typer.Option(help="Format of the answer.")] = "csv",
+    weights: Annotated[Literal["full", "summary", "none"], typer.Option(help="Of the JSON answer.")] = "full",
+    activation_map: Annotated[bool, typer.Option(help="Add the activation maps to the JSON answer.")] = False,
+    repository: RepositoryOption = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Predict files without a server. Failures are listed at the end, and the exit status is then 1."""
+    from service.cpu import usable_cpus
+    from service.offline import Failure, predict_files, write
+
+    settings = load_settings(model_repository=repository, provider=provider)
+    loaded = Repository.load(
+        settings.model_repository, provider=settings.provider, threads=settings.threads or usable_cpus(), only=model
+    )
+    if model is None and len(loaded.models) > 1:
+        raise UnknownModelError(f"Say which model: --model {' or --model '.join(loaded.models)}")
+    chosen = loaded.get(model or next(iter(loaded.models)), version)
+    answers = predict_files(chosen, files, settings, weights=weights, activation_map=activation_map)
+    done = list(track(answers, "predict", total=len(files), console=stderr, disable=not stderr.is_terminal))
+    print(write(chosen, [answer for answer in done if not isinstance(answer, Failure)], output))
+    failures = [answer for answer in done if isinstance(answer, Failure)]
+    for failure in failures:
+        stderr.print(f"{failure.file}: {failure.reason}", style="red", markup=False)
+    if failures:
+        raise SystemExit(1)
+
+
+def main() -> None:
+    """Run the command line; a mistake in settings or models is one sentence, not a traceback."""
+    try:
+        app()
+    except (SettingsError, PackageError, ProviderError, UnknownModelError) as error:
+        stderr.print(f"Error: {error}", style="red", markup=False)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What an answer looks like: its schema for the documentation, and writing it from a model's outputs."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.card import Card
+from service.runtime import Model, Outputs
+
+Weights = Literal["full", "summary", "none"]
+
+
+class LabelProbability(BaseModel):
+    """A class and its calibrated probability."""
+
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class ModelIdentity(BaseModel):
+    """Which model answered; the digest is of the package's file."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class ChannelWeight(BaseModel):
+    """A channel of a block and its gate."""
+
+    channel: int
+    weight: float
+
+
+class BlockSummary(BaseModel):
+    """A block's gates in short."""
+
+    mean: float
+    std: float
+    min: float
+    max: float
+    highest: list[ChannelWeight] = Field(description="The three channels that are emphasised most.")
+    lowest: list[ChannelWeight] = Field(description="The three channels that are suppressed most.")
+
+
+class ClassActivation(BaseModel):
+    """Class activation maps: the evidence for each class at each position, before calibration."""
+
+    labels: list[str]
+    height: int
+    width: int
+    maps: list[list[list[float]]] = Field(
+        description="Class, row, column; the mean over positions is the class's logit."
+    )
+
+
+class Prediction(BaseModel):
+    """The answer for one image."""
+
+    file: str | None = Field(description="The file's name, where one was sent.")
+    label: str = Field(description="The most probable class.")
+    probability: float = Field(ge=0, le=1)
+    probabilities: list[LabelProbability]
+    recalibration_weights: dict[str, list[float]] | dict[str, BlockSummary] | None = Field(
+        description="Block to its gates, one a channel between 0 and 1; their summary; or null."
+    )
+    class_activation: ClassActivation | None
+
+
+class PredictionAnswer(BaseModel):
+    """The answer to a prediction request, one prediction an image in the order of the files."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str = Field(description="The request's id, also in the header X-Request-ID.")
+    model: ModelIdentity
+    notice: str
+    predictions: list[Prediction]
+
+
+def prediction(
+    card: Card, outputs: Outputs, *, file: str | None, weights: Weights, activation_map: bool
+) -> dict[str, Any]:
+    """Write one image's outputs as :class:`Prediction`; arrays stay NumPy's, for the JSON encoder."""
+    top = int(outputs.probabilities.argmax())
+    return {
+        "file": file,
+        "label": card.labels[top],
+        "probability": outputs.probabilities[top],
+        "probabilities": [
+            {"label": label, "probability": value}
+            for label, value in zip(card.labels, outputs.probabilities, strict=True)
+        ],
+        "recalibration_weights": gates_by_block(card, outputs.recalibration_weights, weights),
+        "class_activation": activation(card, outputs.class_activation) if activation_map else None,
+    }
+
+
+def identity(model: Model) -> dict[str, str]:
+    """Write :class:`ModelIdentity`."""
+    return {"name": model.name, "version": model.version, "digest": model.digest}
+
+
+def gates_by_block(card: Card, gates: NDArray[np.float32], weights: Weights) -> dict[str, Any] | None:
+    if weights == "none":
+        return None
+    blocks = {block.name: gates[block.offset : block.offset + block.channels] for block in card.blocks}
+    if weights == "full":
+        return dict(blocks)
+    return {name: summary(values) for name, values in blocks.items()}
+
+
+def summary(gates: NDArray[np.float32]) -> dict[str, Any]:
+    order = gates.argsort(kind="stable")
+
+    def named(channels: NDArray[np.intp]) -> list[dict[str, Any]]:
+        return [{"channel": int(channel), "weight": gates[channel]} for channel in channels]
+
+    return {
+        "mean": gates.mean(),
+        "std": gates.std(),
+        "min": gates.min(),
+        "max": gates.max(),
+        "highest": named(order[::-1][:3]),
+        "lowest": named(order[:3]),
+    }
+
+
+def activation(card: Card, maps: NDArray[np.float32]) -> dict[str, Any]:
+    return {"labels": card.labels, "height": maps.shape[1], "width": maps.shape[2], "maps": np.ascontiguousarray(maps)}

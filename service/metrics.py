@@ -1,0 +1,71 @@
+"""Prometheus metrics: names with the prefix ``retina_`` and base units."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+from service.runtime import Model
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+IMAGES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class ModelMetrics:
+    """One model's series, so that the hot path does no label look-up."""
+
+    def __init__(self, metrics: "Metrics", model: Model) -> None:
+        labels = (model.name, model.version)
+        self.queue_length = metrics.queue_length.labels(*labels)
+        self.queue_seconds = metrics.queue_seconds.labels(*labels)
+        self.decode_seconds = metrics.decode_seconds.labels(*labels)
+        self.inference_seconds = metrics.inference_seconds.labels(*labels)
+        self.encode_seconds = metrics.encode_seconds.labels(*labels)
+        self.batch_size = metrics.batch_size.labels(*labels)
+        self.images = metrics.images.labels(*labels)
+        metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
+
+
+class Metrics:
+    """All series of one application, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        by_model = ("model", "version")
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
+            return Histogram(name, text, by_model, buckets=buckets, registry=self.registry)
+
+        self.requests = Counter(
+            "retina_requests_total",
+            "Prediction requests by outcome: ok, client_error, rejected or error.",
+            ("model", "outcome"),
+            registry=self.registry,
+        )
+        self.rejected = Counter(
+            "retina_rejected_total", "Requests refused because of load, by reason.", ("reason",), registry=self.registry
+        )
+        self.images = Counter(
+            "retina_images_total", "Images that were answered with a prediction.", by_model, registry=self.registry
+        )
+        self.in_flight = Gauge("retina_in_flight_requests", "Prediction requests in hand.", registry=self.registry)
+        self.queue_length = Gauge(
+            "retina_queue_length", "Images that wait for the model.", by_model, registry=self.registry
+        )
+        self.model_info = Gauge(
+            "retina_model_info",
+            "A loaded model, with the execution provider that it really runs on.",
+            (*by_model, "digest", "provider"),
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "retina_request_duration_seconds",
+            "From the request's head to its answer.",
+            ("model",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.decode_seconds = histogram("retina_decode_duration_seconds", "Decoding and resizing one image.")
+        self.queue_seconds = histogram("retina_queue_duration_seconds", "Waiting of one image for the model.")
+        self.inference_seconds = histogram("retina_inference_duration_seconds", "Running one batch.")
+        self.encode_seconds = histogram("retina_encode_duration_seconds", "Writing one answer.")
+        self.batch_size = histogram("retina_batch_size_images", "Images in one batch.", tuple(map(float, IMAGES)))

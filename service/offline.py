@@ -1,0 +1,51 @@
+"""The same answer without a server: files in, JSON or CSV out."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import orjson
+
+from models.preprocessing import ImageError, preprocess
+from service import NOTICE
+from service.answers import Weights, identity, prediction
+from service.runtime import Model
+from service.settings import Settings
+
+
+class Failure(NamedTuple):
+    """A file without a prediction, and why."""
+
+    file: Path
+    reason: str
+
+
+def predict_files(
+    model: Model, files: Iterable[Path], settings: Settings, *, weights: Weights, activation_map: bool
+) -> Iterator[dict[str, Any] | Failure]:
+    """Yield a prediction, or the reason why there is none, for each file in order."""
+    for file in files:
+        try:
+            pixels = preprocess(file.read_bytes(), model.card.input, settings.max_pixels).pixels
+        except (ImageError, OSError) as error:
+            yield Failure(file, str(error))
+            continue
+        outputs = model.run(np.expand_dims(pixels, 0)).row(0)
+        yield prediction(model.card, outputs, file=str(file), weights=weights, activation_map=activation_map)
+
+
+def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv", "json"]) -> str:
+    """Write predictions as the API's JSON, or as CSV with a column a class."""
+    if output == "json":
+        content = {"model": identity(model), "notice": NOTICE, "predictions": predictions}
+        return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2).decode()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "label", "probability", *model.card.labels])
+    for row in predictions:
+        values = [f"{entry['probability']:.6f}" for entry in row["probabilities"]]
+        writer.writerow([row["file"], row["label"], f"{row['probability']:.6f}", *values])
+    return text.getvalue().rstrip("\n")

@@ -1,0 +1,76 @@
+"""The model repository: every package in a folder, found and loaded by name and version."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from models.package import FILE_NAME, PackageError
+from service.runtime import Model, load_model
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+
+class UnknownModelError(LookupError):
+    """No such model or version; the text lists what there is."""
+
+
+class Repository:
+    """Loaded models by name and version; the highest version of a name is its default."""
+
+    def __init__(self, models: list[Model]) -> None:
+        self.models: dict[str, dict[str, Model]] = {}
+        for model in sorted(models, key=lambda model: (model.name, int(model.version))):
+            self.models.setdefault(model.name, {})[model.version] = model
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, provider: Literal["auto", "cpu", "cuda"], threads: int, only: str | None = None
+    ) -> "Repository":
+        """Load every package, or only the model of one name.
+
+        Raises:
+            PackageError: if there is none, or one of them is not usable: a service that starts serves all it was given.
+        """
+        found = list(packages(folder))
+        if not found:
+            raise PackageError(f"{folder} holds no model package: expected <model>/<version>/{FILE_NAME}")
+        if only is not None:
+            names = sorted({path.parent.parent.name for path in found})
+            found = [path for path in found if path.parent.parent.name == only]
+            if not found:
+                raise UnknownModelError(f"There is no model {only!r} in {folder}; there are: {', '.join(names)}")
+        models = []
+        for path in found:
+            model = load_model(path, version=path.parent.name, provider=provider, threads=threads)
+            if model.name != path.parent.parent.name:
+                raise PackageError(f"{path} holds the model {model.name!r}: its folder must have the model's name")
+            models.append(model)
+        return cls(models)
+
+    def __iter__(self) -> Iterator[Model]:
+        for versions in self.models.values():
+            yield from versions.values()
+
+    def get(self, name: str, version: str | None = None) -> Model:
+        """Return a model, by default its highest version.
+
+        Raises:
+            UnknownModelError: if it is not served.
+        """
+        versions = self.models.get(name)
+        if versions is None:
+            raise UnknownModelError(f"There is no model {name!r}; there are: {', '.join(self.models)}")
+        if version is None:
+            return versions[max(versions, key=int)]
+        if version not in versions:
+            raise UnknownModelError(f"Model {name!r} has no version {version!r}; there are: {', '.join(versions)}")
+        return versions[version]
+
+
+def packages(folder: Path) -> Iterator[Path]:
+    """Yield the package files of a repository in order; names that can't be a model or version are passed over."""
+    for path in sorted(folder.glob(f"*/*/{FILE_NAME}")):
+        if NAME.fullmatch(path.parent.parent.name) and VERSION.fullmatch(path.parent.name):
+            yield path

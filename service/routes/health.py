@@ -1,0 +1,42 @@
+"""Liveness, readiness and metrics, for whoever runs the service."""
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from service.state import state_of
+
+router = APIRouter(tags=["health"])
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    live: bool
+
+
+class Ready(BaseModel):
+    """Every model is loaded and has run once."""
+
+    ready: bool
+
+
+@router.get("/v2/health/live")
+async def live() -> Live:
+    """Whether the process answers."""
+    return Live(live=True)
+
+
+@router.get("/v2/health/ready", responses={503: {"model": Ready, "description": "Not ready to predict."}})
+async def ready(request: Request, response: Response) -> Ready:
+    """Whether predictions can be asked for; 503 while starting and while shutting down."""
+    is_ready = state_of(request).ready
+    response.status_code = 200 if is_ready else 503
+    return Ready(ready=is_ready)
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics."""
+    return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

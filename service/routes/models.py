@@ -1,0 +1,86 @@
+"""``GET /v1/models`` and each model's card."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from models.card import Card, InputSpec, Task
+from service.problems import ProblemDocument
+from service.runtime import Model
+from service.state import find_model, state_of
+
+router = APIRouter(tags=["models"])
+DEMO = Path(__file__).parent.parent / "page" / "demo"
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": ProblemDocument, "description": "Unknown model or version."}
+}
+
+
+class ModelEntry(BaseModel):
+    """A served model in short."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    name: str
+    version: str = Field(description="The default version, the highest.")
+    versions: list[str]
+    digest: str
+    description: str
+    task: Task
+    labels: list[str]
+    input: InputSpec
+    provider: str = Field(description="The execution provider that it runs on.")
+    card: str = Field(description="Address of the model card.")
+    demo: str | None = Field(description="Address of a demo image, where one is at hand.")
+
+
+class ModelList(BaseModel):
+    """Everything that is served."""
+
+    models: list[ModelEntry]
+
+
+@router.get("/v1/models")
+async def list_models(request: Request) -> ModelList:
+    """List the models that are served."""
+    repository = state_of(request).repository
+    return ModelList(
+        models=[entry(repository.get(name), list(versions)) for name, versions in repository.models.items()]
+    )
+
+
+@router.get("/v1/models/{model}/card", responses=NOT_FOUND)
+async def card(model: str, request: Request) -> Response:
+    """The card of a model's default version: data, measured results, calibration, limits."""
+    return card_response(find_model(state_of(request), model, None).card)
+
+
+@router.get("/v1/models/{model}/versions/{version}/card", responses=NOT_FOUND)
+async def version_card(model: str, version: str, request: Request) -> Response:
+    """The card of one version."""
+    return card_response(find_model(state_of(request), model, version).card)
+
+
+def card_response(card: Card) -> Response:
+    return Response(card.model_dump_json(), media_type="application/json")
+
+
+def entry(model: Model, versions: list[str]) -> ModelEntry:
+    card = model.card
+    demo = next((path.name for path in sorted(DEMO.glob(f"{model.name}.*")) if path.suffix != ".txt"), None)
+    return ModelEntry(
+        name=model.name,
+        version=model.version,
+        versions=versions,
+        digest=model.digest,
+        description=card.description,
+        task=card.task,
+        labels=card.labels,
+        input=card.input,
+        provider=model.provider,
+        card=f"/v1/models/{model.name}/versions/{model.version}/card",
+        demo=f"/static/demo/{demo}" if demo else None,
+    )

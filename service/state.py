@@ -1,0 +1,40 @@
+"""What the application holds while it runs, typed, for the routes."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import Request
+
+from service.metrics import Metrics
+from service.predictor import Predictor
+from service.problems import ProblemError
+from service.repository import Repository, UnknownModelError
+from service.runtime import Model
+from service.settings import Settings
+
+
+@dataclass
+class State:
+    """Made at start, closed at shutdown."""
+
+    settings: Settings
+    repository: Repository
+    predictor: Predictor
+    metrics: Metrics
+    ready: bool = False
+    requests: int = 0
+    """Prediction requests in hand."""
+
+
+def state_of(request: Request) -> State:
+    """The application's state."""
+    state: State = request.app.state.service
+    return state
+
+
+def find_model(state: State, name: str, version: str | None) -> Model:
+    """Return a served model, or answer 404 with the names that there are."""
+    try:
+        return state.repository.get(name, version)
+    except UnknownModelError as error:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error)) from None

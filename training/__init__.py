@@ -1,0 +1,1 @@
+"""Training: recipes, data sets, the MONAI pipeline, evaluation, calibration and export of model packages."""

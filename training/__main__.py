@@ -1,0 +1,124 @@
+"""The command line of training: ``python -m training COMMAND``."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training.errors import TrainingError
+
+app = typer.Typer(
+    help="Train, evaluate and export SRM-ResNets on retinal images.", no_args_is_help=True, add_completion=False
+)
+console = Console()
+
+RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe (see `recipes`) or a path to a YAML file.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder that `fit` wrote.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. --set network.depth=50.")
+]
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that come with the project."""
+    from training.recipe import load_recipe, shipped_recipes
+
+    table = Table("recipe", "data set", "input", "network", "description")
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        network = recipe.network
+        table.add_row(
+            name,
+            recipe.dataset,
+            f"{recipe.input.size} px, {recipe.input.channels} ch",
+            f"{network.recalibration} ResNet-{network.depth} x{network.width:g}",
+            recipe.card.description,
+        )
+    console.print(table)
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="octmnist or retinamnist.")],
+    size: Annotated[int, typer.Option(help="Height and width in pixels: 28, 64, 128 or 224.")] = 28,
+    to: Annotated[Path, typer.Option(help="Folder for the file.")] = Path("data"),
+) -> None:
+    """Fetch a published data file, resumed where it broke off and checked against its MD5."""
+    from training.datasets.download import download
+
+    console.print(f"{download(name, size, to)} is there, and its MD5 is the published one.")
+
+
+@app.command()
+def fit(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name>-<recalibration>-<seed>.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
+    test: Annotated[bool, typer.Option(help="End with the figures on the test split.")] = True,
+) -> None:
+    """Train a recipe, then measure it on validation and on the test split."""
+    from training.engine import fit
+    from training.evaluate import evaluate
+    from training.recipe import load_recipe
+
+    loaded = load_recipe(recipe, set_ or ())
+    folder = run or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}"
+    finished = fit(loaded, folder, overwrite=overwrite, progress=console.is_terminal)
+    show(evaluate(finished, "val"))
+    if test:
+        show(evaluate(finished, "test"))
+    console.print(f"Run folder: {folder}")
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Opening the test split is logged.")] = "test",
+) -> None:
+    """Measure a run on a split, with intervals, into its metrics.json."""
+    from training.evaluate import evaluate
+    from training.run import Run
+
+    show(evaluate(Run.open(run), split))
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    repository: Annotated[Path, typer.Option(help="Model repository to write into.")] = Path("model-repository"),
+    name: Annotated[str | None, typer.Option(help="Model name; default: the recipe's.")] = None,
+    version: Annotated[str, typer.Option(help="A positive whole number.")] = "1",
+) -> None:
+    """Write a run's network as a model package, verified against PyTorch."""
+    from training.export import export
+    from training.run import Run
+
+    path = export(Run.open(run), repository, name=name, version=version)
+    console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB). Serve it: python -m service --repository {repository}")
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print an evaluation as a table."""
+    title = f"{report['data']}, {report['split']} split, {report['images']} images"
+    table = Table("figure", "value", "95 % interval", title=title, caption=report["interval_method"])
+    for name, figure in report["metrics"].items():
+        low, high = figure["interval"]
+        table.add_row(name, f"{figure['value']:.4f}", f"{low:.4f} to {high:.4f}")
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence, not a traceback."""
+    try:
+        app()
+    except TrainingError as error:
+        Console(stderr=True).print(f"[red]Error:[/red] {error}", highlight=False)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Your own images: one folder a class, with an optional CSV of label, patient and split."""
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from training.datasets.base import SPLITS, DataSet, Item
+from training.errors import TrainingError
+from training.recipe import FolderSpec
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+LAYOUT = "expected one folder a class: FOLDER/<class>/<image>.jpg, with an optional FOLDER/manifest.csv"
+
+
+def read_folder(path: Path | None, spec: FolderSpec) -> DataSet:
+    """Read a class-per-folder tree.
+
+    The manifest's ``split`` column decides the splits (train, val, test); without one, images are split at random by
+    class and, where there is a ``patient`` column, by patient, so that no patient is in two splits.
+    """
+    if path is None:
+        raise TrainingError("the folder recipe needs your images: --set data=FOLDER")
+    if not path.is_dir():
+        raise TrainingError(f"{path} is not a folder; {LAYOUT}")
+    rows = read_rows(path, spec)
+    labels = sorted({row["label"] for row in rows})
+    if len(labels) < 2:
+        raise TrainingError(f"{path} holds {len(labels)} class(es) with images; {LAYOUT}")
+    items = [
+        Item(path / row["file"], labels.index(row["label"]), row.get("patient") or row["file"], row["file"])
+        for row in rows
+    ]
+    by_patient = all(row.get("patient") for row in rows)
+    unit = "patient" if by_patient else "image (no patient column: images of one patient may be in two splits)"
+    if all(row.get("split") for row in rows):
+        rule = "the manifest's split column" + (", checked by patient" if by_patient else "")
+        splits = by_manifest(rows, items)
+    else:
+        rule = f"random by {unit}, stratified by class, seed {spec.split_seed}"
+        splits = at_random(items, spec)
+    return DataSet(
+        labels=labels,
+        splits=splits,
+        name=path.resolve().name,
+        licence=spec.licence,
+        source=spec.source,
+        md5=tree_md5(path, [row["file"] for row in rows]),
+        split_rule=rule,
+    )
+
+
+def read_rows(path: Path, spec: FolderSpec) -> list[dict[str, str]]:
+    """One row an image: from the manifest, or from the folders' names."""
+    manifest = spec.manifest or path / "manifest.csv"
+    if not manifest.is_file():
+        if spec.manifest:
+            raise TrainingError(f"{manifest} is not there: correct folder.manifest, or leave it out")
+        return [
+            {"file": str(file.relative_to(path)), "label": file.parent.name}
+            for file in sorted(path.glob("*/*"))
+            if file.suffix.lower() in SUFFIXES
+        ]
+    with manifest.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows or "file" not in rows[0]:
+        raise TrainingError(f"{manifest} needs a header with a column `file`, and one row an image")
+    for row in rows:
+        row["label"] = row.get("label") or Path(row["file"]).parent.name
+    missing = [row["file"] for row in rows if not (path / row["file"]).is_file()]
+    if missing:
+        raise TrainingError(f"{manifest} names {len(missing)} file(s) that are not there, first {missing[0]!r}")
+    return rows
+
+
+def by_manifest(rows: list[dict[str, str]], items: list[Item]) -> dict[str, list[Item]]:
+    splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    for row, item in zip(rows, items, strict=True):
+        split = {"valid": "val", "validation": "val"}.get(row["split"], row["split"])
+        if split not in splits:
+            raise TrainingError(f"split {row['split']!r} of {row['file']}: use one of {', '.join(SPLITS)}")
+        splits[split].append(item)
+    return splits
+
+
+def at_random(items: list[Item], spec: FolderSpec) -> dict[str, list[Item]]:
+    """Test first, then validation out of the rest; each the fold nearest to the wanted part."""
+    rest, test = split_off(items, spec.test, spec.split_seed)
+    train, val = split_off(rest, spec.validation / (1 - spec.test), spec.split_seed)
+    return {"train": train, "val": val, "test": test}
+
+
+def split_off(items: list[Item], part: float, seed: int) -> tuple[list[Item], list[Item]]:
+    folds = max(round(1 / part), 2)
+    labels, groups = [item.label for item in items], [item.group for item in items]
+    if len(set(groups)) < folds:
+        raise TrainingError(f"{len(set(groups))} patient(s) are too few for a split of 1 in {folds}: add images")
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    kept, taken = next(splitter.split(np.zeros(len(items)), labels, groups))
+    return [items[index] for index in kept], [items[index] for index in taken]
+
+
+def tree_md5(path: Path, files: list[str]) -> str:
+    """MD5 over the sorted files' names and sums: changes when any image does."""
+    total = hashlib.md5(usedforsecurity=False)
+    for name in sorted(files):
+        with (path / name).open("rb") as file:
+            total.update(f"{hashlib.file_digest(file, 'md5').hexdigest()}  {name}\n".encode())
+    return total.hexdigest()

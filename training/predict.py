@@ -1,0 +1,39 @@
+"""Run a trained network over items, as it is evaluated: without augmentation, in evaluation mode."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.resnet import ResNet
+from training.datasets import Item
+from training.pipeline import PrepareBatch, cached, loader
+from training.run import Facts
+
+
+class Outputs(NamedTuple):
+    """What the network says of N images."""
+
+    logits: NDArray[np.float64]
+    """(N, K)"""
+    gates: NDArray[np.float32]
+    """(N, all gates)"""
+    labels: NDArray[np.int64]
+    """(N,)"""
+
+
+@torch.inference_mode()
+def predict(network: ResNet, items: Sequence[Item], facts: Facts, batch_size: int = 128) -> Outputs:
+    """Return logits, gates and labels in the order of the items."""
+    prepare, device = PrepareBatch(facts.normalisation), torch.device("cpu")
+    logits, gates, labels = [], [], []
+    for batch in loader(cached(items, facts.input), batch_size):
+        images, target = prepare(batch, device)
+        explanation = network.explain(images)
+        logits.append(explanation.logits.double().numpy())
+        weights = list(explanation.recalibration_weights.values())
+        gates.append(torch.cat(weights, dim=1).numpy() if weights else np.zeros((len(images), 0), np.float32))
+        labels.append(target.numpy())
+    return Outputs(np.concatenate(logits), np.concatenate(gates), np.concatenate(labels).astype(np.int64))

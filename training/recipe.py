@@ -1,0 +1,205 @@
+"""A recipe: everything that decides a training run, as one checked YAML file."""
+
+import difflib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.architecture import Depth, RecalibrationName, Stem
+from models.card import Name, Text
+from training.augmentation import AugmentationSpec
+from training.errors import TrainingError
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkSpec(Section):
+    """The part of :class:`models.architecture.Architecture` that the data do not decide."""
+
+    depth: Depth = 18
+    recalibration: RecalibrationName = "srm"
+    stem: Stem = "imagenet"
+    width: float = Field(default=1.0, gt=0)
+    correction: Literal[0, 1] = 1
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    initial_weights: Path | None = None
+    """A torchvision-named ResNet checkpoint, ``.pth`` or ``.safetensors``, to start from."""
+
+
+class FolderSpec(Section):
+    """Of the ``folder`` data set alone."""
+
+    manifest: Path | None = None
+    """CSV with a column ``file`` and any of ``label``, ``patient``, ``split``; default: ``manifest.csv`` in the
+    folder, if it is there."""
+    licence: Text = "not stated"
+    source: Text = "local folder"
+    validation: float = Field(default=0.15, gt=0, lt=0.5)
+    test: float = Field(default=0.15, gt=0, lt=0.5)
+    """Parts of the images that go to each split, where the manifest has no split."""
+    split_seed: int = 0
+
+
+class InputChoice(Section):
+    """How an image becomes the network's input: see :class:`models.card.InputSpec`."""
+
+    size: int = Field(default=28, ge=8)
+    """Height and width in pixels. For MedMNIST it also names the file: 28, 64, 128 or 224."""
+    channels: Literal[1, 3] = 3
+    crop: Literal["centre-square", "none"] = "centre-square"
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+
+class OptimiserSpec(Section):
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """Not applied to SRM's parameters, as in the authors' code."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of ``sgd``, with Nesterov's update."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Largest norm of the whole gradient."""
+
+
+class ScheduleSpec(Section):
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Part of all steps during which the learning rate rises from 0."""
+
+
+class LossSpec(Section):
+    """Cross-entropy and how it meets class imbalance."""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    """``balanced``: each class weighs the inverse of its frequency."""
+    logit_adjustment: float = Field(default=0.0, ge=0)
+    """tau of Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10: tau times the log
+    prior is added to the logits in the loss, so that the network itself learns balanced logits (tau = 1)."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def one_remedy(self) -> Self:
+        if self.class_weights == "balanced" and self.logit_adjustment:
+            raise ValueError("class_weights and logit_adjustment both correct the imbalance: use one of them")
+        return self
+
+
+class CalibrationSpec(Section):
+    temperature: bool = True
+    """Fit a temperature on the validation split (Guo et al., ICML 2017)."""
+    target_prior: Literal["train", "uniform"] | list[float] = "train"
+    """The class frequencies that the probabilities shall assume."""
+
+
+class CardText(Section):
+    """The words of the model card that no measurement gives."""
+
+    description: Text
+    intended_use: Text
+    limits: list[Text] = Field(min_length=1)
+
+
+class Recipe(Section):
+    """A training run from data to package."""
+
+    name: Name
+    dataset: Literal["retinamnist", "octmnist", "folder"]
+    data: Path | None = None
+    """The file or folder; by default the data set's own file name under ``data/``."""
+    task: Literal["multi-class", "ordinal"] = "multi-class"
+    input: InputChoice = InputChoice()
+    folder: FolderSpec = FolderSpec()
+    network: NetworkSpec = NetworkSpec()
+    seed: int = 0
+    epochs: int = Field(default=50, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    optimiser: OptimiserSpec = OptimiserSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    loss: LossSpec = LossSpec()
+    augmentation: AugmentationSpec = AugmentationSpec()
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Of the exponential moving average of the weights that is validated and exported; 0 for none."""
+    select_by: Literal["macro_auc", "balanced_accuracy", "accuracy", "macro_f1", "mcc"] = "macro_auc"
+    """Which validation figure chooses the best epoch."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which checkpoint is evaluated and exported: the best epoch by ``select_by``, or the last, which a small
+    validation split can't flatter."""
+    calibration: CalibrationSpec = CalibrationSpec()
+    card: CardText
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=0, ge=0)
+    """CPU threads for torch; 0 leaves torch's choice."""
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with the project, by name."""
+    folder = Path(str(resources.files("training") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe by name, or any recipe by path, and apply ``key.subkey=value`` overrides.
+
+    Raises:
+        TrainingError: for an unknown recipe or key (naming the nearest known one), or a value that does not fit.
+    """
+    shipped = shipped_recipes()
+    path = shipped.get(name_or_path, Path(name_or_path))
+    if not path.is_file():
+        near = difflib.get_close_matches(name_or_path, shipped, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; shipped recipes: {', '.join(shipped)}"
+        raise TrainingError(f"No recipe {name_or_path!r}: neither a shipped recipe nor a file{hint}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise TrainingError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise TrainingError(f"{path} does not hold a recipe: expected keys and values, such as `name: my-model`")
+    for override in overrides:
+        apply_override(content, override)
+    return check_recipe(content, str(path))
+
+
+def check_recipe(content: dict[str, Any], origin: str) -> Recipe:
+    """Validate a recipe's content; ``origin`` names it in errors."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        faults = "\n".join(f"  {describe_fault(fault)}" for fault in error.errors())
+        raise TrainingError(f"{origin} is not a valid recipe:\n{faults}") from None
+
+
+def apply_override(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise TrainingError(f"--set {override!r}: write it as key=value, for example --set epochs=10")
+    *parents, last = key.split(".")
+    target = content
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise TrainingError(f"--set {override!r}: {parent!r} holds a value, not further keys")
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise TrainingError(f"--set {override!r}: the value is not valid YAML: {error}") from None
+
+
+def describe_fault(fault: Any) -> str:
+    """Say in a line what is wrong, and for an unknown key which known one is nearest."""
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"{where or 'recipe'}: {fault['msg']} (got {fault['input']!r})"
+    section: Any = Recipe
+    for part in fault["loc"][:-1]:
+        section = section.model_fields[part].annotation
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    return f"{where}: unknown key; {hint}"

@@ -1,0 +1,135 @@
+"""A run folder: the resolved recipe, what it ran on, the checkpoints, and the figures."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from models.architecture import Architecture
+from models.card import InputSpec, TrainingData
+from models.resnet import ResNet
+from training.errors import TrainingError
+from training.pipeline import Normalisation
+from training.recipe import Recipe, check_recipe
+
+LIBRARIES = ("torch", "monai", "pytorch-ignite", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime", "scikit-learn")
+
+
+class Facts(BaseModel):
+    """What a finished network needs beside its weights, and where it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: list[str]
+    architecture: Architecture
+    input: InputSpec
+    normalisation: Normalisation
+    training_data: TrainingData
+    train_prior: list[float]
+    source_commit: str
+    python: str
+    libraries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths in a run folder, and reading them back."""
+
+    folder: Path
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    @property
+    def facts_path(self) -> Path:
+        return self.folder / "facts.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def test_log(self) -> Path:
+        """One line for each time that the test split was opened."""
+        return self.folder / "test-openings.log"
+
+    def checkpoint(self, which: str) -> Path:
+        """``best`` on validation, or ``last``."""
+        return self.folder / f"{which}.pt"
+
+    @classmethod
+    def create(cls, folder: Path, recipe: Recipe, facts: Facts, *, overwrite: bool) -> "Run":
+        """Start a run folder; an existing run is kept unless ``overwrite``."""
+        run = cls(folder)
+        if run.recipe_path.exists() and not overwrite:
+            raise TrainingError(f"{folder} holds a run already: name another with --run, or add --overwrite")
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in (run.checkpoint("best"), run.checkpoint("last"), run.metrics_path):
+            stale.unlink(missing_ok=True)
+        run.recipe_path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        run.facts_path.write_text(facts.model_dump_json(indent=2))
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open a finished run.
+
+        Raises:
+            TrainingError: if the folder holds no run, or one that has not got as far as a checkpoint.
+        """
+        run = cls(folder)
+        if not run.recipe_path.is_file() or not run.facts_path.is_file():
+            raise TrainingError(f"{folder} is not a run folder: it has no recipe.yaml and facts.json")
+        if not run.checkpoint("best").is_file():
+            raise TrainingError(f"{folder} has no best.pt: the run did not reach its first validation; fit it again")
+        return run
+
+    def recipe(self) -> Recipe:
+        return check_recipe(yaml.safe_load(self.recipe_path.read_text()), str(self.recipe_path))
+
+    def facts(self) -> Facts:
+        return Facts.model_validate_json(self.facts_path.read_text())
+
+    def network(self, which: str = "best") -> ResNet:
+        """The trained network in evaluation mode, on the CPU."""
+        network = ResNet(self.facts().architecture)
+        state = torch.load(self.checkpoint(which), map_location="cpu", weights_only=True)
+        network.load_state_dict(state["network"])
+        return network.eval()
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """All evaluations so far, by split."""
+        if not self.metrics_path.is_file():
+            return {}
+        content: dict[str, dict[str, Any]] = json.loads(self.metrics_path.read_text())
+        return content
+
+
+def source_commit() -> str:
+    """Commit of the source in use, marked when it has uncommitted changes; ``unknown`` outside a repository."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+changes" if status.stdout.strip() else "")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that shape a result."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
