@@ -115,16 +115,11 @@ def fit(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
 
     An image that has the input's size and channels already comes back unchanged, pixel for pixel.
     """
-    width, height = image.size
-    left, top = 0, 0
     if spec.crop == "centre-square":
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        width = height = side
-    box = (left, top, left + width, top + height)
-    if (width, height) != (spec.width, spec.height):
-        image = image.resize((spec.width, spec.height), Resampling[spec.interpolation], box)
-    elif box != (0, 0, *image.size):
-        image = image.crop(box)
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if image.size != (spec.width, spec.height):
+        image = image.resize((spec.width, spec.height), Resampling[spec.interpolation])
     image = image.convert("L" if spec.channels == 1 else "RGB")
     return np.array(image, dtype=np.uint8).reshape(spec.height, spec.width, spec.channels)

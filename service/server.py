@@ -1,7 +1,9 @@
 """Run the application under uvicorn, and say where it listens."""
 
 import logging
+import signal
 import socket
+import sys
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,8 +30,11 @@ def run(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests in hand are finished first.
 
     Raises:
-        SystemExit: with status 1 if the address can't be taken; uvicorn's log says why.
+        SystemExit: with status 0 after a signal, and 1 if the address can't be taken; uvicorn's log says why.
     """
+    # uvicorn shuts down in order and then raises the signal again, for whoever handled it before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -9,7 +9,7 @@ import numpy as np
 
 from training.calibration import Calibrator, fit_calibration, prior_in_logits
 from training.datasets import DataSet, Item, read_dataset
-from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, class_auc, confusion, metrics_for
+from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, class_aucs, confusion, metrics_for
 from training.predict import Outputs, predict
 from training.recipe import Recipe
 from training.run import Run
@@ -79,9 +79,7 @@ def measure(
         "checkpoint": recipe.checkpoint,
         "interval_method": BOOTSTRAP_METHOD.format(unit="patients" if by_patient else "images", resamples=RESAMPLES),
         "metrics": figures,
-        "class_auc": {
-            label: class_auc(probabilities, outputs.labels, index) for index, label in enumerate(data.labels)
-        },
+        "class_auc": dict(zip(data.labels, class_aucs(probabilities, outputs.labels).tolist(), strict=True)),
         "confusion": confusion(probabilities, outputs.labels),
         "temperature": calibrator.temperature,
         "target_prior": calibrator.target_prior.tolist(),

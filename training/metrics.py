@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -13,7 +14,6 @@ from sklearn.metrics import (
     f1_score,
     log_loss,
     matthews_corrcoef,
-    roc_auc_score,
 )
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -25,13 +25,21 @@ Labels = NDArray[np.int64]
 BOOTSTRAP_METHOD = "95 % percentile bootstrap over {unit}, {resamples} resamples"
 
 
+def class_aucs(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
+    """Area under the ROC curve of each class against the rest, (K,).
+
+    By ranks (Mann and Whitney 1947), ties counting a half: the same value as scikit-learn's, at a fiftieth of the
+    time, which a thousand bootstrap resamples need.
+    """
+    positive = labels[:, None] == np.arange(probabilities.shape[1])
+    count = positive.sum(axis=0)
+    ranks = (rankdata(probabilities, axis=0) * positive).sum(axis=0)
+    return np.asarray((ranks - count * (count + 1) / 2) / (count * (len(labels) - count)))
+
+
 def macro_auc(probabilities: Probabilities, labels: Labels) -> float:
-    """Area under the ROC curve, each class against the rest, averaged over the classes."""
-    return float(np.mean([class_auc(probabilities, labels, k) for k in range(probabilities.shape[1])]))
-
-
-def class_auc(probabilities: Probabilities, labels: Labels, label: int) -> float:
-    return float(roc_auc_score(labels == label, probabilities[:, label]))
+    """Mean of the classes' areas under the ROC curve, each against the rest."""
+    return float(class_aucs(probabilities, labels).mean())
 
 
 def accuracy(probabilities: Probabilities, labels: Labels) -> float:

@@ -38,12 +38,19 @@ class FolderSpec(Section):
     manifest: Path | None = None
     """CSV with a column ``file`` and any of ``label``, ``patient``, ``split``; default: ``manifest.csv`` in the
     folder, if it is there."""
-    licence: Text = "not stated"
-    source: Text = "local folder"
     validation: float = Field(default=0.15, gt=0, lt=0.5)
     test: float = Field(default=0.15, gt=0, lt=0.5)
     """Parts of the images that go to each split, where the manifest has no split."""
     split_seed: int = 0
+
+
+class Provenance(Section):
+    """What the card says of data that are not a published file, whose own words come first."""
+
+    name: Text | None = None
+    """Default: the name of the file or folder."""
+    licence: Text = "not stated"
+    source: Text = "local data"
 
 
 class InputChoice(Section):
@@ -115,6 +122,7 @@ class Recipe(Section):
     task: Literal["multi-class", "ordinal"] = "multi-class"
     input: InputChoice = InputChoice()
     folder: FolderSpec = FolderSpec()
+    provenance: Provenance = Provenance()
     network: NetworkSpec = NetworkSpec()
     seed: int = 0
     epochs: int = Field(default=50, ge=1)

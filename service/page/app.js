@@ -1,5 +1,6 @@
-import { contentType, fetchDemo, listModels, predict, predictPath, Problem, readCard } from "./api.js";
+import { fetchDemo, listModels, predict, Problem, readCard } from "./api.js";
 import { showCard } from "./card.js";
+import { showCurl } from "./curl.js";
 import { byId, element, percent } from "./dom.js";
 import { decode } from "./overlay.js";
 import { showResult } from "./result.js";
@@ -11,7 +12,7 @@ let running = new AbortController();
 
 const say = (text) => (byId("status").textContent = text);
 
-/** Run a task; the one before it, if it is still at work, no longer matters. A failure is shown, with a way to try again. */
+/** Run a task in place of the one before it. A failure is shown, with a way to try again. */
 async function attempt(task) {
   running.abort();
   running = new AbortController();
@@ -156,29 +157,7 @@ function showFacts({ id, model: { name, version, digest }, notice, milliseconds 
       `${milliseconds.toFixed(0)} ms`,
     ),
   );
-  byId("curl-command").textContent = curl(model, file, isDemo);
-  byId("curl").hidden = false;
-}
-
-function curl(model, file, isDemo) {
-  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const source = isDemo ? `curl -sS ${quote(location.origin + model.demo)} | ` : "";
-  const body = isDemo ? "@-" : `@${quote(file.name)}`;
-  const header = quote(`Content-Type: ${contentType(file)}`);
-  return `${source}curl -sS -H ${header} --data-binary ${body} ${quote(location.origin + predictPath(model))}`;
-}
-
-async function copyCurl() {
-  const code = byId("curl-command");
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-    byId("curl-copy").textContent = "Copied";
-  } catch {
-    // Over plain HTTP a page may not write to the clipboard.
-    getSelection().selectAllChildren(code);
-    byId("curl-copy").textContent = "Selected: press Ctrl+C";
-  }
-  setTimeout(() => (byId("curl-copy").textContent = "Copy as curl"), 3000);
+  showCurl(model, file, isDemo);
 }
 
 function take(files) {
@@ -204,14 +183,14 @@ window.ondrop = (event) => {
 };
 // Not onpaste: a window doesn't have it in every browser.
 window.addEventListener("paste", ({ clipboardData }) => take(clipboardData.files));
-byId("curl-copy").onclick = copyCurl;
 byId("to-card").onclick = () => (byId("card").open = true);
 // A tooltip must yield without the pointer moving (WCAG 1.4.13).
 const tip = document.querySelector(".tip");
 document.onkeydown = ({ key }) => {
   if (key === "Escape") tip.classList.add("dismissed");
 };
-for (const leaving of ["pointerleave", "focusout"])
+for (const leaving of ["pointerleave", "focusout"]) {
   tip.addEventListener(leaving, () => tip.classList.remove("dismissed"));
+}
 
 attempt(start);

@@ -11,8 +11,8 @@ export const fade = (value) => Math.min(1, 1.6 * value);
 /**
  * Decode an image file as the service does: upright, transparency over black.
  *
- * @returns {Promise<?{canvas: HTMLCanvasElement, seen: DOMRect, cropped: boolean}>} the picture and the part of it that the
- *   model sees; null if the browser can't decode the file
+ * @returns {Promise<?{canvas: HTMLCanvasElement, seen: DOMRect, cropped: boolean}>} the picture and the part
+ *   of it that the model sees; null if the browser can't decode the file
  */
 export async function decode(file, crop) {
   const bitmap = await createImageBitmap(file).catch(() => null);
@@ -55,8 +55,8 @@ export function colourMap(map) {
 }
 
 /**
- * Resample rows of numbers (h x w) to side x side, row after row. Pixels are squares with their value at the centre, so the map
- * lies over the image where the network's cells do.
+ * Resample rows of numbers (h x w) to side x side, row after row. Pixels are squares with their value at the
+ * centre, so the map lies over the image where the network's cells do.
  */
 export function bilinear(rows, side) {
   const place = (i, length) => {

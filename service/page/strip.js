@@ -9,7 +9,7 @@ const MANY_BLOCKS = 20;
 /** About the strip's width on a wide screen: beyond it a channel is narrower than a pixel. */
 const MANY_CHANNELS = 640;
 
-/** Show the gates of one image, one row per block; `card` (null if unknown) gives the reference of the training images. */
+/** Show the gates of one image, one row per block; `card` (null if unknown) knows the gates of the training images. */
 export function showStrip(weights, card) {
   const rows = Object.entries(weights).map(([name, values]) => makeRow(name, values, card));
   byId("no-gates").hidden = rows.length > 0;
@@ -64,20 +64,18 @@ function makeRow(name, values, card) {
   return row;
 }
 
-function colourRow(row, scale) {
-  const shown = row[scale === "relative" ? "relative" : "values"];
-  const average = shown.reduce((sum, value) => sum + value, 0) / shown.length;
-  row.average.textContent = scale === "relative" ? signed(average) : average.toFixed(2);
-  row.average.title =
-    scale === "relative" ? "mean over the channels, in standard deviations" : "mean over the channels";
-  if (scale === "relative")
-    paint(
-      row.canvas,
-      shown.map((value) => (value / CLIP + 1) / 2),
-      shown.length,
-      diverging,
-    );
-  else paint(row.canvas, shown, shown.length, viridis);
+function colourRow({ canvas, average, values, relative }, scale) {
+  const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+  if (scale === "relative") {
+    const clipped = relative.map((value) => (value / CLIP + 1) / 2);
+    paint(canvas, clipped, clipped.length, diverging);
+    average.textContent = signed(mean(relative));
+    average.title = "mean over the channels, in standard deviations";
+  } else {
+    paint(canvas, values, values.length, viridis);
+    average.textContent = mean(values).toFixed(2);
+    average.title = "mean over the channels";
+  }
 }
 
 /** Put the row's cursor over its channel and return the channel in words. */

@@ -15,5 +15,5 @@ def read_dataset(recipe: Recipe) -> DataSet:
         TrainingError: if the data are missing, damaged or not in the expected layout.
     """
     if recipe.dataset == "folder":
-        return read_folder(recipe.data, recipe.folder)
-    return read_medmnist(recipe.dataset, recipe.data, recipe.input)
+        return read_folder(recipe.data, recipe.folder, recipe.provenance)
+    return read_medmnist(recipe.dataset, recipe.data, recipe.input, recipe.provenance)

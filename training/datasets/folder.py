@@ -9,13 +9,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from training.datasets.base import SPLITS, DataSet, Item
 from training.errors import TrainingError
-from training.recipe import FolderSpec
+from training.recipe import FolderSpec, Provenance
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 LAYOUT = "expected one folder a class: FOLDER/<class>/<image>.jpg, with an optional FOLDER/manifest.csv"
 
 
-def read_folder(path: Path | None, spec: FolderSpec) -> DataSet:
+def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> DataSet:
     """Read a class-per-folder tree.
 
     The manifest's ``split`` column decides the splits (train, val, test); without one, images are split at random by
@@ -44,9 +44,9 @@ def read_folder(path: Path | None, spec: FolderSpec) -> DataSet:
     return DataSet(
         labels=labels,
         splits=splits,
-        name=path.resolve().name,
-        licence=spec.licence,
-        source=spec.source,
+        name=provenance.name or path.resolve().name,
+        licence=provenance.licence,
+        source=provenance.source,
         md5=tree_md5(path, [row["file"] for row in rows]),
         split_rule=rule,
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from training.datasets.base import SPLITS, DataSet, Item
 from training.errors import TrainingError
-from training.recipe import InputChoice
+from training.recipe import InputChoice, Provenance
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def file_name(dataset: str, size: int) -> str:
     return f"{dataset}.npz" if size == 28 else f"{dataset}_{size}.npz"
 
 
-def read_medmnist(dataset: str, path: Path | None, choice: InputChoice) -> DataSet:
+def read_medmnist(dataset: str, path: Path | None, choice: InputChoice, provenance: Provenance) -> DataSet:
     """Read one of the releases, or another file in the same layout.
 
     A file that bears a published name must have the published MD5. A file of another name is read as a data set of
@@ -89,9 +89,9 @@ def read_medmnist(dataset: str, path: Path | None, choice: InputChoice) -> DataS
     return DataSet(
         labels=release.labels,
         splits=splits,
-        name=release.title if official else f"{path.stem} (not {release.title}: same layout, other images)",
-        licence="CC BY 4.0" if official else "not stated",
-        source=SOURCE if official else "local file",
+        name=release.title if official else f"{provenance.name or path.stem} (not {release.title})",
+        licence="CC BY 4.0" if official else provenance.licence,
+        source=SOURCE if official else provenance.source,
         md5=md5,
         split_rule="official train, val and test arrays" if official else "train, val and test arrays of the file",
     )

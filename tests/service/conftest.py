@@ -1,0 +1,21 @@
+"""An application on the tiny repository, and a client that speaks to it in process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+
+
+@pytest.fixture
+def settings(repository: Path) -> Settings:
+    return Settings(model_repository=repository, provider="cpu", threads=1)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client

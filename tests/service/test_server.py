@@ -1,0 +1,132 @@
+"""The service as a process: what it imports, what it says, how it ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ImageMaker
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def running(repository: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+    """Start ``python -m service`` on a free port; yield the process, its address and its log so far."""
+    variables = os.environ | {"RETINA_MODEL_REPOSITORY": str(repository), "RETINA_PORT": "0"} | environment
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    log = []
+    try:
+        for line in process.stderr:
+            log.append(line)
+            if found := re.search(r"open (http://\S+?)/ in a browser", line):
+                yield process, found[1], log
+                break
+        else:
+            raise AssertionError(f"the service did not start: {''.join(log)}")
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
+
+
+def test_says_what_it_serves_and_ends_in_order(repository: Path, make_image: ImageMaker) -> None:
+    with running(repository) as (process, address, log):
+        text = "".join(log)
+        assert re.search(r"serving colour version 1 \(sha256:\w{12}\) on CPUExecutionProvider", text)
+        assert re.search(r"serving grey version 1", text)
+        assert str(repository) in text
+        assert httpx.get(f"{address}/v2/health/ready").status_code == 200
+        answer = httpx.post(f"{address}/v1/models/colour/predict", content=make_image())
+        assert answer.status_code == 200
+        assert "server" not in answer.headers
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_serves_without_torch_and_monai(repository: Path, make_image: ImageMaker, tmp_path: Path) -> None:
+    """Stand-ins that fail at import come first on the path, so any import of the training stack would show."""
+    for name in ("torch", "monai", "training", "ignite", "sklearn", "onnx"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('the service imported {name}')")
+    code = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('service', run_name='__main__')"
+    variables = os.environ | {"RETINA_MODEL_REPOSITORY": str(repository), "RETINA_PORT": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        log = []
+        for line in process.stderr:
+            log.append(line)
+            if found := re.search(r"open (http://\S+?)/ in a browser", line):
+                assert httpx.post(f"{found[1]}/v1/models/grey/predict", content=make_image()).status_code == 200
+                break
+        else:
+            raise AssertionError("".join(log))
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
+
+
+def test_a_request_in_hand_is_finished_at_sigterm(repository: Path, make_image: ImageMaker) -> None:
+    image = make_image("PNG", width=600, height=400)
+
+    def slowly() -> Iterator[bytes]:
+        yield image[: len(image) // 2]
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        yield image[len(image) // 2 :]
+
+    with running(repository) as (process, address, _):
+        assert httpx.post(f"{address}/v1/models/colour/predict", content=slowly()).status_code == 200
+        assert process.wait(20) == 0
+
+
+def test_a_body_that_does_not_come_is_given_up(repository: Path) -> None:
+    import socket
+
+    with running(repository, RETINA_BODY_TIMEOUT_S="0.5") as (_, address, _):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"POST /v1/models/grey/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+            answer = connection.recv(65536).decode()
+        assert answer.startswith("HTTP/1.1 408")
+        assert "did not arrive within 0.5 s" in answer
+        assert httpx.get(f"{address}/v2/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"RETINA_MODEL_REPOSITORY": "/nowhere"}, "holds no model package"),
+        ({"RETINA_PROVIDER": "gpu"}, "RETINA_PROVIDER"),
+        ({"RETINA_PROT": "80"}, "did you mean RETINA_PORT"),
+    ],
+)
+def test_a_start_that_can_t_work_is_one_sentence(repository: Path, environment: dict[str, str], message: str) -> None:
+    variables = os.environ | {"RETINA_MODEL_REPOSITORY": str(repository), "RETINA_PORT": "0"} | environment
+    done = subprocess.run(
+        [sys.executable, "-m", "service"],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

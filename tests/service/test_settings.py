@@ -1,0 +1,55 @@
+"""Settings from the environment: documented, checked, and typos found."""
+
+from pathlib import Path
+
+import pytest
+
+from service.cpu import usable_cpus
+from service.settings import Settings, SettingsError, load_settings
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_environment_sets_and_the_command_line_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINA_PORT", "9001")
+    monkeypatch.setenv("RETINA_PROVIDER", "cpu")
+    settings = load_settings(port=9002, host=None)
+    assert (settings.port, settings.provider, settings.host) == (9002, "cpu", "127.0.0.1")
+
+
+def test_an_unknown_variable_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINA_MAX_PIXEL", "5")
+    with pytest.raises(SettingsError, match=r"RETINA_MAX_PIXEL is not a setting.*did you mean RETINA_MAX_PIXELS"):
+        load_settings()
+
+
+@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("PROVIDER", "tpu"), ("MAX_BODY_BYTES", "0")])
+def test_a_bad_value_names_its_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"RETINA_{name}", value)
+    with pytest.raises(SettingsError, match=f"RETINA_{name}: .*{value}"):
+        load_settings()
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    text = README.read_text()
+    for name, field in Settings.model_fields.items():
+        default = "shipped models" if name == "model_repository" else f"`{field.default}`"
+        assert f"| `RETINA_{name.upper()}` | {default} | {field.description} |" in text
+
+
+def test_cpus_from_affinity_and_cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert usable_cpus(tmp_path) == 8
+    for content, cpus in (("150000 100000", 2), ("max 100000", 8), ("50000 100000", 1), ("1600000 100000", 8)):
+        (tmp_path / "cpu.max").write_text(content)
+        assert usable_cpus(tmp_path) == cpus, content
+    (tmp_path / "cpu.max").unlink()
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
+    for quota, cpus in (("300000", 3), ("-1", 8)):
+        (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+        assert usable_cpus(tmp_path) == cpus, quota
