@@ -70,6 +70,8 @@ def load_model(path: Path, *, version: str, provider: Literal["auto", "cpu", "cu
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     wanted = providers(provider)
+    if CUDA in wanted:
+        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed, where the system has none
     try:
         session = onnxruntime.InferenceSession(content, options, providers=wanted)
     except Exception as error:  # ONNX Runtime's own exceptions have no common base

@@ -31,7 +31,7 @@ function facts(model) {
 }
 
 function claims(card) {
-  const { results = [], interval_method: method } = card.measured ?? card;
+  const { results = [], interval_method: method } = card.measured;
   const use = element(
     "section",
     {},

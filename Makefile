@@ -1,0 +1,59 @@
+# `make` alone lists the commands.
+
+PYTHON   ?= python3
+VENV     ?= .venv
+PIP_ARGS ?=
+
+BIN      := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format bench wheel lock
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.serve.stamp ## Start the service; ARGS="--port 9000" passes options on
+	@$(BIN)/python -m service $(ARGS)
+
+test: $(VENV)/.dev.stamp ## Run the tests; ARGS="-k wheel" passes options on
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev.stamp ## Check format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev.stamp ## Format, and fix what the linter can fix
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev.stamp ## Run every script in tests/benchmarks
+	@for script in tests/benchmarks/[!_]*.py; do \
+	    echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit 1; \
+	done
+
+wheel: $(VENV)/.dev.stamp ## Build the source archive and the wheel into dist/
+	@$(BIN)/python -m build
+
+# Pins stay as they are unless pyproject.toml forces a change or LOCK_ARGS=--upgrade asks for one. dev.txt holds every
+# package but the GPU's, so the other files take its pins.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --python-version 3.11 \
+          --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
+
+lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
+	@$(COMPILE) --extra dev --output-file requirements/dev.txt
+	@$(COMPILE) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
+	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --output-file requirements/serve.txt
+	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --extra gpu --no-emit-package onnxruntime \
+	    --output-file requirements/serve-gpu.txt
+
+# A stamp is as old as the last installation of its lock file.
+$(VENV)/.%.stamp: requirements/%.txt | $(BIN)/python
+	@echo "Installing $< into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --requirement $<
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed; '$(PYTHON)' is not. Name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,218 @@
+"""The files that install and ship the product: lock files, Dockerfile, docker-compose.yml."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import threading
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+LOCK_FILES = ("serve.txt", "serve-gpu.txt", "train.txt", "dev.txt")
+SERVING_LOCK_FILES = LOCK_FILES[:2]
+
+# What onnxruntime-gpu loads; none of the libraries for training on several GPUs.
+CUDA_RUNTIME = {
+    f"nvidia-{library}"
+    for library in ("cublas", "cuda-nvrtc", "cuda-runtime", "cudnn-cu13", "cufft", "curand", "nvjitlink")
+}
+
+
+def pins(lock_file: str) -> dict[str, str]:
+    """Return the version of each package in a lock file."""
+    text = (ROOT / "requirements" / lock_file).read_text()
+    return dict(re.findall(r"^([a-z0-9][a-z0-9-]*)==([^\s;]+)", text, flags=re.MULTILINE))
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def stages() -> dict[str, list[str]]:
+    """Return the instructions of each stage of the Dockerfile, ``FROM`` first, by the stage's name."""
+    found: dict[str, list[str]] = {}
+    for line in DOCKERFILE.splitlines():
+        if line.startswith("FROM "):
+            found[line.split(" AS ")[1]] = current = []
+        if line and not line.startswith("#"):
+            current.append(line)
+    return found
+
+
+def lineage(stage: str) -> set[str]:
+    """Return a stage and every stage that it is based on or copies from."""
+    names = {stage}
+    for line in stages()[stage]:
+        for source in re.findall(r"^FROM (\S+)|--from=(\S+)", line):
+            names |= lineage("".join(source)) if "".join(source) in stages() else set()
+    return names
+
+
+def inherited(stage: str) -> list[str]:
+    """Return a stage's instructions after those of the stages that it is based on."""
+    lines = stages()[stage]
+    base = lines[0].split()[1]
+    return (inherited(base) if base in stages() else []) + lines
+
+
+def last(instruction: str, stage: str) -> str:
+    return [line.removeprefix(instruction + " ") for line in inherited(stage) if line.startswith(instruction + " ")][-1]
+
+
+@contextmanager
+def answering(statuses: dict[str, int]) -> Iterator[int]:
+    """Serve these paths with these statuses on a free port, which is the context's value."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.get(self.path, 404))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class TestLockFiles:
+    @pytest.mark.parametrize("lock_file", LOCK_FILES)
+    def test_name_no_index(self, lock_file: str) -> None:
+        text = (ROOT / "requirements" / lock_file).read_text()
+        assert "://" not in text
+        assert not re.search(r"^-", text, flags=re.MULTILINE)
+
+    def test_agree(self) -> None:
+        versions = defaultdict(set)
+        for lock_file in LOCK_FILES:
+            for name, version in pins(lock_file).items():
+                versions[name].add(version)
+        assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+    @pytest.mark.parametrize(
+        ("lock_file", "extra"),
+        [("serve.txt", None), ("train.txt", "train"), ("dev.txt", "dev"), ("serve-gpu.txt", "gpu")],
+    )
+    def test_hold_what_the_project_asks_for(self, lock_file: str, extra: str | None) -> None:
+        asked = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
+        pinned = pins(lock_file)
+        for requirement in map(Requirement, asked):
+            replaced = extra == "gpu" and requirement.name == "onnxruntime"
+            if replaced or requirement.name == PROJECT["name"]:
+                continue
+            assert pinned[canonical(requirement.name)] in requirement.specifier
+
+    def test_dev_covers_serving_and_training(self) -> None:
+        assert pins("dev.txt").items() >= pins("serve.txt").items() | pins("train.txt").items()
+
+    @pytest.mark.parametrize("lock_file", SERVING_LOCK_FILES)
+    def test_serving_has_no_training_package(self, lock_file: str) -> None:
+        training = {canonical(Requirement(line).name) for line in PROJECT["optional-dependencies"]["train"]}
+        assert pins(lock_file).keys().isdisjoint(training | {"scipy", "torchvision", "triton"})
+
+    def test_cuda_libraries_are_in_the_gpu_file_alone(self) -> None:
+        cuda = {
+            name: {pin for pin in pins(name) if pin.startswith(("nvidia-", "cuda-", "triton"))} for name in LOCK_FILES
+        }
+        assert cuda == {"serve.txt": set(), "serve-gpu.txt": CUDA_RUNTIME, "train.txt": set(), "dev.txt": set()}
+
+    def test_serving_on_a_gpu_swaps_the_runtime(self) -> None:
+        cpu, gpu = pins("serve.txt").keys(), pins("serve-gpu.txt").keys()
+        assert cpu - gpu == {"onnxruntime"}
+        assert gpu - cpu == {"onnxruntime-gpu"} | CUDA_RUNTIME
+
+    @pytest.mark.parametrize("lock_file", SERVING_LOCK_FILES)
+    def test_serving_pins_have_hashes(self, lock_file: str) -> None:
+        text = (ROOT / "requirements" / lock_file).read_text().replace("\\\n", "")
+        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+        assert [line for line in lines if "--hash=sha256:" not in line] == []
+
+
+class TestDockerfile:
+    def test_lint(self) -> None:
+        hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
+        run = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+    def test_serves_on_a_cpu_by_default(self) -> None:
+        assert list(stages())[-1] == "cpu"
+
+    def test_python_is_one_that_the_project_supports(self) -> None:
+        (image,) = {line.split()[1] for lines in stages().values() for line in lines[:1]} - stages().keys()
+        version = re.match(r"python:(\d+\.\d+)-", image)
+        assert version
+        assert version[1] in SpecifierSet(PROJECT["requires-python"])
+        assert set(re.findall(r"python(3\.\d+)/site-packages", DOCKERFILE)) == {version[1]}
+
+    def test_version_label(self) -> None:
+        assert f'org.opencontainers.image.version="{PROJECT["version"]}"' in DOCKERFILE
+
+    @pytest.mark.parametrize(("stage", "lock_file"), [("cpu", "serve.txt"), ("gpu", "serve-gpu.txt")])
+    def test_serving_installs_its_lock_file_alone(self, stage: str, lock_file: str) -> None:
+        text = "\n".join(line for name in sorted(lineage(stage)) for line in stages()[name])
+        assert set(re.findall(r"requirements/(\S+)", text)) == {lock_file}
+        assert f"--require-hashes --requirement {lock_file}" in text
+
+    @pytest.mark.parametrize("stage", ["cpu", "gpu", "train"])
+    def test_runs_as_an_unprivileged_numeric_user(self, stage: str) -> None:
+        assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", last("USER", stage))
+
+    @pytest.mark.parametrize("stage", ["cpu", "gpu"])
+    def test_starts_the_service(self, stage: str) -> None:
+        assert json.loads(last("ENTRYPOINT", stage)) == ["python", "-m", "service"]
+
+    @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+    def test_health_check_follows_readiness(self, status: int, healthy: bool) -> None:
+        command = json.loads(last("HEALTHCHECK", "cpu").partition(" CMD ")[2])
+        with answering({"/v2/health/ready": status}) as port:
+            environment = os.environ | {"RETINA_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
+            run = subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, check=False)
+        assert (run.returncode == 0) is healthy
+
+
+class TestCompose:
+    def test_follows_the_schema(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            "docker-compose.yml",
+        ]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+    @pytest.mark.parametrize("service", COMPOSE["services"])
+    def test_container_is_locked_down(self, service: str) -> None:
+        options = COMPOSE["services"][service]
+        assert options["profiles"] == [service]
+        assert options["build"]["target"] in stages()
+        assert options["read_only"] is True
+        assert options["cap_drop"] == ["ALL"]
+        assert options["security_opt"] == ["no-new-privileges:true"]
+
+    @pytest.mark.parametrize("service", ["cpu", "gpu"])
+    def test_publishes_on_this_machine_alone_by_default(self, service: str) -> None:
+        assert COMPOSE["services"][service]["ports"] == ["${RETINA_HOST:-127.0.0.1}:${RETINA_PORT:-8000}:8000"]
