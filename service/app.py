@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import NOTICE, __version__, problems
@@ -45,13 +46,14 @@ def create_app(settings: Settings) -> FastAPI:
         state.ready = False
         state.predictor.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="retina-srm",
         version=__version__,
         summary="Retinal image classification with the recalibration weights behind each answer.",
         description=NOTICE,
         lifespan=lifespan,
         redoc_url=None,
+        static_url="/docs-static",
     )
     app.state.service = state
     problems.install(app)

@@ -5,7 +5,7 @@ run wherever the batch is. Each image draws its own parameters.
 """
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from monai.transforms import RandomizableTransform
@@ -110,8 +110,3 @@ class BatchAugmentation(RandomizableTransform):
         columns = torch.arange(width, device=images.device)[None, None, None, :]
         inside = ((rows - centre_y).abs() < half_y) & ((columns - centre_x).abs() < half_x)
         return torch.where(inside, images.mean(dim=(2, 3), keepdim=True), images)
-
-
-def random_state_of(augmentation: BatchAugmentation) -> Any:
-    """The state of the augmentation's random numbers, to be stored with a checkpoint."""
-    return augmentation.R.get_state()

@@ -24,8 +24,9 @@ from training.augmentation import BatchAugmentation
 from training.datasets import DataSet, read_dataset
 from training.errors import TrainingError
 from training.metrics import METRICS, metrics_for
+from training.mixup import MixUp
 from training.optimisation import ClassificationLoss, create_optimiser, create_schedule
-from training.pipeline import LABEL, Normalisation, PrepareBatch, cached, loader
+from training.pipeline import LABEL, Normalisation, PrepareBatch, PrepareTrainingBatch, cached, loader
 from training.recipe import Recipe
 from training.run import Facts, Run, library_versions, source_commit
 
@@ -61,6 +62,9 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
     train_loader = loader(train, recipe.batch_size, shuffle=True, seed=recipe.seed)
     augmentation = BatchAugmentation(recipe.augmentation)
     augmentation.set_random_state(recipe.seed)
+    mixup = MixUp(recipe.loss.mixup) if recipe.loss.mixup else None
+    if mixup is not None:
+        mixup.set_random_state(recipe.seed)
     optimiser = create_optimiser(network, recipe.optimiser)
     steps = len(train_loader) * recipe.epochs
     prior = torch.from_numpy(data.prior("train")).float()
@@ -71,7 +75,7 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
         network=network,
         optimizer=optimiser,
         loss_function=ClassificationLoss(recipe.loss, prior).to(device),
-        prepare_batch=PrepareBatch(normalisation, augmentation),
+        prepare_batch=PrepareTrainingBatch(normalisation, augmentation, mixup, len(data.labels)),
         decollate=False,
     )
     schedule: Any = create_schedule(optimiser, recipe.schedule, steps)  # MONAI's annotation is torch's old base class

@@ -12,11 +12,12 @@ from training.recipe import LossSpec, OptimiserSpec, ScheduleSpec
 class ClassificationLoss(nn.Module):
     """Cross-entropy with the recipe's remedy for class imbalance.
 
-    Targets are class indices (N,) or, after mixup, class probabilities (N, K).
+    Targets are class probabilities (N, K): one-hot, or blended by mixup.
     """
 
     log_prior: Tensor
     weight: Tensor | None
+    soft_targets: Tensor
 
     def __init__(self, spec: LossSpec, prior: Tensor) -> None:
         super().__init__()
@@ -25,10 +26,20 @@ class ClassificationLoss(nn.Module):
         self.register_buffer("log_prior", prior.log())
         balanced = 1 / (prior * len(prior)) if spec.class_weights == "balanced" else None
         self.register_buffer("weight", balanced)
+        self.register_buffer("soft_targets", ordinal_targets(len(prior), spec.ordinal_sharpness))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         adjusted = logits.float() + self.tau * self.log_prior
-        return nn.functional.cross_entropy(adjusted, target, self.weight, label_smoothing=self.label_smoothing)
+        soft = target @ self.soft_targets
+        return nn.functional.cross_entropy(adjusted, soft, self.weight, label_smoothing=self.label_smoothing)
+
+
+def ordinal_targets(classes: int, sharpness: float) -> Tensor:
+    """Row by true grade, the target's probabilities (K, K): softmax(-sharpness * distance); 0 gives one-hot rows."""
+    grades = torch.arange(classes, dtype=torch.float32)
+    if sharpness == 0:
+        return torch.eye(classes)
+    return torch.softmax(-sharpness * (grades[:, None] - grades).abs(), dim=1)
 
 
 def create_optimiser(network: nn.Module, spec: OptimiserSpec) -> torch.optim.Optimizer:

@@ -19,6 +19,7 @@ from models.preprocessing import ImageError, fit, preprocess
 from training.augmentation import BatchAugmentation
 from training.datasets import Item
 from training.errors import TrainingError
+from training.mixup import MixUp
 
 # Plain tensors: MetaTensor's bookkeeping costs more than half of the loader's time and nothing here reads it.
 monai.data.set_track_meta(False)
@@ -106,16 +107,35 @@ class Normalisation(NamedTuple):
 
 
 class PrepareBatch:
-    """From a loader's batch to normalised images on the device, augmented if so asked, and labels."""
+    """From a loader's batch to normalised images and labels (N,) on the device, for evaluation."""
 
-    def __init__(self, normalisation: Normalisation, augmentation: BatchAugmentation | None = None) -> None:
+    def __init__(self, normalisation: Normalisation) -> None:
         self.normalisation = normalisation
-        self.augmentation = augmentation
 
     def __call__(
         self, batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool = False, **_: Any
     ) -> tuple[Tensor, Tensor]:
         images = batch[IMAGE].to(device, non_blocking=non_blocking).float() / 255
-        if self.augmentation is not None:
-            images = self.augmentation(images)
         return self.normalisation(images), batch[LABEL].to(device, non_blocking=non_blocking)
+
+
+class PrepareTrainingBatch:
+    """From a loader's batch to augmented, normalised images and class probabilities (N, K), by mixup if asked."""
+
+    def __init__(
+        self, normalisation: Normalisation, augmentation: BatchAugmentation, mixup: MixUp | None, classes: int
+    ) -> None:
+        self.normalisation = normalisation
+        self.augmentation = augmentation
+        self.mixup = mixup
+        self.classes = classes
+
+    def __call__(
+        self, batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool = False, **_: Any
+    ) -> tuple[Tensor, Tensor]:
+        images = self.augmentation(batch[IMAGE].to(device, non_blocking=non_blocking).float() / 255)
+        labels = batch[LABEL].to(device, non_blocking=non_blocking)
+        targets = torch.nn.functional.one_hot(labels, self.classes).float()
+        if self.mixup is not None:
+            images, targets = self.mixup(images, targets)
+        return self.normalisation(images), targets

@@ -89,6 +89,11 @@ class LossSpec(Section):
     """tau of Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10: tau times the log
     prior is added to the logits in the loss, so that the network itself learns balanced logits (tau = 1)."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ordinal_sharpness: float = Field(default=0.0, ge=0)
+    """beta of the soft targets softmax(-beta * |class - label|) for ordered grades (Diaz and Marathe, "Soft Labels for
+    Ordinal Regression", CVPR 2019); 0 for hard targets."""
+    mixup: float = Field(default=0.0, ge=0)
+    """alpha of mixup (:mod:`training.mixup`); 0 for none."""
 
     @model_validator(mode="after")
     def one_remedy(self) -> Self:

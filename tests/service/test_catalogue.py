@@ -1,6 +1,7 @@
 """Model list, cards, health, metrics, documentation and page."""
 
 import json
+import re
 from pathlib import Path
 
 import onnxruntime
@@ -84,7 +85,15 @@ def test_openapi_describes_the_predict_route(client: TestClient) -> None:
     from service.answers import PredictionAnswer
 
     assert PredictionAnswer.model_validate(example).predictions
-    assert client.get("/docs").status_code == 200
+
+
+def test_docs_come_from_this_server_alone(client: TestClient) -> None:
+    page = client.get("/docs").text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert sources
+    for source in sources:
+        assert source.startswith("/"), source
+        assert client.get(source).status_code == 200
 
 
 def test_page_is_served_under_a_strict_policy(client: TestClient) -> None:
