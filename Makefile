@@ -7,13 +7,16 @@ PIP_ARGS ?=
 BIN      := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench wheel lock
+.PHONY: help serve train-env test check format bench wheel lock
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve.stamp ## Start the service; ARGS="--port 9000" passes options on
 	@$(BIN)/python -m service $(ARGS)
+
+train-env: $(VENV)/.train.stamp ## Install what `python -m training` needs
+	@echo "Ready: . $(BIN)/activate && python -m training --help"
 
 test: $(VENV)/.dev.stamp ## Run the tests; ARGS="-k wheel" passes options on
 	@$(BIN)/python -m pytest $(ARGS)

@@ -101,6 +101,23 @@ def export(
     console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB). Serve it: python -m service --repository {repository}")
 
 
+@app.command()
+def summarise(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    split: Annotated[Literal["val", "test"], typer.Option(help="Which figures.")] = "test",
+) -> None:
+    """Compare runs: mean and standard deviation over seeds, by data set and recalibration."""
+    from training.summary import summarise
+
+    rows = summarise(runs, split)
+    names = list(dict.fromkeys(name for row in rows for name in row.mean))
+    table = Table("data", "recalibration", "seeds", *names, title=f"{split} split")
+    for row in rows:
+        cells = [f"{row.mean[name]:.3f} ±{row.spread[name]:.3f}" if name in row.mean else "" for name in names]
+        table.add_row(row.data, row.recalibration, str(len(row.seeds)), *cells)
+    console.print(table)
+
+
 def show(report: dict[str, Any]) -> None:
     """Print an evaluation as a table."""
     title = f"{report['data']}, {report['split']} split, {report['images']} images"

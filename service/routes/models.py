@@ -70,7 +70,7 @@ def card_response(card: Card) -> Response:
 
 def entry(model: Model, versions: list[str]) -> ModelEntry:
     card = model.card
-    demo = next((path.name for path in sorted(DEMO.glob(f"{model.name}.*")) if path.suffix != ".txt"), None)
+    demo = next((path.name for path in DEMO.glob(f"{model.name}.*")), None)
     return ModelEntry(
         name=model.name,
         version=model.version,
