@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from models.architecture import Architecture
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+VERSION_PATTERN = "[1-9][0-9]{0,8}"
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 """A model's name: it becomes a folder and a part of an address."""
-Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}$")]
+Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
 """A positive whole number, as Triton's repository layout asks."""
 Task = Literal["multi-class", "multi-label", "ordinal"]
 

@@ -7,12 +7,13 @@ Any ONNX runtime can run it. A model repository is a folder of packages in Trito
 """
 
 import hashlib
+import re
 from pathlib import Path
 
 import onnxruntime
 from pydantic import ValidationError
 
-from models.card import Card
+from models.card import NAME_PATTERN, VERSION_PATTERN, Card
 
 FILE_NAME = "model.onnx"
 INPUT = "image"
@@ -24,7 +25,17 @@ class PackageError(ValueError):
 
 
 def package_path(repository: Path, name: str, version: str) -> Path:
-    """Where a package lies in a model repository."""
+    """Where a package lies in a model repository.
+
+    Raises:
+        PackageError: for a name or version that can't be a folder of a repository.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise PackageError(
+            f"model name {name!r}: use up to 64 letters, digits, '.', '_' and '-', the first a letter or a digit"
+        )
+    if not re.fullmatch(VERSION_PATTERN, version):
+        raise PackageError(f"model version {version!r}: use a positive whole number")
     return repository / name / version / FILE_NAME
 
 

@@ -19,6 +19,8 @@ DEFAULT_MAX_PIXELS = 50_000_000
 # Our own limit, checked before any pixel is decoded, stands in for Pillow's, which only warns up to twice its value.
 Image.MAX_IMAGE_PIXELS = None
 
+EIGHT_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+"""16-bit value to the nearest 8-bit one."""
 Resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 ImageFault = Literal["empty", "unrecognised", "damaged", "too-large", "unsupported"]
 
@@ -96,17 +98,17 @@ def eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in ("L", "RGB"):
         return image
     if image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.uint16)
-        return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+        return Image.fromarray(EIGHT_BIT[np.asarray(image).astype(np.uint16)])
     if image.mode in ("I", "F"):
         raise ImageError(
             "unsupported",
             "The image has 32-bit pixels, whose range is not defined: save it with 8 or 16 bits a channel.",
         )
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        opaque = image.convert("RGBA")
-        black = Image.new("RGBA", opaque.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, opaque).convert("RGB")
+        picture = image.convert("RGBA")
+        flat = Image.new("RGB", picture.size)
+        flat.paste(picture, mask=picture.getchannel("A"))
+        return flat
     return image.convert("L" if image.mode == "1" else "RGB")
 
 

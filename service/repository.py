@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from models.card import NAME_PATTERN, VERSION_PATTERN
 from models.package import FILE_NAME, PackageError
 from service.runtime import Model, load_model
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class UnknownModelError(LookupError):
@@ -72,5 +70,5 @@ class Repository:
 def packages(folder: Path) -> Iterator[Path]:
     """Yield the package files of a repository in order; names that can't be a model or version are passed over."""
     for path in sorted(folder.glob(f"*/*/{FILE_NAME}")):
-        if NAME.fullmatch(path.parent.parent.name) and VERSION.fullmatch(path.parent.name):
+        if re.fullmatch(NAME_PATTERN, path.parent.parent.name) and re.fullmatch(VERSION_PATTERN, path.parent.name):
             yield path

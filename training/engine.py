@@ -22,6 +22,7 @@ from models.checkpoint import load_initial_weights
 from models.resnet import ResNet
 from training.augmentation import BatchAugmentation
 from training.datasets import DataSet, read_dataset
+from training.device import choose_device
 from training.errors import TrainingError
 from training.metrics import METRICS, metrics_for
 from training.mixup import MixUp
@@ -109,12 +110,6 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
     attach_logs(trainer, evaluator, folder, progress=progress)
     trainer.run()
     return run
-
-
-def choose_device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("device: cuda was asked for and torch finds no CUDA device; set device=auto or device=cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def create_network(recipe: Recipe, classes: int) -> ResNet:

@@ -9,6 +9,7 @@ import numpy as np
 
 from training.calibration import Calibrator, fit_calibration, prior_in_logits
 from training.datasets import DataSet, Item, read_dataset
+from training.device import choose_device
 from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, class_aucs, confusion, metrics_for
 from training.predict import Outputs, predict
 from training.recipe import Recipe
@@ -24,7 +25,7 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
     """
     recipe, facts = run.recipe(), run.facts()
     data = read_dataset(recipe)
-    network = run.network(recipe.checkpoint)
+    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
     validation = predict(network, data.splits["val"], facts)
     calibrator = calibrate(recipe, data, validation)
     if split == "test":

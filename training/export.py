@@ -13,8 +13,9 @@ from torch import nn
 
 from models.card import InputSpec, Parity
 from models.fold import fold
-from models.package import INPUT, OUTPUTS, package_path, read_card, write_card
+from models.package import INPUT, OUTPUTS, PackageError, package_path, read_card, write_card
 from training.datasets import read_dataset
+from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluate import calibrate
 from training.model_card import compose_card
@@ -39,9 +40,14 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
     recipe, facts = run.recipe(), run.facts()
     if "test" not in run.metrics():
         raise TrainingError(f"{run.folder} has no figures on the test split: run `python -m training evaluate` first")
+    try:
+        target = package_path(repository, name or recipe.name, version)
+    except PackageError as error:
+        raise TrainingError(str(error)) from None
     data = read_dataset(recipe)
-    network = run.network(recipe.checkpoint)
-    validation = predict(network, data.splits["val"], facts)
+    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
+    validation, train = (predict(network, data.splits[split], facts) for split in ("val", "train"))
+    network.cpu()
     calibrator = calibrate(recipe, data, validation)
     packaged = PackagedNetwork(
         fold(network), facts.normalisation, calibrator.temperature, calibrator.log_prior_shift.tolist()
@@ -49,13 +55,11 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
     reference = PackagedNetwork(
         network, facts.normalisation, calibrator.temperature, calibrator.log_prior_shift.tolist()
     )
-    target = package_path(repository, name or recipe.name, version)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".draft.onnx")
     try:
         write_graph(packaged, facts.input, draft)
         parity = verify_parity(draft, reference, facts.input)
-        train = predict(network, data.splits["train"], facts)
         card = compose_card(run, facts, calibrator, validation, train, parity, name or recipe.name, version)
         write_card(draft, card)
         read_card(onnxruntime.InferenceSession(draft, providers=["CPUExecutionProvider"]))

@@ -26,14 +26,14 @@ class Outputs(NamedTuple):
 
 @torch.inference_mode()
 def predict(network: ResNet, items: Sequence[Item], facts: Facts, batch_size: int = 128) -> Outputs:
-    """Return logits, gates and labels in the order of the items."""
-    prepare, device = PrepareBatch(facts.normalisation), torch.device("cpu")
+    """Return logits, gates and labels in the order of the items; computed where the network is."""
+    prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
     logits, gates, labels = [], [], []
     for batch in loader(cached(items, facts.input), batch_size):
         images, target = prepare(batch, device)
         explanation = network.explain(images)
-        logits.append(explanation.logits.double().numpy())
+        logits.append(explanation.logits.double().cpu().numpy())
         weights = list(explanation.recalibration_weights.values())
-        gates.append(torch.cat(weights, dim=1).numpy() if weights else np.zeros((len(images), 0), np.float32))
-        labels.append(target.numpy())
+        gates.append(torch.cat(weights, dim=1).cpu().numpy() if weights else np.zeros((len(images), 0), np.float32))
+        labels.append(target.cpu().numpy())
     return Outputs(np.concatenate(logits), np.concatenate(gates), np.concatenate(labels).astype(np.int64))
