@@ -1,10 +1,53 @@
-"""The example in the API's documentation: a real answer of the shipped model, its long lists shortened."""
-
-from service import NOTICE
+"""The example in the API's documentation: a real answer of the shipped `oct` model, cut to its first block's gates."""
 
 ANSWER: dict[str, object] = {
-    "id": "5f2d9c1e7a614b6f8f3f0b7f6a2f4c11",
-    "model": {"name": "retinamnist", "version": "1", "digest": "sha256:0000"},
-    "notice": NOTICE,
-    "predictions": [],
+    "id": "08179e7ce9184d9f8d066793996d64d9",
+    "model": {
+        "name": "oct",
+        "version": "1",
+        "digest": "sha256:7a5aee41e91cbc33cb79cf1a1c5d9e8b04c1a7d3db6a314cc2ce6db1526cb4df",
+    },
+    "notice": "Research use only; not a medical device.",
+    "predictions": [
+        {
+            "file": None,
+            "label": "choroidal neovascularization",
+            "probability": 0.9946,
+            "probabilities": [
+                {"label": "choroidal neovascularization", "probability": 0.9946},
+                {"label": "diabetic macular edema", "probability": 0.0034},
+                {"label": "drusen", "probability": 0.0018},
+                {"label": "normal", "probability": 0.0002},
+            ],
+            "recalibration_weights": {
+                "layer1.0": [
+                    0.4806,
+                    0.5278,
+                    0.3926,
+                    0.7312,
+                    0.4643,
+                    0.4646,
+                    0.6742,
+                    0.5652,
+                    0.2419,
+                    0.3756,
+                    0.3182,
+                    0.4404,
+                    0.3665,
+                    0.3017,
+                    0.5224,
+                    0.4577,
+                    0.5717,
+                    0.6372,
+                    0.4191,
+                    0.5665,
+                    0.4034,
+                    0.3885,
+                    0.4901,
+                    0.4405,
+                ]
+            },
+            "class_activation": None,
+        }
+    ],
 }

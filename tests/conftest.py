@@ -53,7 +53,7 @@ def tiny_card(name: str, version: str, architecture: Architecture, network: ResN
         labels=LABELS,
         input=InputSpec(
             height=architecture.image_size, width=architecture.image_size, channels=architecture.in_channels
-        ),  # type: ignore[arg-type]
+        ),
         architecture=architecture,
         blocks=blocks_of(network),
         gate_reference=GateReference(mean=[0.5] * gates, std=[0.1] * gates, images=10),

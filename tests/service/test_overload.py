@@ -29,7 +29,7 @@ def test_beyond_the_limit(
     gate = threading.Event()
     run = Model.run
 
-    def held_back(model: Model, images):  # type: ignore[no-untyped-def]
+    def held_back(model: Model, images):
         assert gate.wait(20)
         return run(model, images)
 
@@ -53,7 +53,7 @@ def test_beyond_the_limit(
         assert "retina_in_flight_requests 0.0" in metrics
 
 
-def not_waiting(future) -> bool:  # type: ignore[no-untyped-def]
+def not_waiting(future) -> bool:
     """Whether an answer came although the model is held back: so it was a refusal."""
     try:
         future.result(timeout=2)

@@ -43,7 +43,7 @@ def test_raw_body_gives_what_the_package_gives(client: TestClient, repository: P
     assert prediction.label == LABELS[int(np.argmax(probabilities))]
     assert prediction.probability == pytest.approx(float(probabilities.max()), abs=1e-5)
     assert prediction.recalibration_weights is not None
-    flat = [weight for weights in prediction.recalibration_weights.values() for weight in weights]
+    flat = np.concatenate([np.asarray(weights) for weights in prediction.recalibration_weights.values()])
     np.testing.assert_allclose(flat, gates, atol=1e-5)
     assert prediction.class_activation is not None
     np.testing.assert_allclose(prediction.class_activation.maps, maps, atol=1e-4)

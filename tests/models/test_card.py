@@ -1,0 +1,215 @@
+"""The model card: what it holds, and every rule it refuses by."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from models.card import Card
+
+Fields = dict[str, Any]
+REQUIRED = (
+    "name",
+    "version",
+    "description",
+    "task",
+    "labels",
+    "input",
+    "architecture",
+    "blocks",
+    "gate_reference",
+    "training_data",
+    "measured",
+    "calibration",
+    "parity",
+    "intended_use",
+    "limits",
+    "source_commit",
+    "libraries",
+    "recipe",
+    "created",
+)
+
+
+def changed(fields: Fields, path: str, value: object) -> Fields:
+    """The fields with another value at ``path``, such as ``measured.results.0.metric``."""
+    result = deepcopy(fields)
+    *folders, last = path.split(".")
+    place: Any = result
+    for step in folders:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    place[int(last) if isinstance(place, list) else last] = value
+    return result
+
+
+def without_gates(fields: Fields) -> Fields:
+    return {**fields, "blocks": [], "gate_reference": None}
+
+
+def test_survives_json(card_fields: Fields) -> None:
+    card = Card.model_validate_json(json.dumps(card_fields))
+    assert json.loads(card.model_dump_json()) == card_fields
+    assert Card.model_validate_json(card.model_dump_json()) == card
+
+
+def test_survives_json_without_recalibration(card_fields: Fields) -> None:
+    card = Card.model_validate(without_gates(card_fields))
+    assert Card.model_validate_json(card.model_dump_json()) == card
+    assert card.gates == 0
+
+
+def test_number_of_gates(card_fields: Fields) -> None:
+    assert Card.model_validate(card_fields).gates == 5
+
+
+@pytest.mark.parametrize("task", ["multi-class", "multi-label", "ordinal"])
+def test_tasks(card_fields: Fields, task: str) -> None:
+    assert Card.model_validate(changed(card_fields, "task", task)).task == task
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("labels", ["a", "b", "a"], "labels: two labels are the same"),
+        ("labels", ["a", "b", " a "], "labels: two labels are the same"),
+        ("labels", ["a", "b"], "labels: 2 labels for a network of 3 classes"),
+        ("architecture.num_classes", 4, "labels: 3 labels for a network of 4 classes"),
+        ("calibration.log_prior_shift", [0.0, 0.0], "calibration: .* one value for each of 3 labels"),
+        ("calibration.target_prior", [0.25] * 4, "calibration: .* one value for each of 3 labels"),
+        ("blocks.0.offset", 1, "blocks: layer1.0 starts at 1, expected 0"),
+        ("blocks.1.offset", 3, "blocks: layer1.1 starts at 3, expected 2"),
+        ("blocks.1.offset", 0, "blocks: layer1.1 starts at 0, expected 2"),
+        ("gate_reference", None, "gate_reference: needed exactly where the network has recalibration"),
+        ("blocks", [], "gate_reference: needed exactly where the network has recalibration"),
+        ("gate_reference.mean", [0.5] * 4, "gate_reference: mean and std need one value for each of 5 gates"),
+        ("gate_reference.std", [0.1] * 6, "gate_reference: mean and std need one value for each of 5 gates"),
+        ("blocks.1.channels", 4, "gate_reference: mean and std need one value for each of 6 gates"),
+    ],
+)
+def test_parts_that_contradict_each_other(card_fields: Fields, path: str, value: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Card.model_validate(changed(card_fields, path, value))
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+def test_every_field_is_required(card_fields: Fields, field: str) -> None:
+    del card_fields[field]
+    with pytest.raises(ValidationError, match=rf"1 validation error for Card\n{field}\n  Field required"):
+        Card.model_validate(card_fields)
+
+
+def test_required_means_required() -> None:
+    """The list above is the whole of it: nothing but the schema's version may be left out."""
+    assert Card.model_fields.keys() == {*REQUIRED, "schema_version"}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "",
+        "input.",
+        "architecture.",
+        "blocks.0.",
+        "gate_reference.",
+        "training_data.",
+        "measured.",
+        "measured.results.0.",
+        "calibration.",
+        "parity.",
+    ],
+)
+def test_unknown_fields_are_refused_everywhere(card_fields: Fields, place: str) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        Card.model_validate(changed(card_fields, f"{place}surprise", 1))
+
+
+@pytest.mark.parametrize("name", ["a", "oct", "OCT-v2.1_b", "7", "x" * 64])
+def test_names(card_fields: Fields, name: str) -> None:
+    assert Card.model_validate(changed(card_fields, "name", name)).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../etc", "a/b", "a\\b", "-a", "_a", ".a", "a b", "a\n", "é", "a%00", "a\0", "x" * 65]
+)
+def test_names_that_are_no_folder(card_fields: Fields, name: str) -> None:
+    with pytest.raises(ValidationError, match=r"name\n.*pattern"):
+        Card.model_validate(changed(card_fields, "name", name))
+
+
+@pytest.mark.parametrize("version", ["1", "20", "999999999"])
+def test_versions(card_fields: Fields, version: str) -> None:
+    assert Card.model_validate(changed(card_fields, "version", version)).version == version
+
+
+@pytest.mark.parametrize("version", ["", "0", "01", "-1", "1.0", "v1", "1 ", "1\n", "²", "1" * 10, ".."])
+def test_versions_that_triton_would_not_read(card_fields: Fields, version: str) -> None:
+    with pytest.raises(ValidationError, match=r"version\n.*pattern"):
+        Card.model_validate(changed(card_fields, "version", version))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("schema_version", 2),
+        ("task", "regression"),
+        ("labels", ["only"]),
+        ("labels.1", "  "),
+        ("description", ""),
+        ("input.channels", 2),
+        ("input.height", 0),
+        ("input.crop", "top"),
+        ("input.interpolation", "nearest"),
+        ("architecture.depth", 19),
+        ("architecture.recalibration", "eca"),
+        ("architecture.correction", 2),
+        ("architecture.dropout", 1.0),
+        ("blocks.0.offset", -1),
+        ("blocks.0.channels", 0),
+        ("gate_reference.images", 0),
+        ("measured.results", []),
+        ("measured.seeds", 0),
+        ("measured.results.0.interval", [0.1]),
+        ("calibration.temperature", 0),
+        ("calibration.ece_after", -0.1),
+        ("parity.opset", 19),
+        ("limits", []),
+    ],
+)
+def test_values_out_of_range(card_fields: Fields, path: str, value: object) -> None:
+    with pytest.raises(ValidationError, match="1 validation error"):
+        Card.model_validate(changed(card_fields, path, value))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "measured.results.0.value",
+        "measured.results.0.interval.1",
+        "calibration.temperature",
+        "calibration.log_prior_shift.0",
+        "calibration.target_prior.2",
+        "calibration.ece_before",
+        "gate_reference.mean.0",
+        "parity.worst_difference.probabilities",
+    ],
+)
+def test_values_that_json_does_not_have(card_fields: Fields, path: str, value: float) -> None:
+    """They'd become null on the way into the file, which then could not be read."""
+    with pytest.raises(ValidationError):
+        Card.model_validate(changed(card_fields, path, value))
+
+
+def test_defaults_of_the_input(card_fields: Fields) -> None:
+    card = Card.model_validate(changed(card_fields, "input", {"height": 28, "width": 28, "channels": 1}))
+    assert (card.input.crop, card.input.interpolation) == ("centre-square", "bicubic")
+
+
+def test_does_not_change(card_fields: Fields) -> None:
+    card = Card.model_validate(card_fields)
+    with pytest.raises(ValidationError, match="frozen"):
+        card.name = "other"  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        card.calibration.temperature = 2.0  # type: ignore[misc]

@@ -1,0 +1,326 @@
+"""Class-per-folder trees: splits by manifest, by patient and at random, and the mistakes that people make."""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.card import InputSpec
+from tests.training.tiny_data import tiny_recipe, write_manifest, write_tree
+from training.datasets import DataSet, read_dataset
+from training.errors import TrainingError
+from training.pipeline import cached
+
+SPLITS = ("train", "val", "test")
+
+
+def read(path: Path | None, provenance: Mapping[str, str] | None = None, **folder: Any) -> DataSet:
+    recipe = tiny_recipe(
+        path or Path(),
+        dataset="folder",
+        task="multi-class",
+        folder=folder,
+        provenance=dict(provenance or {}),
+    )
+    return read_dataset(recipe.model_copy(update={"data": path}))
+
+
+def files_of(data: DataSet) -> dict[str, list[str]]:
+    """Split to the names of its files, by the path and not by the reader's own ids."""
+    return {
+        split: sorted("/".join(Path(str(item.image)).parts[-2:]) for item in items)
+        for split, items in data.splits.items()
+    }
+
+
+def all_files(data: DataSet) -> list[str]:
+    return sorted(file for files in files_of(data).values() for file in files)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """120 images of three classes, none with a patient."""
+    write_tree(tmp_path / "scans", {"normal": 60, "drusen": 20, "cnv": 40})
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def patients(tmp_path: Path) -> Path:
+    """150 patients with 1 to 4 images each and two classes at 2 to 1; a few patients have images of both."""
+    root, random = tmp_path / "clinic", np.random.default_rng(0)
+    files = write_tree(root, {"glaucoma": 160, "normal": 320}, size=(4, 4))
+    rows: list[dict[str, object]] = []
+    patient, left = 0, 0
+    for file in files:
+        if left == 0:
+            patient, left = patient + 1, int(random.integers(1, 5))
+        left -= 1
+        rows.append({"file": file, "patient": f"P{patient:04}"})
+    write_manifest(root, rows)
+    return root
+
+
+def patient_of(root: Path) -> dict[str, str]:
+    with (root / "manifest.csv").open() as file:
+        return {row["file"]: row["patient"] for row in csv.DictReader(file)}
+
+
+class TestPlainTree:
+    def test_is_read_whole(self, tree: Path) -> None:
+        data = read(tree)
+        assert data.labels == ["cnv", "drusen", "normal"]
+        assert all_files(data) == sorted(
+            f"{folder.name}/{file.name}" for folder in tree.iterdir() for file in folder.iterdir()
+        )
+        for items in data.splits.values():
+            assert all(Path(str(item.image)).parent.name == data.labels[item.label] for item in items)
+
+    def test_takes_images_alone(self, tree: Path) -> None:
+        (tree / "cnv" / "000.png").rename(tree / "cnv" / "000.PNG")
+        (tree / "cnv" / "notes.txt").write_text("not an image")
+        (tree / "readme.png").write_bytes(b"beside the classes")
+        assert len(all_files(read(tree))) == 120
+
+    def test_is_split_by_class_in_the_stated_parts(self, tree: Path) -> None:
+        data = read(tree, validation=0.2, test=0.25)
+        assert {split: len(items) for split, items in data.splits.items()} == pytest.approx(
+            {"train": 66, "val": 24, "test": 30}, abs=3
+        )
+        for items in data.splits.values():
+            counts = Counter(data.labels[item.label] for item in items)
+            parts = {label: count / len(items) for label, count in counts.items()}
+            assert parts == pytest.approx({"normal": 1 / 2, "drusen": 1 / 6, "cnv": 1 / 3}, abs=0.05)
+
+    @pytest.mark.parametrize(("validation", "test"), [(0.15, 0.15), (0.1, 0.1), (0.1, 0.4), (0.4, 0.2), (0.4, 0.4)])
+    def test_parts_are_the_nearest_that_folds_give(self, tree: Path, validation: float, test: float) -> None:
+        # Folds of n images in 1/n; two neighbours such as 1/2 and 1/3 are 1/6 apart, so nothing is farther than 1/12.
+        sizes = {
+            split: len(items) / 120 for split, items in read(tree, validation=validation, test=test).splits.items()
+        }
+        assert sizes["test"] == pytest.approx(test, abs=1 / 12)
+        assert sizes["val"] == pytest.approx(validation, abs=1 / 12)
+
+    def test_depends_on_the_split_seed_alone(self, tree: Path) -> None:
+        first, again, other = (files_of(read(tree, split_seed=seed)) for seed in (3, 3, 4))
+        assert first == again
+        assert first["test"] != other["test"]
+
+    def test_says_on_the_card_what_it_is(self, tree: Path) -> None:
+        card = read(tree, {"licence": "CC0", "source": "Clinic A"}, split_seed=9).provenance()
+        assert (card.name, card.licence, card.source) == ("scans", "CC0", "Clinic A")
+        assert "seed 9" in card.split_rule
+        assert "no patient" in card.split_rule  # a warning: images of one patient may be on both sides
+        assert {split: sum(counts.values()) for split, counts in card.counts.items()} == {
+            split: len(files) for split, files in files_of(read(tree, split_seed=9)).items()
+        }
+
+
+class TestPatients:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_are_never_in_two_splits(self, patients: Path, seed: int) -> None:
+        owner = patient_of(patients)
+        where = defaultdict(set)
+        for split, files in files_of(read(patients, split_seed=seed)).items():
+            for file in files:
+                where[owner[file]].add(split)
+        assert len(where) == len(set(owner.values()))
+        assert max(Counter(owner.values()).values()) > 1
+        assert {patient for patient, splits in where.items() if len(splits) > 1} == set()
+
+    def test_split_in_about_the_stated_parts_and_by_class(self, patients: Path) -> None:
+        data = read(patients, validation=0.2, test=0.2)
+        for split, part in {"train": 0.6, "val": 0.2, "test": 0.2}.items():
+            labels = [data.labels[item.label] for item in data.splits[split]]
+            assert len(labels) / 480 == pytest.approx(part, abs=0.04)
+            assert labels.count("glaucoma") / len(labels) == pytest.approx(1 / 3, abs=0.06)
+
+    def test_split_depends_on_the_seed_alone(self, patients: Path) -> None:
+        first, again, other = (files_of(read(patients, split_seed=seed)) for seed in (0, 0, 1))
+        assert first == again
+        assert first["test"] != other["test"]
+
+    def test_are_on_the_card(self, patients: Path) -> None:
+        assert "by patient" in read(patients).provenance().split_rule
+
+    def test_fewer_than_folds(self, tmp_path: Path) -> None:
+        files = write_tree(tmp_path, {"a": 20, "b": 20})
+        write_manifest(tmp_path, [{"file": file, "patient": index % 4} for index, file in enumerate(files)])
+        with pytest.raises(TrainingError, match="4 patient"):
+            read(tmp_path)
+
+    def test_a_class_with_fewer_images_than_folds(self, tmp_path: Path) -> None:
+        write_tree(tmp_path, {"a": 5, "b": 5, "c": 5})
+        with pytest.raises(TrainingError):
+            read(tmp_path)
+
+
+class TestManifestSplit:
+    def write(self, root: Path, *, leak: bool = False, **changes: str) -> list[dict[str, object]]:
+        """Four images a class and split, two a patient; ``changes`` rename splits."""
+        files = write_tree(root, {"a": 12, "b": 12})
+        rows: list[dict[str, object]] = []
+        for index, file in enumerate(files):
+            split = SPLITS[index % 12 // 4]
+            rows.append({"file": file, "patient": f"p{index // 2}", "split": changes.get(split, split)})
+        if leak:
+            rows[3]["split"] = "test"
+        write_manifest(root, rows)
+        return rows
+
+    def test_decides(self, tmp_path: Path) -> None:
+        rows = self.write(tmp_path)
+        data = read(tmp_path)
+        assert files_of(data) == {split: [row["file"] for row in rows if row["split"] == split] for split in SPLITS}
+        assert "manifest" in data.split_rule
+
+    @pytest.mark.parametrize("name", ["valid", "validation"])
+    def test_knows_other_names_of_validation(self, tmp_path: Path, name: str) -> None:
+        self.write(tmp_path, val=name)
+        assert len(read(tmp_path).splits["val"]) == 8
+
+    def test_that_leaks_a_patient_is_refused(self, tmp_path: Path) -> None:
+        self.write(tmp_path, leak=True)
+        with pytest.raises(TrainingError, match="patient 'p1' has images in train and in test"):
+            read(tmp_path)
+
+    def test_without_a_class_in_a_split_is_refused(self, tmp_path: Path) -> None:
+        rows = self.write(tmp_path)
+        write_manifest(tmp_path, [row for row in rows if not (row["split"] == "val" and "b/" in str(row["file"]))])
+        with pytest.raises(TrainingError, match="val split has no image of b"):
+            read(tmp_path)
+
+    @pytest.mark.parametrize("name", ["dev", "TRAINING", "0"])
+    def test_of_unknown_name_is_refused(self, tmp_path: Path, name: str) -> None:
+        self.write(tmp_path, val=name)
+        with pytest.raises(TrainingError, match=rf"split '{name}' of a/004\.png: use one of train, val, test"):
+            read(tmp_path)
+
+    def test_for_some_images_alone_is_refused(self, tmp_path: Path) -> None:
+        # Splitting these at random would put images that were meant for testing into training.
+        rows = self.write(tmp_path)
+        rows[-1]["split"] = ""
+        write_manifest(tmp_path, rows)
+        with pytest.raises(TrainingError, match="split"):
+            read(tmp_path)
+
+
+class TestManifest:
+    def test_label_comes_before_the_folder(self, tree: Path) -> None:
+        files = [f"{folder.name}/{file.name}" for folder in tree.iterdir() for file in folder.iterdir()]
+        write_manifest(
+            tree, [{"file": file, "label": "healthy" if file.startswith("normal") else "ill"} for file in files]
+        )
+        data = read(tree)
+        assert data.labels == ["healthy", "ill"]
+        assert sum(data.counts()[split]["healthy"] for split in SPLITS) == 60
+
+    def test_chooses_the_images(self, tree: Path) -> None:
+        rows = [{"file": f"{label}/{n:03}.png"} for label in ("normal", "cnv") for n in range(20)]
+        write_manifest(tree, rows)
+        assert all_files(read(tree)) == sorted(row["file"] for row in rows)
+
+    def test_elsewhere_is_taken_by_name(self, tree: Path, tmp_path: Path) -> None:
+        rows = [{"file": f"{label}/{n:03}.png"} for label in ("normal", "cnv") for n in range(20)]
+        write_manifest(tree, rows)
+        manifest = (tree / "manifest.csv").rename(tmp_path / "chosen.csv")
+        assert len(all_files(read(tree, manifest=manifest))) == 40
+        assert len(all_files(read(tree))) == 120
+
+    def test_elsewhere_must_be_there(self, tree: Path, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match=r"chosen\.csv is not there"):
+            read(tree, manifest=tmp_path / "chosen.csv")
+
+    def test_saved_by_excel_has_a_byte_order_mark(self, tree: Path) -> None:
+        rows = [f"{label}/{n:03}.png" for label in ("normal", "cnv") for n in range(20)]
+        (tree / "manifest.csv").write_text("\r\n".join(["file", *rows]), encoding="utf-8-sig")
+        assert len(all_files(read(tree))) == 40
+
+    def test_with_missing_files_names_the_first(self, tree: Path) -> None:
+        write_manifest(tree, [{"file": file} for file in ("cnv/000.png", "cnv/gone.png", "normal/gone.png")])
+        with pytest.raises(TrainingError, match=r"2 file\(s\) that are not there, first 'cnv/gone\.png'"):
+            read(tree)
+
+    @pytest.mark.parametrize("text", ["", "file\n", "image,label\ncnv/000.png,cnv\n", "label,file\ncnv\n"])
+    def test_without_files_is_refused(self, tree: Path, text: str) -> None:
+        (tree / "manifest.csv").write_text(text)
+        with pytest.raises(TrainingError, match=r"manifest\.csv"):
+            read(tree)
+
+    def test_that_is_not_utf8_is_refused(self, tree: Path) -> None:
+        (tree / "manifest.csv").write_bytes("file,note\ncnv/000.png,\xe9\n".encode("latin-1"))
+        with pytest.raises(TrainingError, match=r"manifest\.csv"):
+            read(tree)
+
+
+class TestMistakes:
+    def test_no_folder_given(self) -> None:
+        with pytest.raises(TrainingError, match="--set data=FOLDER"):
+            read(None)
+
+    def test_not_a_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match="nowhere is not a folder"):
+            read(tmp_path / "nowhere")
+
+    def test_one_class(self, tmp_path: Path) -> None:
+        write_tree(tmp_path, {"a": 20})
+        (tmp_path / "b").mkdir()
+        with pytest.raises(TrainingError, match=r"1 class\(es\) with images"):
+            read(tmp_path)
+
+    def test_empty_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match="one folder a class"):
+            read(tmp_path)
+
+    @pytest.mark.parametrize("content", [b"", b"no image", None], ids=["empty", "text", "truncated"])
+    def test_a_damaged_image_is_named(self, tree: Path, content: bytes | None) -> None:
+        victim = tree / "cnv" / "007.png"
+        victim.write_bytes(victim.read_bytes()[:60] if content is None else content)
+        items = [item for items in read(tree).splits.values() for item in items]
+        with pytest.raises(TrainingError, match=r"cnv/007\.png"):
+            cached(items, InputSpec(height=12, width=12, channels=1))
+
+
+class TestMd5:
+    def test_changes_with_any_byte_of_any_image(self, tree: Path) -> None:
+        before = read(tree).md5
+        for name in ("cnv/000.png", "normal/059.png"):
+            content = (tree / name).read_bytes()
+            (tree / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+            assert read(tree).md5 != before
+            (tree / name).write_bytes(content)
+        assert read(tree).md5 == before
+
+    def test_changes_with_a_name(self, tree: Path) -> None:
+        before = read(tree).md5
+        (tree / "cnv" / "000.png").rename(tree / "cnv" / "zzz.png")
+        assert read(tree).md5 != before
+
+    def test_stays_with_the_order_of_files(self, tree: Path) -> None:
+        rows = [{"file": f"{label}/{n:03}.png"} for label in ("normal", "cnv") for n in range(20)]
+        sums = set()
+        for order in (rows, rows[::-1], rows[7:] + rows[:7]):
+            write_manifest(tree, order)
+            sums.add(read(tree).md5)
+        assert len(sums) == 1
+
+
+class TestRealFolders:
+    def test_ocular_is_split_by_patient(self, shared_data: Path) -> None:
+        root = shared_data / "ocular"
+        data, owner = read(root), patient_of(root)
+        assert data.labels == ["cataract", "glaucoma", "normal"]
+        assert len(owner) == 1330
+        assert len(set(owner.values())) == 800
+        people = {split: {owner[file] for file in files} for split, files in files_of(data).items()}
+        assert sum(len(found) for found in people.values()) == 800
+        assert sum(map(len, data.splits.values())) == 1330
+
+    def test_oct_keeps_the_manifests_split(self, shared_data: Path) -> None:
+        data = read(shared_data / "oct")
+        assert data.labels == ["CNV", "DME", "DRUSEN", "NORMAL"]
+        assert {split: len(items) for split, items in data.splits.items()} == {"train": 972, "val": 155, "test": 288}
+        assert len({item.group for items in data.splits.values() for item in items}) == 908

@@ -1,0 +1,202 @@
+"""Evaluations: the stored figures against scikit-learn on the stored predictions, and the log of the test split."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
+
+from tests.training.tiny_data import COUNTS, medmnist_arrays, tiny_recipe, write_manifest, write_medmnist, write_tree
+from training.engine import fit
+from training.errors import TrainingError
+from training.evaluate import evaluate
+from training.run import Run
+
+GRADES = ["no retinopathy", "mild", "moderate", "severe", "proliferative"]
+
+
+def predictions(run: Run, split: str) -> tuple[list[dict[str, str]], NDArray[np.float64], NDArray[np.int64]]:
+    """Rows of a predictions file, its probabilities and its true classes."""
+    with (run.folder / f"predictions-{split}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = list(rows[0])[3:]
+    probabilities = np.array([[float(row[label]) for label in labels] for row in rows])
+    return rows, probabilities, np.array([labels.index(row["label"]) for row in rows])
+
+
+def change_recipe(run: Run, **changes: Any) -> None:
+    content = yaml.safe_load(run.recipe_path.read_text())
+    for key, value in changes.items():
+        content[key] = content[key] | value if isinstance(value, dict) else value
+    run.recipe_path.write_text(yaml.safe_dump(content))
+
+
+class TestMetricsFile:
+    def test_holds_both_splits(self, finished: Run, tiny_npz: Path) -> None:
+        stored = json.loads((finished.folder / "metrics.json").read_text())
+        assert set(stored) == {"val", "test"}
+        for split, report in stored.items():
+            assert (report["split"], report["images"]) == (split, sum(COUNTS[split]))
+            assert (report["seed"], report["checkpoint"], report["patients"]) == (0, "best", None)
+            assert report["data"].startswith(tiny_npz.stem)
+            assert report["md5"] == finished.facts().training_data.md5
+            assert "images" in report["interval_method"]
+            np.testing.assert_allclose(report["target_prior"], np.array(COUNTS["train"]) / 240)
+
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_has_an_interval_round_every_figure(self, finished: Run, split: str) -> None:
+        figures = finished.metrics()[split]["metrics"]
+        assert "quadratic_kappa" in figures  # the grades are ordered
+        for name, figure in figures.items():
+            low, high = figure["interval"]
+            assert low < high, name
+            # A bootstrap of the calibration error is biased upwards: every resample has gaps of its own.
+            assert low <= figure["value"] <= high or name == "ece"
+
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_equals_scikit_learn_on_the_predictions(self, finished: Run, split: str) -> None:
+        _, probabilities, labels = predictions(finished, split)
+        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # six digits were written
+        predicted, classes = probabilities.argmax(axis=1), list(range(5))
+        expected = {
+            "accuracy": accuracy_score(labels, predicted),
+            "balanced_accuracy": balanced_accuracy_score(labels, predicted),
+            "macro_auc": roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
+            "quadratic_kappa": cohen_kappa_score(labels, predicted, weights="quadratic"),
+            "macro_f1": f1_score(labels, predicted, average="macro"),
+            "mcc": matthews_corrcoef(labels, predicted),
+            "nll": log_loss(labels, probabilities, labels=classes),
+        }
+        report = finished.metrics()[split]
+        for name, value in expected.items():
+            assert report["metrics"][name]["value"] == pytest.approx(value, abs=2e-4), name
+        assert report["confusion"] == confusion_matrix(labels, predicted, labels=classes).tolist()
+        aucs = [roc_auc_score(labels == k, probabilities[:, k]) for k in classes]
+        assert report["class_auc"] == pytest.approx(dict(zip(GRADES, aucs, strict=True)), abs=2e-4)
+
+
+class TestPredictions:
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_hold_every_image_with_its_label(self, finished: Run, tiny_npz: Path, split: str) -> None:
+        rows, probabilities, labels = predictions(finished, split)
+        assert list(rows[0]) == ["id", "patient", "label", *GRADES]
+        np.testing.assert_array_equal(labels, np.load(tiny_npz)[f"{split}_labels"][:, 0])
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        assert len({row["id"] for row in rows}) == len(rows)
+
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_reproduce_the_accuracy_by_counting(self, finished: Run, split: str) -> None:
+        rows, _, _ = predictions(finished, split)
+        right = sum(row["label"] == max(GRADES, key=lambda grade: float(row[grade])) for row in rows)
+        assert finished.metrics()[split]["metrics"]["accuracy"]["value"] == pytest.approx(right / len(rows))
+        assert 0.4 < right / len(rows) < 1
+
+
+class TestTestSplit:
+    def test_is_logged_at_each_opening(self, run_copy: Run) -> None:
+        before = run_copy.test_log.read_text().splitlines()
+        assert len(before) == 1
+        assert "tiny" in before[0]
+        evaluate(run_copy, "val")
+        assert run_copy.test_log.read_text().splitlines() == before
+        evaluate(run_copy, "test")
+        after = run_copy.test_log.read_text().splitlines()
+        assert after[:1] == before
+        assert len(after) == 2
+
+    def test_measured_again_gives_the_same_figures(self, run_copy: Run) -> None:
+        before = run_copy.metrics()
+        assert evaluate(run_copy, "test") == before["test"]
+        assert run_copy.metrics() == before
+
+
+class TestCalibration:
+    def test_to_uniform_classes_is_bayes_rule(self, run_copy: Run) -> None:
+        _, before, _ = predictions(run_copy, "test")
+        change_recipe(run_copy, calibration={"target_prior": "uniform"})
+        report = evaluate(run_copy, "test")
+        _, after, _ = predictions(run_copy, "test")
+        joint = before / (np.array(COUNTS["train"]) / 240)
+        np.testing.assert_allclose(after, joint / joint.sum(axis=1, keepdims=True), atol=2e-4)
+        assert np.abs(after - before).max() > 0.05
+        assert report["target_prior"] == pytest.approx([0.2] * 5)
+
+    def test_to_a_stated_population_is_bayes_rule(self, run_copy: Run) -> None:
+        _, before, _ = predictions(run_copy, "test")
+        stated = np.array([10, 2, 2, 1, 5])  # need not sum to 1
+        change_recipe(run_copy, calibration={"target_prior": stated.tolist()})
+        report = evaluate(run_copy, "test")
+        _, after, _ = predictions(run_copy, "test")
+        joint = before * stated / np.array(COUNTS["train"])
+        np.testing.assert_allclose(after, joint / joint.sum(axis=1, keepdims=True), atol=2e-4)
+        assert report["target_prior"] == pytest.approx([0.5, 0.1, 0.1, 0.05, 0.25])
+
+    def test_without_temperature(self, run_copy: Run) -> None:
+        assert run_copy.metrics()["val"]["temperature"] != pytest.approx(1, abs=0.01)
+        change_recipe(run_copy, calibration={"temperature": False})
+        report = evaluate(run_copy, "val")
+        assert report["temperature"] == 1
+        # Ranks within an image stay, so with the same target prior the accuracy stays about the same.
+        assert report["metrics"]["macro_auc"]["value"] == pytest.approx(
+            run_copy.metrics()["test"]["metrics"]["macro_auc"]["value"], abs=0.1
+        )
+
+
+@pytest.fixture(scope="module")
+def by_patient(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on a folder with two images a patient."""
+    folder = tmp_path_factory.mktemp("clinic")
+    files = write_tree(folder / "scans", {"ill": 60, "healthy": 60}, size=(16, 16))
+    write_manifest(folder / "scans", [{"file": file, "patient": f"p{index // 2}"} for index, file in enumerate(files)])
+    recipe = tiny_recipe(
+        folder / "scans",
+        dataset="folder",
+        task="multi-class",
+        epochs=1,
+        input={"size": 16, "channels": 1},
+        folder={"validation": 0.25, "test": 0.25},
+    )
+    return fit(recipe, folder / "run", progress=False)
+
+
+class TestPatients:
+    def test_are_the_unit_of_the_intervals(self, by_patient: Run) -> None:
+        report = evaluate(by_patient, "val")
+        rows, _, _ = predictions(by_patient, "val")
+        assert "patients" in report["interval_method"]
+        assert report["patients"] == len({row["patient"] for row in rows}) == len(rows) / 2
+        assert all(row["patient"].startswith("p") for row in rows)
+        assert "quadratic_kappa" not in report["metrics"]  # the classes have no order
+
+    def test_moved_by_new_images_are_noticed(self, by_patient: Run) -> None:
+        # One more image, and the random split is another: images that the network was trained on would be tested.
+        scans = by_patient.recipe().data
+        assert scans is not None
+        write_tree(scans, {"ill": 61}, size=(16, 16), seed=7)
+        rows = [{"file": f"ill/{n:03}.png", "patient": f"p{n // 2}"} for n in range(61)]
+        rows += [{"file": f"healthy/{n:03}.png", "patient": f"q{n // 2}"} for n in range(60)]
+        write_manifest(scans, rows)
+        with pytest.raises(TrainingError, match=r"(?i)md5|changed"):
+            evaluate(by_patient, "test")
+
+
+class TestChangedData:
+    def test_is_refused(self, run_copy: Run, tmp_path: Path) -> None:
+        other = write_medmnist(tmp_path / "tiny.npz", medmnist_arrays(seed=99))
+        change_recipe(run_copy, data=str(other))
+        with pytest.raises(TrainingError, match=r"(?i)md5|changed"):
+            evaluate(run_copy, "val")
