@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from training.recipe import LossSpec
+from training.errors import TrainingError
+from training.recipe import CalibrationSpec, LossSpec
 
 Logits = NDArray[np.float64]
 TEMPERATURES = (0.05, 20.0)
@@ -45,6 +46,25 @@ def prior_in_logits(train_prior: NDArray[np.float64], loss: LossSpec) -> NDArray
         return np.full_like(train_prior, 1 / len(train_prior))
     held = train_prior ** (1 - loss.logit_adjustment)
     return held / held.sum()
+
+
+def target_prior(spec: CalibrationSpec, train_prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The class frequencies that the probabilities shall assume, (K,).
+
+    Raises:
+        TrainingError: if the recipe lists another number of them than there are classes, or one that is not positive.
+    """
+    classes = len(train_prior)
+    if spec.target_prior == "train":
+        return train_prior
+    if spec.target_prior == "uniform":
+        return np.full(classes, 1 / classes)
+    prior = np.asarray(spec.target_prior, dtype=np.float64)
+    if len(prior) != classes or not (prior > 0).all():
+        raise TrainingError(
+            f"calibration.target_prior needs {classes} positive numbers, one a class, not {prior.tolist()}"
+        )
+    return np.asarray(prior / prior.sum())
 
 
 def fit_calibration(

@@ -21,6 +21,7 @@ from models.card import InputSpec
 from models.checkpoint import load_initial_weights
 from models.resnet import ResNet
 from training.augmentation import BatchAugmentation
+from training.calibration import target_prior
 from training.datasets import DataSet, read_dataset
 from training.device import choose_device
 from training.errors import TrainingError
@@ -43,6 +44,7 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
         torch.set_num_threads(recipe.threads)
     set_determinism(recipe.seed)
     data = read_dataset(recipe)
+    target_prior(recipe.calibration, data.prior("train"))  # a mistake in it shows now, not after the training
     spec = InputSpec(
         height=recipe.input.size,
         width=recipe.input.size,
@@ -81,9 +83,10 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
     )
     schedule: Any = create_schedule(optimiser, recipe.schedule, steps)  # MONAI's annotation is torch's old base class
     LrScheduleHandler(schedule, print_lr=False, epoch_level=False).attach(trainer)
+    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check_loss)
     if recipe.optimiser.clip_norm is not None:
         trainer.add_event_handler(
-            IterationEvents.BACKWARD_COMPLETED, clip_gradient, network.parameters(), recipe.optimiser.clip_norm
+            IterationEvents.BACKWARD_COMPLETED, clip_gradient, network, recipe.optimiser.clip_norm
         )
     chosen: nn.Module = network
     if recipe.ema_decay:
@@ -146,8 +149,16 @@ def describe(
     )
 
 
-def clip_gradient(_: Any, parameters: Any, norm: float) -> None:
-    nn.utils.clip_grad_norm_(list(parameters), norm)
+def check_loss(trainer: Any) -> None:
+    if not torch.isfinite(trainer.state.output["loss"]):
+        raise TrainingError(
+            f"the loss is {trainer.state.output['loss'].item()} in epoch {trainer.state.epoch}: lower "
+            "optimiser.learning_rate, or set optimiser.clip_norm"
+        )
+
+
+def clip_gradient(_: Any, network: nn.Module, norm: float) -> None:
+    nn.utils.clip_grad_norm_(network.parameters(), norm)
 
 
 def create_evaluator(

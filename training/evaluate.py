@@ -5,9 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import numpy as np
-
-from training.calibration import Calibrator, fit_calibration, prior_in_logits
+from training.calibration import Calibrator, fit_calibration, prior_in_logits, target_prior
 from training.datasets import DataSet, Item, read_dataset
 from training.device import choose_device
 from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, class_aucs, confusion, metrics_for
@@ -43,18 +41,11 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
 def calibrate(recipe: Recipe, data: DataSet, validation: Outputs) -> Calibrator:
     """The recipe's calibration, fitted on the validation split's outputs."""
     train_prior = data.prior("train")
-    target = recipe.calibration.target_prior
-    if target == "train":
-        target_prior = train_prior
-    elif target == "uniform":
-        target_prior = np.full_like(train_prior, 1 / len(train_prior))
-    else:
-        target_prior = np.asarray(target) / np.sum(target)
     return fit_calibration(
         validation.logits,
         validation.labels,
         held_prior=prior_in_logits(train_prior, recipe.loss),
-        target_prior=target_prior,
+        target_prior=target_prior(recipe.calibration, train_prior),
         temperature=recipe.calibration.temperature,
     )
 

@@ -81,6 +81,7 @@ def test_tasks(card_fields: Fields, task: str) -> None:
         ("blocks.0.offset", 1, "blocks: layer1.0 starts at 1, expected 0"),
         ("blocks.1.offset", 3, "blocks: layer1.1 starts at 3, expected 2"),
         ("blocks.1.offset", 0, "blocks: layer1.1 starts at 0, expected 2"),
+        ("blocks.0.channels", 4, "blocks: layer1.1 starts at 2, expected 4"),
         ("gate_reference", None, "gate_reference: needed exactly where the network has recalibration"),
         ("blocks", [], "gate_reference: needed exactly where the network has recalibration"),
         ("gate_reference.mean", [0.5] * 4, "gate_reference: mean and std need one value for each of 5 gates"),

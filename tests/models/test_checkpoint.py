@@ -149,6 +149,12 @@ def test_another_first_convolution_is_skipped_with_both_shapes(tmp_path: Path) -
     assert "conv1.weight" in report.missing
 
 
+def test_the_same_number_of_values_in_another_shape_is_skipped(tmp_path: Path) -> None:
+    torch.save(public_state() | {"conv1.weight": torch.zeros(3, 4, 7, 7)}, tmp_path / "r18.pth")
+    report = load_initial_weights(srm_network(classes=1000), tmp_path / "r18.pth")
+    assert report.skipped == {"conv1.weight": "shape (3, 4, 7, 7), the network's is (4, 3, 7, 7)"}
+
+
 def test_values_that_the_network_lacks_are_skipped(tmp_path: Path) -> None:
     torch.save(public_state() | {"layer5.0.conv1.weight": torch.zeros(2)}, tmp_path / "r18.pth")
     report = load_initial_weights(srm_network(classes=1000), tmp_path / "r18.pth")
@@ -271,6 +277,15 @@ def test_files_that_are_no_checkpoint(name: str, content: bytes, tmp_path: Path)
         load_initial_weights(srm_network(), tmp_path / name)
     assert "\n" not in str(caught.value)
     assert not str(caught.value).rstrip().endswith(":"), "the sentence stops before the reason"
+
+
+def test_a_number_among_the_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save({**public_state(), "epoch": 3}, tmp_path / "r18.pth")
+    network = srm_network()
+    before = copied(network)
+    with pytest.raises(ValueError, match="holds no state_dict: expected names with tensors"):
+        load_initial_weights(network, tmp_path / "r18.pth")
+    assert same(network.state_dict(), before)
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:

@@ -293,6 +293,10 @@ class TestOneStep:
         assert self.moved(free, start) > 0.1 * 0.1
         assert self.moved(clipped, start) == pytest.approx(0.1 * 0.05, rel=1e-3)
 
+    def test_every_step_is_clipped(self, few_npz: Path, start: Path, tmp_path: Path) -> None:
+        run = self.fitted(few_npz, start, tmp_path / "run", epochs=3, optimiser={"clip_norm": 0.05})
+        assert self.moved(run, start) <= 3 * 0.1 * 0.05 * 1.001
+
 
 class TestOtherData:
     def test_grey_files_in_folders(self, tmp_path: Path) -> None:
