@@ -71,7 +71,7 @@ def predict(
     print(write(chosen, [answer for answer in done if not isinstance(answer, Failure)], output))
     failures = [answer for answer in done if isinstance(answer, Failure)]
     for failure in failures:
-        stderr.print(f"{failure.file}: {failure.reason}", style="red", markup=False)
+        stderr.print(f"{failure.file}: {failure.reason}", style="red", markup=False, soft_wrap=True)
     if failures:
         raise SystemExit(1)
 
@@ -81,7 +81,7 @@ def main() -> None:
     try:
         app()
     except (SettingsError, PackageError, ProviderError, UnknownModelError) as error:
-        stderr.print(f"Error: {error}", style="red", markup=False)
+        stderr.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 
 

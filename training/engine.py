@@ -101,15 +101,9 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
         chosen = ema.ema_model
     evaluator = create_evaluator(recipe, device, chosen, val, normalisation)
     ValidationHandler(1, evaluator).attach(trainer)
-    CheckpointSaver(str(folder), {"network": chosen}, save_key_metric=True, key_metric_filename="best.pt").attach(
-        evaluator
-    )
-    CheckpointSaver(
-        str(folder),
-        {"network": chosen, "raw_network": network, "optimiser": optimiser},
-        save_final=True,
-        final_filename="last.pt",
-    ).attach(trainer)
+    contents = {"network": chosen, "raw_network": network, "optimiser": optimiser}
+    CheckpointSaver(str(folder), contents, save_key_metric=True, key_metric_filename="best.pt").attach(evaluator)
+    CheckpointSaver(str(folder), contents, save_final=True, final_filename="last.pt").attach(trainer)
     attach_logs(trainer, evaluator, folder, progress=progress)
     trainer.run()
     return run
@@ -168,6 +162,8 @@ def create_evaluator(
 
     def epoch_metric(name: str) -> EpochMetric:
         def compute(logits: Tensor, labels: Tensor) -> float:
+            if not torch.isfinite(logits).all():
+                raise TrainingError("the validation logits are not finite: lower optimiser.learning_rate")
             probabilities = torch.softmax(logits.double(), dim=1).cpu().numpy()
             return METRICS[name](probabilities, labels.cpu().numpy().astype(np.int64))
 

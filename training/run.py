@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,14 @@ class Run:
         if run.recipe_path.exists() and not overwrite:
             raise TrainingError(f"{folder} holds a run already: name another with --run, or add --overwrite")
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in (run.checkpoint("best"), run.checkpoint("last"), run.metrics_path):
+        for stale in (
+            run.checkpoint("best"),
+            run.checkpoint("last"),
+            run.metrics_path,
+            *folder.glob("predictions-*.csv"),
+        ):
             stale.unlink(missing_ok=True)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         run.recipe_path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         run.facts_path.write_text(facts.model_dump_json(indent=2))
         return run
@@ -88,8 +95,9 @@ class Run:
         run = cls(folder)
         if not run.recipe_path.is_file() or not run.facts_path.is_file():
             raise TrainingError(f"{folder} is not a run folder: it has no recipe.yaml and facts.json")
-        if not run.checkpoint("best").is_file():
-            raise TrainingError(f"{folder} has no best.pt: the run did not reach its first validation; fit it again")
+        wanted = run.checkpoint(run.recipe().checkpoint)
+        if not wanted.is_file():
+            raise TrainingError(f"{folder} has no {wanted.name}: the run did not get so far; fit it again")
         return run
 
     def recipe(self) -> Recipe:

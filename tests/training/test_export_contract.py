@@ -28,12 +28,11 @@ TEMPERATURE, SHIFT = 1.7, [0.4, -0.3, 0.1]
 DEPTHS = (18, 50, 20)
 Kind = tuple[int, RecalibrationName, Stem, int]
 IN_FULL: list[Kind] = [
-    (18, "srm", "imagenet", 3),
-    (50, "srm", "small", 3),
+    (50, "srm", "imagenet", 3),
     (20, "srm", "small", 1),
     (18, "se", "imagenet", 1),
     (20, "ge", "small", 3),
-    (50, "none", "imagenet", 1),
+    (18, "none", "small", 3),
 ]
 RECALIBRATIONS: tuple[RecalibrationName, ...] = ("srm", "se", "ge", "none")
 STEMS: tuple[Stem, ...] = ("imagenet", "small")
