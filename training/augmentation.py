@@ -23,7 +23,7 @@ class AugmentationSpec(BaseModel):
     rotation: float = Field(default=15.0, ge=0, le=180)
     """Largest rotation either way, in degrees."""
     scale: float = Field(default=0.1, ge=0, lt=1)
-    """Largest relative change of size."""
+    """Largest relative change of the field of view: 0.1 shows 0.9 to 1.1 of the image's side."""
     translation: float = Field(default=0.05, ge=0, lt=1)
     """Largest shift, as a fraction of the image's size."""
     padding: Literal["zeros", "border", "reflection"] = "border"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from training.calibration import Calibrator, fit_calibration, prior_in_logits, target_prior
 from training.datasets import DataSet, Item, read_dataset
 from training.device import choose_device
+from training.errors import TrainingError
 from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, class_aucs, confusion, metrics_for
 from training.predict import Outputs, predict
 from training.recipe import Recipe
@@ -22,7 +23,7 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
     Opening the test split is logged in the run folder, each time.
     """
     recipe, facts = run.recipe(), run.facts()
-    data = read_dataset(recipe)
+    data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
     validation = predict(network, data.splits["val"], facts)
     calibrator = calibrate(recipe, data, validation)
@@ -36,6 +37,18 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
     run.metrics_path.write_text(json.dumps(stored, indent=2) + "\n")
     write_predictions(run, split, calibrator(outputs.logits), items, data.labels)
     return report
+
+
+def read_same_data(run: Run) -> DataSet:
+    """Read a run's data again.
+
+    Raises:
+        TrainingError: if they changed since the training, for then images of the training may be in the test split.
+    """
+    data, trained_on = read_dataset(run.recipe()), run.facts().training_data.md5
+    if data.md5 != trained_on:
+        raise TrainingError(f"{data.name} changed since the training (MD5 {data.md5}, was {trained_on}): fit again")
+    return data
 
 
 def calibrate(recipe: Recipe, data: DataSet, validation: Outputs) -> Calibrator:

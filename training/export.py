@@ -14,10 +14,9 @@ from torch import nn
 from models.card import InputSpec, Parity
 from models.fold import fold
 from models.package import INPUT, OUTPUTS, PackageError, package_path, read_card, write_card
-from training.datasets import read_dataset
 from training.device import choose_device
 from training.errors import TrainingError
-from training.evaluate import calibrate
+from training.evaluate import calibrate, read_same_data
 from training.model_card import compose_card
 from training.packaged import PackagedNetwork
 from training.predict import predict
@@ -44,7 +43,7 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
         target = package_path(repository, name or recipe.name, version)
     except PackageError as error:
         raise TrainingError(str(error)) from None
-    data = read_dataset(recipe)
+    data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
     validation, train = (predict(network, data.splits[split], facts) for split in ("val", "train"))
     network.cpu()
@@ -104,7 +103,8 @@ def verify_parity(path: Path, reference: nn.Module, spec: InputSpec) -> Parity:
                     f"export failed: {name} is {ours.shape} in ONNX and {tuple(theirs.shape)} in PyTorch"
                 )
             if ours.size:
-                worst[name] = max(worst[name], float(np.abs(ours - theirs.numpy()).max()))
+                difference = np.abs(ours - theirs.numpy()).max()
+                worst[name] = float(np.maximum(worst[name], difference))  # unlike max(), it keeps a NaN
     for name, difference in worst.items():
         if not difference <= PARITY_TOLERANCE:
             raise TrainingError(

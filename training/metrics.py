@@ -72,8 +72,9 @@ def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> flo
 
 def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> float:
     """Mean gap between confidence and accuracy over 15 equal bins, weighted by images (Guo et al., ICML 2017)."""
+    below_one = torch.from_numpy(probabilities).clamp(max=1 - 1e-7)  # torchmetrics gives a confidence of 1 its own bin
     value = multiclass_calibration_error(
-        torch.from_numpy(probabilities), torch.from_numpy(labels), num_classes=probabilities.shape[1], n_bins=15
+        below_one, torch.from_numpy(labels), num_classes=probabilities.shape[1], n_bins=15
     )
     return float(value)
 

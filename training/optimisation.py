@@ -58,5 +58,5 @@ def create_schedule(optimiser: torch.optim.Optimizer, spec: ScheduleSpec, steps:
     """Learning rate by step: a linear warm-up, then a cosine to zero or a constant."""
     warmup = round(spec.warmup * steps)
     if spec.name == "cosine":
-        return WarmupCosineSchedule(optimiser, warmup_steps=max(warmup, 1), t_total=steps)
+        return WarmupCosineSchedule(optimiser, warmup_steps=warmup, t_total=steps)
     return LambdaLR(optimiser, lambda step: min((step + 1) / max(warmup, 1), 1.0))

@@ -102,7 +102,7 @@ class Normalisation(NamedTuple):
             total = total + images.sum(dim=(0, 2, 3))
             squares = squares + images.square().sum(dim=(0, 2, 3))
         mean = total / count
-        std = (squares / count - mean.square()).sqrt().clamp(min=1 / 255)
+        std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=1 / 255)
         return cls([round(v, 6) for v in mean.tolist()], [round(v, 6) for v in std.tolist()])
 
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -102,10 +102,13 @@ class LossSpec(Section):
         return self
 
 
+Frequency = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class CalibrationSpec(Section):
     temperature: bool = True
     """Fit a temperature on the validation split (Guo et al., ICML 2017)."""
-    target_prior: Literal["train", "uniform"] | list[float] = "train"
+    target_prior: Literal["train", "uniform"] | Annotated[list[Frequency], Field(min_length=2)] = "train"
     """The class frequencies that the probabilities shall assume."""
 
 

@@ -109,11 +109,11 @@ class TestGeometry:
         assert max(differences) > 0.05
 
     @pytest.mark.parametrize("place", [LOW, HIGH])
-    def test_scale_changes_the_size_by_no_more_than_stated(self, place: float) -> None:
+    def test_scale_changes_the_field_of_view_by_no_more_than_stated(self, place: float) -> None:
         images = torch.zeros(1, 1, 80, 80)
         images[..., 30:50, 30:50] = 1
         side = float(Forced(place, scale=0.5)(images).sum().sqrt())
-        assert 0.95 * 10 <= side <= 1.05 * 30
+        assert 0.95 * 20 / 1.5 <= side <= 1.05 * 20 / 0.5
         assert abs(side - 20) > 5
 
     def test_shift_is_a_fraction_of_the_size(self) -> None:

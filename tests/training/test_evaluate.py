@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -182,16 +183,21 @@ class TestPatients:
         assert all(row["patient"].startswith("p") for row in rows)
         assert "quadratic_kappa" not in report["metrics"]  # the classes have no order
 
-    def test_moved_by_new_images_are_noticed(self, by_patient: Run) -> None:
+    def test_moved_by_new_images_are_noticed(self, by_patient: Run, tmp_path: Path) -> None:
         # One more image, and the random split is another: images that the network was trained on would be tested.
-        scans = by_patient.recipe().data
-        assert scans is not None
-        write_tree(scans, {"ill": 61}, size=(16, 16), seed=7)
-        rows = [{"file": f"ill/{n:03}.png", "patient": f"p{n // 2}"} for n in range(61)]
-        rows += [{"file": f"healthy/{n:03}.png", "patient": f"q{n // 2}"} for n in range(60)]
-        write_manifest(scans, rows)
+        scans = Path(shutil.copytree(by_patient.folder.parent / "scans", tmp_path / "scans"))
+        run = Run(Path(shutil.copytree(by_patient.folder, tmp_path / "run")))
+        change_recipe(run, data=str(scans))
+        evaluate(run, "val")
+        (new,) = write_tree(scans, {"new": 1}, size=(16, 16))
+        with (scans / "manifest.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        write_manifest(scans, [row | {"label": row["file"].split("/")[0]} for row in rows])
+        evaluate(run, "val")
+        rows.append({"file": new, "patient": "p-new"})
+        write_manifest(scans, [row | {"label": row["file"].split("/")[0].replace("new", "ill")} for row in rows])
         with pytest.raises(TrainingError, match=r"(?i)md5|changed"):
-            evaluate(by_patient, "test")
+            evaluate(run, "test")
 
 
 class TestChangedData:
@@ -200,3 +206,10 @@ class TestChangedData:
         change_recipe(run_copy, data=str(other))
         with pytest.raises(TrainingError, match=r"(?i)md5|changed"):
             evaluate(run_copy, "val")
+
+    def test_is_refused_where_only_the_split_is_another(self, by_patient: Run, tmp_path: Path) -> None:
+        # The images are the same to the byte, but those of the training would be tested.
+        run = Run(Path(shutil.copytree(by_patient.folder, tmp_path / "run")))
+        change_recipe(run, folder={"split_seed": 1})
+        with pytest.raises(TrainingError, match=r"(?i)split|changed"):
+            evaluate(run, "test")

@@ -35,7 +35,12 @@ def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> 
     ]
     by_patient = all(row.get("patient") for row in rows)
     unit = "patient" if by_patient else "image (no patient column: images of one patient may be in two splits)"
-    if all(row.get("split") for row in rows):
+    with_split = sum(bool(row.get("split")) for row in rows)
+    if 0 < with_split < len(rows):
+        raise TrainingError(
+            f"the manifest gives a split to {with_split} of {len(rows)} images: give one to all, or to none"
+        )
+    if with_split:
         rule = "the manifest's split column" + (", checked by patient" if by_patient else "")
         splits = by_manifest(rows, items)
     else:
@@ -63,9 +68,12 @@ def read_rows(path: Path, spec: FolderSpec) -> list[dict[str, str]]:
             for file in sorted(path.glob("*/*"))
             if file.suffix.lower() in SUFFIXES
         ]
-    with manifest.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows or "file" not in rows[0]:
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as stream:  # with or without Excel's byte order mark
+            rows = list(csv.DictReader(stream))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{manifest} is not a CSV file in UTF-8 ({error}): save it as one") from None
+    if not rows or not all(row.get("file") for row in rows):
         raise TrainingError(f"{manifest} needs a header with a column `file`, and one row an image")
     for row in rows:
         row["label"] = row.get("label") or Path(row["file"]).parent.name
@@ -88,17 +96,20 @@ def by_manifest(rows: list[dict[str, str]], items: list[Item]) -> dict[str, list
 def at_random(items: list[Item], spec: FolderSpec) -> dict[str, list[Item]]:
     """Test first, then validation out of the rest; each the fold nearest to the wanted part."""
     rest, test = split_off(items, spec.test, spec.split_seed)
-    train, val = split_off(rest, spec.validation / (1 - spec.test), spec.split_seed)
+    train, val = split_off(rest, spec.validation * len(items) / len(rest), spec.split_seed)
     return {"train": train, "val": val, "test": test}
 
 
 def split_off(items: list[Item], part: float, seed: int) -> tuple[list[Item], list[Item]]:
-    folds = max(round(1 / part), 2)
+    folds = max(2, min(int(1 / part), int(1 / part) + 1, key=lambda count: abs(1 / count - part)))
     labels, groups = [item.label for item in items], [item.group for item in items]
     if len(set(groups)) < folds:
         raise TrainingError(f"{len(set(groups))} patient(s) are too few for a split of 1 in {folds}: add images")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    kept, taken = next(splitter.split(np.zeros(len(items)), labels, groups))
+    try:
+        kept, taken = next(splitter.split(np.zeros(len(items)), labels, groups))
+    except ValueError as error:
+        raise TrainingError(f"the images can't be split 1 in {folds} by class ({error}): add images") from None
     return [items[index] for index in kept], [items[index] for index in taken]
 
 

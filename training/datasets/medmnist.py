@@ -6,6 +6,7 @@ Scientific Data 2023; files published as Zenodo record 10519652.
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,9 +100,12 @@ def read_medmnist(dataset: str, path: Path | None, choice: InputChoice, provenan
 
 def read_arrays(path: Path, release: Release, choice: InputChoice) -> dict[str, list[Item]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array")
+        with archive:
             arrays = {f"{s}_{kind}": archive[f"{s}_{kind}"] for s in SPLITS for kind in ("images", "labels")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(f"{path} is not in MedMNIST's layout (six arrays in an .npz file): {error}") from None
     splits = {}
     for split in SPLITS:
@@ -114,9 +118,11 @@ def read_arrays(path: Path, release: Release, choice: InputChoice) -> dict[str, 
                 f"{path}: {split}_images holds {images.dtype} images of {images.shape[1:]}, expected uint8 {expected}: "
                 "set input.size to the file's size"
             )
-        if len(images) != len(labels) or labels.min() < 0 or labels.max() >= len(release.labels):
+        whole = np.issubdtype(labels.dtype, np.integer) and len(labels) == len(images) > 0
+        if not whole or labels.min() < 0 or labels.max() >= len(release.labels):
             raise TrainingError(
-                f"{path}: {split}_labels must hold {len(images)} values from 0 to {len(release.labels) - 1}"
+                f"{path}: {split}_labels must hold a whole number from 0 to {len(release.labels) - 1} for each of "
+                f"{len(images)} images"
             )
         splits[split] = [
             Item(image, int(label), f"{split}-{index}", f"{split}-{index}")

@@ -1,5 +1,7 @@
 """Files in MedMNIST's layout: what is read, what is refused, and what a figure may be called."""
 
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,15 @@ class TestRefusal:
         start = int(place * len(content))
         for index in range(start, start + 300):
             content[index] ^= 0x5A
+        colour.write_bytes(content)
+        self.refused(colour, "layout")
+
+    def test_of_a_stream_that_does_not_inflate(self, colour: Path) -> None:
+        with zipfile.ZipFile(colour) as archive:
+            entry = archive.infolist()[0]
+        content = bytearray(colour.read_bytes())
+        name, extra = struct.unpack_from("<HH", content, entry.header_offset + 26)
+        content[entry.header_offset + 30 + name + extra] = 0xFF  # a deflate block of the reserved kind
         colour.write_bytes(content)
         self.refused(colour, "layout")
 
