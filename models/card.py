@@ -24,7 +24,7 @@ Task = Literal["multi-class", "multi-label", "ordinal"]
 class Section(BaseModel):
     """A part of the card: unknown fields are errors, values don't change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InputSpec(Section):

@@ -27,7 +27,7 @@ def fold(network: ResNet) -> ResNet:
             fuse(block.downsample, "0", "1")
         if isinstance(block.recalibration, StyleRecalibration):
             block.recalibration = FoldedStyleRecalibration(block.recalibration)
-    return folded
+    return folded.eval()
 
 
 def fuse(parent: nn.Module, conv_name: str, bn_name: str) -> None:

@@ -67,11 +67,19 @@ def check_graph(session: onnxruntime.InferenceSession, card: Card) -> None:
     classes, spec = len(card.labels), card.input
     inputs = {i.name: (i.type, i.shape) for i in session.get_inputs()}
     image = ("tensor(uint8)", [spec.height, spec.width, spec.channels])
-    if list(inputs) != [INPUT] or (inputs[INPUT][0], inputs[INPUT][1][1:]) != image:
+    if (
+        list(inputs) != [INPUT]
+        or (inputs[INPUT][0], inputs[INPUT][1][1:]) != image
+        or isinstance(inputs[INPUT][1][0], int)
+    ):
         raise PackageError(f"the graph's input must be one tensor image, uint8 (N, {image[1]}), not {inputs}")
     outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
     if tuple(outputs) != OUTPUTS or any(kind != "tensor(float)" for kind, _ in outputs.values()):
         raise PackageError(f"the graph's outputs must be {', '.join(OUTPUTS)}, all float32, not {outputs}")
+    axes = {"probabilities": 2, "recalibration_weights": 2, "class_activation": 4}
+    for name, count in axes.items():
+        if len(outputs[name][1]) != count:
+            raise PackageError(f"output {name} has the axes {outputs[name][1]}: it should have {count}, images first")
     widths = {name: shape[1] for name, (_, shape) in outputs.items()}
     expected = {"probabilities": classes, "recalibration_weights": card.gates, "class_activation": classes}
     for name, width in expected.items():

@@ -5,11 +5,12 @@ the service. Training-time augmentation is apart.
 """
 
 import io
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from models.card import InputSpec
 
@@ -19,8 +20,7 @@ DEFAULT_MAX_PIXELS = 50_000_000
 # Our own limit, checked before any pixel is decoded, stands in for Pillow's, which only warns up to twice its value.
 Image.MAX_IMAGE_PIXELS = None
 
-EIGHT_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
-"""16-bit value to the nearest 8-bit one."""
+TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 Resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 ImageFault = Literal["empty", "unrecognised", "damaged", "too-large", "unsupported"]
 
@@ -73,14 +73,17 @@ def preprocess(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXEL
         )
     file_format = image.format or "unknown"
     try:
-        image.draft("L" if spec.channels == 1 else "RGB", (2 * spec.width, 2 * spec.height))
+        longer = 2 * max(spec.width, spec.height)  # the file may lie on its side, and the crop is square
+        image.draft("L" if spec.channels == 1 else "RGB", (longer, longer))
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # gone by now where it is a TIFF
+            width, height = height, width
+        flat = eight_bit(ImageOps.exif_transpose(image), getattr(image, "tag_v2", {}))
+    except ImageError:
+        raise
     except Exception as error:
         raise damaged(error) from error
-    if (upright.size[0] > upright.size[1]) != (image.size[0] > image.size[1]):
-        width, height = height, width
-    return Preprocessed(fit(eight_bit(upright), spec), width, height, file_format)
+    return Preprocessed(fit(flat, spec), width, height, file_format)
 
 
 def damaged(error: Exception) -> ImageError:
@@ -89,16 +92,20 @@ def damaged(error: Exception) -> ImageError:
     )
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     """Return the image in mode L or RGB, at 8 bits, transparency laid over black.
 
     Raises:
         ImageError: for pixels of 32-bit integers or floats, whose range nobody has stated.
     """
-    if image.mode in ("L", "RGB"):
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
-        return Image.fromarray(EIGHT_BIT[np.asarray(image).astype(np.uint16)])
+        white = 2 ** min(tags.get(TIFF_BITS, (16,))[0], 16) - 1  # 12-bit TIFFs come here too
+        table = np.rint(np.arange(65536).clip(max=white) * (255 / white)).astype(np.uint8)
+        if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts these at 8 bits and forgets to at 16
+            table = 255 - table
+        return Image.fromarray(table[np.asarray(image).astype(np.uint16)])
     if image.mode in ("I", "F"):
         raise ImageError(
             "unsupported",

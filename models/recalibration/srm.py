@@ -5,6 +5,7 @@ https://arxiv.org/abs/1903.10829.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.recalibration.base import Recalibration
@@ -58,7 +59,12 @@ class StyleRecalibration(Recalibration):
         with torch.autocast(x.device.type, enabled=False):
             mu, sigma = style_pooling(x.float(), self.correction)
             z = self.cfc[:, 0] * mu + self.cfc[:, 1] * sigma
-            return torch.sigmoid(self.bn(z))
+            if self.training and z.shape[0] == 1:  # a single image has no batch statistics: take the running ones
+                bn = self.bn
+                z = F.batch_norm(z, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+            else:
+                z = self.bn(z)
+            return torch.sigmoid(z)
 
     def extra_repr(self) -> str:
         return f"channels={self.cfc.shape[0]}, correction={self.correction}"
