@@ -59,14 +59,14 @@ class ClassActivation(BaseModel):
 class Prediction(BaseModel):
     """The answer for one image."""
 
-    file: str | None = Field(description="The file's name, where one was sent.")
+    file: str | None = Field(default=None, description="The file's name, where one was sent.")
     label: str = Field(description="The most probable class.")
     probability: float = Field(ge=0, le=1)
     probabilities: list[LabelProbability]
     recalibration_weights: dict[str, list[float]] | dict[str, BlockSummary] | None = Field(
         description="Block to its gates, one a channel between 0 and 1; their summary; or null."
     )
-    class_activation: ClassActivation | None
+    class_activation: ClassActivation | None = None
 
 
 class PredictionAnswer(BaseModel):

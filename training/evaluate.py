@@ -45,9 +45,10 @@ def read_same_data(run: Run) -> DataSet:
     Raises:
         TrainingError: if they changed since the training, for then images of the training may be in the test split.
     """
-    data, trained_on = read_dataset(run.recipe()), run.facts().training_data.md5
-    if data.md5 != trained_on:
-        raise TrainingError(f"{data.name} changed since the training (MD5 {data.md5}, was {trained_on}): fit again")
+    data, trained_on = read_dataset(run.recipe()), run.facts().training_data
+    here = data.provenance()
+    if (here.md5, here.split_rule, here.counts) != (trained_on.md5, trained_on.split_rule, trained_on.counts):
+        raise TrainingError(f"{data.name} or its split changed since the training (MD5 {data.md5}): fit again")
     return data
 
 
