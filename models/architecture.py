@@ -22,7 +22,7 @@ class Architecture(BaseModel):
     stem: Stem = "imagenet"
     """``imagenet``: 7x7 convolution with stride 2 and pooling; ``small``: 3x3 with stride 1, for images under
     about 64 pixels."""
-    width: float = Field(default=1.0, gt=0)
+    width: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Multiplier of every stage's number of channels."""
     in_channels: int = Field(default=3, ge=1)
     num_classes: int = Field(default=1000, ge=1)

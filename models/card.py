@@ -152,6 +152,10 @@ class Card(Section):
             raise ValueError(
                 f"calibration: log_prior_shift and target_prior need one value for each of {classes} labels"
             )
+        if self.task != "multi-label" and abs(sum(self.calibration.target_prior) - 1) > 1e-3:
+            raise ValueError(f"calibration: target_prior sums to {sum(self.calibration.target_prior):g}, not to 1")
+        if self.input.channels != self.architecture.in_channels:
+            raise ValueError(f"input: {self.input.channels} channels for a network of {self.architecture.in_channels}")
         offset = 0
         for block in self.blocks:
             if block.offset != offset:

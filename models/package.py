@@ -88,9 +88,10 @@ def check_graph(session: onnxruntime.InferenceSession, card: Card) -> None:
 
 
 def write_card(path: Path, card: Card) -> None:
-    """Put the card into an ONNX file, in place of any card that it has. Needs the ``train`` extra."""
+    """Put the card into an ONNX file, in place of any it has; other properties stay. Needs the ``train`` extra."""
     import onnx
 
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {"card": card.model_dump_json()})
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, properties | {"card": card.model_dump_json()})
     onnx.save(model, path)

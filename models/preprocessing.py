@@ -71,7 +71,7 @@ def preprocess(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXEL
             f"The image has {width} x {height} = {width * height:,} pixels and the limit is {max_pixels:,}: "
             "send a smaller one.",
         )
-    file_format = image.format or "unknown"
+    file_format = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's JPEG with a second picture in it
     try:
         longer = 2 * max(spec.width, spec.height)  # the file may lie on its side, and the crop is square
         image.draft("L" if spec.channels == 1 else "RGB", (longer, longer))

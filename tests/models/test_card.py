@@ -78,6 +78,8 @@ def test_tasks(card_fields: Fields, task: str) -> None:
         ("architecture.num_classes", 4, "labels: 3 labels for a network of 4 classes"),
         ("calibration.log_prior_shift", [0.0, 0.0], "calibration: .* one value for each of 3 labels"),
         ("calibration.target_prior", [0.25] * 4, "calibration: .* one value for each of 3 labels"),
+        ("calibration.target_prior", [0.5, 0.3, 0.3], "calibration: target_prior sums to 1.1, not to 1"),
+        ("input.channels", 1, "input: 1 channels for a network of 3"),
         ("blocks.0.offset", 1, "blocks: layer1.0 starts at 1, expected 0"),
         ("blocks.1.offset", 3, "blocks: layer1.1 starts at 3, expected 2"),
         ("blocks.1.offset", 0, "blocks: layer1.1 starts at 0, expected 2"),
@@ -204,7 +206,7 @@ def test_values_that_json_does_not_have(card_fields: Fields, path: str, value: f
 
 
 def test_defaults_of_the_input(card_fields: Fields) -> None:
-    card = Card.model_validate(changed(card_fields, "input", {"height": 28, "width": 28, "channels": 1}))
+    card = Card.model_validate(changed(card_fields, "input", {"height": 28, "width": 28, "channels": 3}))
     assert (card.input.crop, card.input.interpolation) == ("centre-square", "bicubic")
 
 

@@ -231,6 +231,16 @@ def test_writing_replaces_the_card(path: Path, card: Card) -> None:
     assert [entry.key for entry in onnx.load(path).metadata_props] == ["card"]
 
 
+def test_writing_keeps_what_others_wrote(path: Path, card: Card) -> None:
+    graph(path)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"author": "somebody", "card": "an old one"})
+    onnx.save(model, path)
+    write_card(path, card)
+    assert {entry.key: entry.value for entry in onnx.load(path).metadata_props}["author"] == "somebody"
+    assert read_card(session(path)) == card
+
+
 def test_a_card_with_letters_of_all_kinds(path: Path, card_fields: dict[str, Any]) -> None:
     card = Card.model_validate({**card_fields, "description": 'Ödem, 黄斑, \N{EYE}, "quoted", back\\slash, tab\t'})
     graph(path)
