@@ -28,9 +28,10 @@ from training.errors import TrainingError
 from training.metrics import METRICS, metrics_for
 from training.mixup import MixUp
 from training.optimisation import ClassificationLoss, create_optimiser, create_schedule
-from training.pipeline import LABEL, Normalisation, PrepareBatch, PrepareTrainingBatch, cached, loader
+from training.pipeline import LABEL, Normalisation, PrepareBatch, PrepareTrainingBatch, cached, loader, verify
 from training.recipe import Recipe
 from training.run import Facts, Run, library_versions, source_commit
+from training.unreadable import Unreadable, settle
 
 
 def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool = True) -> Run:
@@ -52,7 +53,10 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
         crop=recipe.input.crop,
         interpolation=recipe.input.interpolation,
     )
-    train, val = cached(data.splits["train"], spec), cached(data.splits["val"], spec)
+    unreadable: list[Unreadable] = []
+    train, val = (cached(data.splits[split], spec, unreadable) for split in ("train", "val"))
+    verify(data.splits["test"], spec, unreadable)  # a damaged file shows now, not after the training
+    data = settle(data, unreadable, recipe.on_corrupt)
     if len(train) < recipe.batch_size:
         raise TrainingError(
             f"{len(train)} training images do not fill a batch of {recipe.batch_size}: lower batch_size"
@@ -60,7 +64,10 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, progress: bool
     normalisation = Normalisation.of(train)
     network = create_network(recipe, len(data.labels)).to(device)
     run = Run.create(
-        folder, recipe, describe(recipe, data, spec, network.architecture, normalisation), overwrite=overwrite
+        folder,
+        recipe,
+        describe(recipe, data, spec, network.architecture, normalisation, unreadable),
+        overwrite=overwrite,
     )
     train_loader = loader(train, recipe.batch_size, shuffle=True, seed=recipe.seed)
     augmentation = BatchAugmentation(recipe.augmentation)
@@ -128,7 +135,12 @@ def create_network(recipe: Recipe, classes: int) -> ResNet:
 
 
 def describe(
-    recipe: Recipe, data: DataSet, spec: InputSpec, architecture: Architecture, normalisation: Normalisation
+    recipe: Recipe,
+    data: DataSet,
+    spec: InputSpec,
+    architecture: Architecture,
+    normalisation: Normalisation,
+    unreadable: list[Unreadable],
 ) -> Facts:
     return Facts(
         labels=data.labels,
@@ -137,6 +149,7 @@ def describe(
         normalisation=normalisation,
         training_data=data.provenance(),
         train_prior=data.prior("train").tolist(),
+        skipped=unreadable,
         source_commit=source_commit(),
         python=platform.python_version(),
         libraries=library_versions(),

@@ -13,6 +13,7 @@ from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, clas
 from training.predict import Outputs, predict
 from training.recipe import Recipe
 from training.run import Run
+from training.unreadable import without
 
 RESAMPLES = 1000
 
@@ -45,7 +46,9 @@ def read_same_data(run: Run) -> DataSet:
     Raises:
         TrainingError: if they changed since the training, for then images of the training may be in the test split.
     """
-    data, trained_on = read_dataset(run.recipe()), run.facts().training_data
+    facts = run.facts()
+    data, trained_on = read_dataset(run.recipe()), facts.training_data
+    data = without(data, (image.id for image in facts.skipped))
     here = data.provenance()
     if (here.md5, here.split_rule, here.counts) != (trained_on.md5, trained_on.split_rule, trained_on.counts):
         raise TrainingError(f"{data.name} or its split changed since the training (MD5 {data.md5}): fit again")

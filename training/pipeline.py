@@ -1,6 +1,7 @@
 """The MONAI pipeline from items to batches: decode once, cache as uint8, augment whole batches on the tensor."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from models.card import InputSpec
 from models.preprocessing import ImageError, fit, preprocess
 from training.augmentation import BatchAugmentation
 from training.datasets import Item
-from training.errors import TrainingError
 from training.mixup import MixUp
+from training.unreadable import Unreadable, refuse
 
 # Plain tensors: MetaTensor's bookkeeping costs more than half of the loader's time and nothing here reads it.
 monai.data.set_track_meta(False)
@@ -42,15 +43,18 @@ class Preprocessd(MapTransform):
 
     def pixels(self, image: Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
         if isinstance(image, Path):
-            try:
-                return preprocess(image.read_bytes(), self.spec).pixels
-            except ImageError as error:
-                raise TrainingError(f"{image}: {error}") from None
+            return preprocess(image.read_bytes(), self.spec).pixels
         return fit(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), self.spec)
 
 
-def cached(items: Sequence[Item], spec: InputSpec) -> CacheDataset:
-    """Decode and resize every item once, and keep it as a uint8 tensor (C, H, W)."""
+def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] | None = None) -> CacheDataset:
+    """Decode and resize every item once, and keep it as a uint8 tensor (C, H, W).
+
+    Images that can't be read are left out and added to ``unreadable``.
+
+    Raises:
+        TrainingError: without such a list, if images can't be read; it names them.
+    """
     transform = Compose(
         [
             Preprocessd([IMAGE], spec),
@@ -58,14 +62,52 @@ def cached(items: Sequence[Item], spec: InputSpec) -> CacheDataset:
             ToTensord(IMAGE, dtype=torch.uint8),
         ]
     )
-    data = [{IMAGE: item.image, LABEL: item.label} for item in items]
-    try:
-        return CacheDataset(data, transform, num_workers=2, progress=False, copy_cache=False)
-    except RuntimeError as error:  # MONAI wraps what a transform raises
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, TrainingError):
-            cause = cause.__cause__
-        raise cause or error from None
+
+    def load(item: Item) -> Any:
+        try:
+            return transform({IMAGE: item.image, LABEL: item.label})
+        except RuntimeError as error:  # MONAI wraps what a transform raises
+            return Unreadable(id=item.id, reason=fault_of(error))
+
+    with ThreadPoolExecutor(2) as pool:
+        loaded = list(pool.map(load, items))
+    faults = [result for result in loaded if isinstance(result, Unreadable)]
+    if unreadable is None:
+        refuse(faults)
+    else:
+        unreadable.extend(faults)
+    whole = [result for result in loaded if not isinstance(result, Unreadable)]
+    return CacheDataset(whole, Compose([]), num_workers=1, progress=False, copy_cache=False)
+
+
+def verify(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable]) -> None:
+    """Decode every item's file and keep nothing; those that can't be read are added to ``unreadable``."""
+    preprocessed = Preprocessd([IMAGE], spec)
+
+    def fault(item: Item) -> Unreadable | None:
+        try:
+            preprocessed.pixels(item.image)
+        except (ImageError, OSError) as error:
+            return Unreadable(id=item.id, reason=str(error))
+        return None
+
+    files = [item for item in items if isinstance(item.image, Path)]
+    with ThreadPoolExecutor(2) as pool:
+        unreadable.extend(found for found in pool.map(fault, files) if found is not None)
+
+
+def fault_of(error: RuntimeError) -> str:
+    """The sentence about the image inside what MONAI raised.
+
+    Raises:
+        RuntimeError: the error itself, if it is none of an image or of reading a file.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (ImageError, OSError)):
+        cause = cause.__cause__
+    if cause is None:
+        raise error
+    return str(cause)
 
 
 def loader(dataset: CacheDataset, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> DataLoader:

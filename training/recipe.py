@@ -127,6 +127,8 @@ class Recipe(Section):
     dataset: Literal["retinamnist", "octmnist", "folder"]
     data: Path | None = None
     """The file or folder; by default the data set's own file name under ``data/``."""
+    on_corrupt: Literal["fail", "skip"] = "fail"
+    """Images that can't be read end the run before it starts, all of them named, or are left out and recorded."""
     task: Literal["multi-class", "ordinal"] = "multi-class"
     input: InputChoice = InputChoice()
     folder: FolderSpec = FolderSpec()
@@ -172,9 +174,13 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         hint = f"; did you mean {near[0]!r}?" if near else f"; shipped recipes: {', '.join(shipped)}"
         raise TrainingError(f"No recipe {name_or_path!r}: neither a shipped recipe nor a file{hint}")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise TrainingError(f"{path} is not valid YAML: {error}") from None
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise TrainingError(f"{path} is not valid YAML: {problem or error}{where}") from None
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{path} is not a recipe in UTF-8 text: {error}") from None
     if not isinstance(content, dict):
         raise TrainingError(f"{path} does not hold a recipe: expected keys and values, such as `name: my-model`")
     for override in overrides:

@@ -19,6 +19,7 @@ from models.resnet import ResNet
 from training.errors import TrainingError
 from training.pipeline import Normalisation
 from training.recipe import Recipe, check_recipe
+from training.unreadable import Unreadable
 
 LIBRARIES = ("torch", "monai", "pytorch-ignite", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime", "scikit-learn")
 
@@ -34,6 +35,8 @@ class Facts(BaseModel):
     normalisation: Normalisation
     training_data: TrainingData
     train_prior: list[float]
+    skipped: list[Unreadable] = []
+    """Images that could not be read and that ``on_corrupt: skip`` left out."""
     source_commit: str
     python: str
     libraries: dict[str, str]

@@ -172,6 +172,18 @@ class TestFile:
         with pytest.raises(TrainingError, match=r"bad\.yaml is not valid YAML"):
             load_recipe(str(path))
 
+    def test_that_is_not_yaml_names_the_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "bad.yaml"
+        path.write_text("name: mine\nepochs: 3\nnetwork: {depth: 18\nseed: 1\n")
+        with pytest.raises(TrainingError, match=r"in line 4, column 5$"):
+            load_recipe(str(path))
+
+    def test_that_is_not_text(self, tmp_path: Path) -> None:
+        path = tmp_path / "model.onnx"
+        path.write_bytes(b"\x08\x0a\xff\xfe")
+        with pytest.raises(TrainingError, match="not a recipe in UTF-8 text"):
+            load_recipe(str(path))
+
     @pytest.mark.parametrize("text", ["", "- name: x\n", "just words\n", "3\n"])
     def test_that_is_not_a_mapping(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "bad.yaml"

@@ -29,6 +29,13 @@ def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> 
     labels = sorted({row["label"] for row in rows})
     if len(labels) < 2:
         raise TrainingError(f"{path} holds {len(labels)} class(es) with images; {LAYOUT}")
+    empty = (
+        [] if manifest_of(path, spec) else [folder.name for folder in class_folders(path) if folder.name not in labels]
+    )
+    if empty:
+        raise TrainingError(
+            f"{path} has folders without images: {', '.join(empty)}: add their images, or remove the folders; {LAYOUT}"
+        )
     items = [
         Item(path / row["file"], labels.index(row["label"]), row.get("patient") or row["file"], row["file"])
         for row in rows
@@ -57,15 +64,27 @@ def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> 
     )
 
 
+def manifest_of(path: Path, spec: FolderSpec) -> Path | None:
+    """The manifest that decides, if any."""
+    if spec.manifest and not spec.manifest.is_file():
+        raise TrainingError(f"{spec.manifest} is not there: correct folder.manifest, or leave it out")
+    manifest = spec.manifest or path / "manifest.csv"
+    return manifest if manifest.is_file() else None
+
+
+def class_folders(path: Path) -> list[Path]:
+    """The folders that are classes: not hidden ones, nor what archives and notebooks leave (``__MACOSX``)."""
+    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith((".", "__")))
+
+
 def read_rows(path: Path, spec: FolderSpec) -> list[dict[str, str]]:
     """One row an image: from the manifest, or from the folders' names."""
-    manifest = spec.manifest or path / "manifest.csv"
-    if not manifest.is_file():
-        if spec.manifest:
-            raise TrainingError(f"{manifest} is not there: correct folder.manifest, or leave it out")
+    manifest = manifest_of(path, spec)
+    if manifest is None:
         return [
-            {"file": str(file.relative_to(path)), "label": file.parent.name}
-            for file in sorted(path.glob("*/*"))
+            {"file": str(file.relative_to(path)), "label": folder.name}
+            for folder in class_folders(path)
+            for file in sorted(folder.iterdir())
             if file.suffix.lower() in SUFFIXES
         ]
     try:

@@ -271,6 +271,20 @@ class TestMistakes:
         with pytest.raises(TrainingError, match=r"1 class\(es\) with images"):
             read(tmp_path)
 
+    def test_an_empty_class(self, tree: Path) -> None:
+        (tree / "glaucoma").mkdir()
+        (tree / ".cache").mkdir()
+        (tree / "__MACOSX").mkdir()
+        with pytest.raises(TrainingError, match="folders without images: glaucoma:"):
+            read(tree)
+
+    def test_a_misspelt_label_in_the_manifest(self, tree: Path) -> None:
+        rows = [{"file": f"{label}/{n:03}.png", "label": label} for label in ("normal", "cnv") for n in range(20)]
+        rows[7]["label"] = "normla"
+        write_manifest(tree, rows)
+        with pytest.raises(TrainingError, match="split has no image of normla"):
+            read(tree)
+
     def test_empty_folder(self, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match="one folder a class"):
             read(tmp_path)
