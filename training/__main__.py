@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from training.errors import TrainingError
@@ -50,6 +51,37 @@ def download(
     from training.datasets.download import download
 
     console.print(f"{download(name, size, to)} is there, and its MD5 is the published one.")
+
+
+@app.command()
+def check(
+    data: Annotated[Path | None, typer.Argument(help="A folder of images, or an .npz in MedMNIST's layout.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV; default: manifest.csv in the folder.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Check what this recipe reads instead.")] = None,
+    set_: SetOption = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for the report; default: check/<name of the data>.")] = None,
+    strict: Annotated[bool, typer.Option(help="Exit with 1 for warnings too.")] = False,
+) -> None:
+    """Look at data before training: files, shortcuts, duplicates, patients, splits. Exits with 1 if there are errors."""
+    from training.check import inspect, read_dataset_source, read_source
+    from training.check.report import render, write_html
+    from training.datasets import read_dataset
+    from training.recipe import load_recipe
+
+    if recipe is not None:
+        source = read_dataset_source(read_dataset(load_recipe(recipe, set_ or ())))
+    elif data is not None:
+        source = read_source(data, manifest)
+    else:
+        raise TrainingError("name a folder or an .npz file, or a recipe with --recipe")
+    folder = to or Path("check") / source.name
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Reading images", total=len(source.entries))
+        report = inspect(source, folder, lambda: bar.advance(task))
+    console.print(render(report))
+    console.print(f"Report: {write_html(report, folder)}")
+    if report.worst() == "error" or (strict and report.worst() == "warning"):
+        raise typer.Exit(1)
 
 
 @app.command()

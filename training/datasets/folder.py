@@ -12,6 +12,7 @@ from training.errors import TrainingError
 from training.recipe import FolderSpec, Provenance
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 LAYOUT = "expected one folder a class: FOLDER/<class>/<image>.jpg, with an optional FOLDER/manifest.csv"
 
 
@@ -87,6 +88,15 @@ def read_rows(path: Path, spec: FolderSpec) -> list[dict[str, str]]:
             for file in sorted(folder.iterdir())
             if file.suffix.lower() in SUFFIXES
         ]
+    rows = read_manifest(manifest)
+    missing = [row["file"] for row in rows if not (path / row["file"]).is_file()]
+    if missing:
+        raise TrainingError(f"{manifest} names {len(missing)} file(s) that are not there, first {missing[0]!r}")
+    return rows
+
+
+def read_manifest(manifest: Path) -> list[dict[str, str]]:
+    """The rows of a manifest, each with its label: the folder's name where none is given."""
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as stream:  # with or without Excel's byte order mark
             rows = list(csv.DictReader(stream))
@@ -96,16 +106,13 @@ def read_rows(path: Path, spec: FolderSpec) -> list[dict[str, str]]:
         raise TrainingError(f"{manifest} needs a header with a column `file`, and one row an image")
     for row in rows:
         row["label"] = row.get("label") or Path(row["file"]).parent.name
-    missing = [row["file"] for row in rows if not (path / row["file"]).is_file()]
-    if missing:
-        raise TrainingError(f"{manifest} names {len(missing)} file(s) that are not there, first {missing[0]!r}")
     return rows
 
 
 def by_manifest(rows: list[dict[str, str]], items: list[Item]) -> dict[str, list[Item]]:
     splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
     for row, item in zip(rows, items, strict=True):
-        split = {"valid": "val", "validation": "val"}.get(row["split"], row["split"])
+        split = SPLIT_NAMES.get(row["split"], row["split"])
         if split not in splits:
             raise TrainingError(f"split {row['split']!r} of {row['file']}: use one of {', '.join(SPLITS)}")
         splits[split].append(item)
