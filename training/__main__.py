@@ -62,7 +62,7 @@ def check(
     to: Annotated[Path | None, typer.Option(help="Folder for the report; default: check/<name of the data>.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 for warnings too.")] = False,
 ) -> None:
-    """Look at data before training: files, shortcuts, duplicates, patients, splits. Exits with 1 if there are errors."""
+    """Look at data before training: files, shortcuts, duplicates, patients, splits. Exits with 1 on an error."""
     from training.check import inspect, read_dataset_source, read_source
     from training.check.report import render, write_html
     from training.datasets import read_dataset

@@ -83,7 +83,8 @@ def duplicates_text(report: Report) -> Text:
     near = report.near_duplicates
     text = (
         f"Near duplicates differ in at most {near.max_distance} of 256 bits of pHash, and correlate by "
-        f"{near.min_correlation} or more ({near.min_correlation_turned} if mirrored or turned): {count(near.pairs, 'pair')}. "
+        f"{near.min_correlation} or more ({near.min_correlation_turned} if mirrored or turned): "
+        f"{count(near.pairs, 'pair')}. "
     )
     if near.false_alarms is None:
         text += "Patients are not known, so how many are false alarms is not either: look at near-duplicates.png. "

@@ -95,7 +95,7 @@ def scan_pixels(pixels: NDArray[np.uint8], encoding: str) -> Scan:
     hashes = [np.packbits(imagehash.phash(view, HASH_SIDE).hash) for view in views(small)]
     digest = hashlib.blake2b(repr(flat.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(flat).data)
-    thumbnail = np.asarray(grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
+    thumbnail = np.asarray(grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.HAMMING))
     return Scan(
         image.width, image.height, encoding, border_of(np.asarray(grey)), digest.digest(), np.stack(hashes), thumbnail
     )
