@@ -16,7 +16,7 @@ from training.datasets.medmnist import RELEASES
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("recipes", "download", "fit", "evaluate", "export", "summarise")
+COMMANDS = ("recipes", "download", "check", "fit", "evaluate", "export", "summarise")
 FEW = {"train": (8, 8, 8, 8, 8), "val": (3, 3, 3, 3, 3), "test": (3, 3, 3, 3, 3)}
 
 
