@@ -16,7 +16,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.repository import Repository
-from service.routes import health, models, page, predict
+from service.routes import health, infer, models, page, predict, protocol, repository
 from service.settings import Settings
 from service.state import State
 
@@ -30,10 +30,10 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         PackageError: if the repository can't be served as the settings ask.
     """
-    repository, metrics = Repository([]), Metrics()
+    served, metrics = Repository([]), Metrics()
     predictor = Predictor(settings, metrics)
-    lifecycle = Lifecycle(repository, predictor, metrics, settings)
-    state = State(settings, repository, predictor, metrics, lifecycle)
+    lifecycle = Lifecycle(served, predictor, metrics, settings)
+    state = State(settings, served, predictor, metrics, lifecycle)
     lifecycle.start()
 
     @asynccontextmanager
@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = state
     problems.install(app)
     app.add_middleware(RequestId)
-    for module in (predict, models, health, page):
+    for module in (predict, models, protocol, infer, repository, health, page):
         app.include_router(module.router)
     page.mount_files(app)
     return app
