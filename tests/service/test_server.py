@@ -58,7 +58,13 @@ def test_serves_without_torch_and_monai(repository: Path, make_image: ImageMaker
         process.stderr.close()
 
 
-def test_a_request_in_hand_is_finished_at_sigterm(repository: Path, make_image: ImageMaker) -> None:
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [("/v1/models/colour/predict", {}), ("/v2/models/colour/infer", {"Inference-Header-Content-Length": "0"})],
+)
+def test_a_request_in_hand_is_finished_at_sigterm(
+    repository: Path, make_image: ImageMaker, path: str, headers: dict[str, str]
+) -> None:
     image = make_image("PNG", width=600, height=400)
 
     def slowly() -> Iterator[bytes]:
@@ -68,7 +74,7 @@ def test_a_request_in_hand_is_finished_at_sigterm(repository: Path, make_image: 
         yield image[len(image) // 2 :]
 
     with running(repository) as (process, address, _):
-        assert httpx.post(f"{address}/v1/models/colour/predict", content=slowly()).status_code == 200
+        assert httpx.post(f"{address}{path}", content=slowly(), headers=headers).status_code == 200
         assert process.wait(20) == 0
 
 
