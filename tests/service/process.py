@@ -19,7 +19,8 @@ def running(repository: Path, **environment: str) -> Iterator[tuple[subprocess.P
     process = subprocess.Popen(
         [sys.executable, "-m", "service"], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
     )
-    stderr, log = process.stderr, []
+    stderr = process.stderr
+    log: list[str] = []
     assert stderr is not None
     reader = threading.Thread(target=lambda: log.extend(iter(stderr.readline, "")))
     try:

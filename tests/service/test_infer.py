@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def test_files_and_predict_agree(client: TestClient, make_image: ImageMaker) -> 
 
 
 def test_mixed_outputs_follow_in_their_order(client: TestClient, pixels: NDArray[np.uint8]) -> None:
-    outputs = [
+    outputs: list[dict[str, Any]] = [
         {"name": "class_activation", "parameters": {"binary_data": True}},
         {"name": "probabilities"},
         {"name": "recalibration_weights", "parameters": {"binary_data": True}},
@@ -164,8 +165,9 @@ def test_an_image_is_the_same_alone_and_in_company(client: TestClient, pixels: N
         np.testing.assert_allclose(answer, alone[index], atol=1e-5)
 
 
-PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
-UNPACK = {"gzip": gzip.decompress, "deflate": zlib.decompress}
+Codec = dict[str, Callable[[bytes], bytes]]
+PACK: Codec = {"gzip": gzip.compress, "deflate": zlib.compress}
+UNPACK: Codec = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])

@@ -35,13 +35,13 @@ def folder(repository: Path, tmp_path: Path) -> Path:
 
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[TestClient]:
-    settings = {"model_repository": folder, "provider": "cpu", "threads": 1, "admin_key": "the-key"} | settings
-    with TestClient(create_app(Settings(**settings)), raise_server_exceptions=False) as client:
+    chosen: dict[str, Any] = {"model_repository": folder, "provider": "cpu", "threads": 1, "admin_key": "the-key"}
+    with TestClient(create_app(Settings(**chosen | settings)), raise_server_exceptions=False) as client:
         yield client
 
 
 def state(client: TestClient) -> State:
-    return client.app.state.service  # type: ignore[attr-defined,no-any-return]
+    return client.app.state.service  # type: ignore[attr-defined]
 
 
 def look(client: TestClient, times: int = 2) -> None:
@@ -57,11 +57,11 @@ def index(client: TestClient) -> dict[tuple[str, str], tuple[str, str]]:
 
 def versions(client: TestClient, name: str = "colour") -> list[str]:
     listed = {model["name"]: model["versions"] for model in client.get("/v1/models").json()["models"]}
-    return listed.get(name, [])  # type: ignore[no-any-return]
+    return listed.get(name, [])
 
 
 def answered_by(client: TestClient, image: bytes) -> str:
-    return client.post(PREDICT, content=image).json()["model"]["digest"]  # type: ignore[no-any-return]
+    return client.post(PREDICT, content=image).json()["model"]["digest"]
 
 
 def variant(folder: Path, shift: float) -> bytes:

@@ -69,8 +69,8 @@ def probabilities(package: bytes) -> NDArray[np.float32]:
 def test_reloads_under_load_lose_no_request(repository: Path, tmp_path: Path, make_image: Callable[..., bytes]) -> None:
     first = copy_model(repository, "colour", "1", tmp_path)
     contents = {"1": first.read_bytes()}
-    for version in range(2, 7):
-        contents[str(version)] = edited(first, biased([version, 0, -version]))
+    for number in range(2, 7):
+        contents[str(number)] = edited(first, biased([number, 0, -number]))
     replacement = edited(first, biased([-9, 9, 0]))
     folder, environment = tmp_path / "colour", {"RETINA_REPOSITORY_POLL_SECONDS": "0.1", "RETINA_ADMIN_KEY": "the-key"}
     with running(tmp_path, RETINA_THREADS="1", **environment) as (_, address, log), ThreadPoolExecutor(THREADS) as pool:
