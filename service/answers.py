@@ -1,13 +1,17 @@
 """What an answer looks like: its schema for the documentation, and writing it from a model's outputs."""
 
-from typing import Any, Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import Card
-from service.runtime import Model, Outputs
+from models.card import Card, InputSpec, Task
+
+if TYPE_CHECKING:  # a client reads answers without ONNX Runtime
+    from service.runtime import Model, Outputs
 
 Weights = Literal["full", "summary", "none"]
 
@@ -78,6 +82,30 @@ class PredictionAnswer(BaseModel):
     model: ModelIdentity
     notice: str
     predictions: list[Prediction]
+
+
+class ModelEntry(BaseModel):
+    """A served model in short."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    name: str
+    version: str = Field(description="The default version, the highest.")
+    versions: list[str]
+    digest: str
+    description: str
+    task: Task
+    labels: list[str]
+    input: InputSpec
+    provider: str = Field(description="The execution provider that it runs on.")
+    card: str = Field(description="Address of the model card.")
+    demo: str | None = Field(description="Address of a demo image, where one is at hand.")
+
+
+class ModelList(BaseModel):
+    """Everything that is served."""
+
+    models: list[ModelEntry]
 
 
 def prediction(

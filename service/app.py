@@ -1,5 +1,6 @@
 """The FastAPI application: load the models, answer, close."""
 
+import asyncio
 import logging
 import re
 import uuid
@@ -11,11 +12,11 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import NOTICE, __version__, problems
-from service.cpu import usable_cpus
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.repository import Repository
-from service.routes import health, models, page, predict
+from service.routes import health, infer, models, page, predict, protocol, repository
 from service.settings import Settings
 from service.state import State
 
@@ -27,24 +28,24 @@ def create_app(settings: Settings) -> FastAPI:
     """Load the models and build the application; its ``state.service`` is a :class:`State`.
 
     Raises:
-        PackageError, ProviderError: if the repository can't be served as the settings ask.
+        PackageError: if the repository can't be served as the settings ask.
     """
-    threads = settings.threads or usable_cpus()
-    repository = Repository.load(settings.model_repository, provider=settings.provider, threads=threads)
-    metrics = Metrics()
-    state = State(settings, repository, Predictor(repository, settings, metrics), metrics)
+    served, metrics = Repository([]), Metrics()
+    predictor = Predictor(settings, metrics)
+    lifecycle = Lifecycle(served, predictor, metrics, settings)
+    state = State(settings, served, predictor, metrics, lifecycle)
+    lifecycle.start()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        for model in repository:
-            logger.info(
-                "serving %s version %s (%s) on %s", model.name, model.version, model.digest[:19], model.provider
-            )
-        logger.info("models from %s, %d CPU threads; %s", settings.model_repository, threads, NOTICE)
+        logger.info("models from %s, %d CPU threads; %s", settings.model_repository, lifecycle.threads, NOTICE)
+        watcher = asyncio.create_task(lifecycle.watch()) if settings.repository_poll_seconds else None
         state.ready = True
         yield
         state.ready = False
-        state.predictor.close()
+        if watcher is not None:
+            watcher.cancel()
+        predictor.close()
 
     app = FastAPIOffline(
         title="retina-srm",
@@ -58,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = state
     problems.install(app)
     app.add_middleware(RequestId)
-    for module in (predict, models, health, page):
+    for module in (predict, models, protocol, infer, repository, health, page):
         app.include_router(module.router)
     page.mount_files(app)
     return app

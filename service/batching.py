@@ -106,13 +106,17 @@ class Batcher:
     async def run(self, batch: list[Waiting]) -> None:
         """Run a batch and hand each image its own row, or all of them the failure."""
         start = time.perf_counter()
-        for entry in batch:
-            self.metrics.queue_seconds.observe(start - entry.since)
+        waits = [start - entry.since for entry in batch]
+        for wait in waits:
+            self.metrics.queue_seconds.observe(wait)
         self.metrics.batch_size.observe(len(batch))
         try:
-            images = np.stack([entry.pixels for entry in batch])
+            # A lone image is a batch as it lies in memory; only several have to be brought together.
+            images = batch[0].pixels[None] if len(batch) == 1 else np.stack([entry.pixels for entry in batch])
             outputs = await asyncio.get_running_loop().run_in_executor(self.executor, self.model.run, images)
-            self.metrics.inference_seconds.observe(time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self.metrics.inference_seconds.observe(seconds)
+            self.metrics.statistics.executed(waits, seconds)
             for index, entry in enumerate(batch):
                 if not entry.future.done():
                     entry.future.set_result(outputs.row(index))

@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from service.runtime import Model
+from service.statistics import Statistics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 IMAGES = (1, 2, 4, 8, 16, 32, 64)
@@ -14,6 +15,7 @@ class ModelMetrics:
 
     def __init__(self, metrics: "Metrics", model: Model) -> None:
         labels = (model.name, model.version)
+        self.statistics = Statistics()
         self.queue_length = metrics.queue_length.labels(*labels)
         self.queue_seconds = metrics.queue_seconds.labels(*labels)
         self.decode_seconds = metrics.decode_seconds.labels(*labels)
@@ -22,6 +24,11 @@ class ModelMetrics:
         self.batch_size = metrics.batch_size.labels(*labels)
         self.images = metrics.images.labels(*labels)
         metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
+
+    def encoded(self, seconds: float) -> None:
+        """An answer has been written."""
+        self.encode_seconds.observe(seconds)
+        self.statistics.compute_output.add(seconds)
 
 
 class Metrics:
@@ -57,6 +64,12 @@ class Metrics:
             (*by_model, "digest", "provider"),
             registry=self.registry,
         )
+        self.loads = Counter(
+            "retina_model_loads_total",
+            "Model packages by what became of them: loaded, refused or unloaded.",
+            ("model", "outcome"),
+            registry=self.registry,
+        )
         self.request_seconds = Histogram(
             "retina_request_duration_seconds",
             "From the request's head to its answer.",
@@ -69,3 +82,19 @@ class Metrics:
         self.inference_seconds = histogram("retina_inference_duration_seconds", "Running one batch.")
         self.encode_seconds = histogram("retina_encode_duration_seconds", "Writing one answer.")
         self.batch_size = histogram("retina_batch_size_images", "Images in one batch.", tuple(map(float, IMAGES)))
+
+    def forget(self, model: Model, others: list[Model]) -> None:
+        """Drop the series of an unloaded model, but for what it shares with ``others`` of its name and version."""
+        if not any((other.digest, other.provider) == (model.digest, model.provider) for other in others):
+            self.model_info.remove(model.name, model.version, model.digest, model.provider)
+        if not others:
+            for series in (
+                self.queue_length,
+                self.images,
+                self.queue_seconds,
+                self.decode_seconds,
+                self.inference_seconds,
+                self.encode_seconds,
+                self.batch_size,
+            ):
+                series.remove(model.name, model.version)

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -13,35 +15,73 @@ from service.batching import Batcher, QueueFullError
 from service.cpu import usable_cpus
 from service.metrics import Metrics, ModelMetrics
 from service.problems import ProblemError
-from service.repository import Repository
 from service.runtime import Model, Outputs
 from service.settings import Settings
 from service.uploads import Upload
 
 
+class Served:
+    """A model with its queue and its metrics, and how many requests use it."""
+
+    def __init__(self, model: Model, batcher: Batcher, metrics: ModelMetrics) -> None:
+        self.model = model
+        self.batcher = batcher
+        self.metrics = metrics
+        self.requests = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+
 class Predictor:
-    """From uploads to outputs, for every model of a repository.
+    """From uploads or pixels to outputs, for every model that was added.
 
     The event loop neither decodes nor runs a model: images are decoded in a pool of threads, and batches run one
     after another in a single thread, whose session uses all the CPUs.
     """
 
-    def __init__(self, repository: Repository, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
+        self.metrics = metrics
         self.decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), "decode")
         self.runner = ThreadPoolExecutor(1, "run")
-        self.model_metrics = {id(model): ModelMetrics(metrics, model) for model in repository}
-        self.batchers = {
-            id(model): Batcher(
-                model,
-                self.runner,
-                self.model_metrics[id(model)],
-                max_batch_size=settings.max_batch_size,
-                delay_s=settings.batch_delay_ms / 1000,
-                queue_size=settings.queue_size,
-            )
-            for model in repository
-        }
+        self.served: dict[int, Served] = {}
+
+    def add(self, model: Model) -> None:
+        """Make a model ready for requests."""
+        metrics = ModelMetrics(self.metrics, model)
+        batcher = Batcher(
+            model,
+            self.runner,
+            metrics,
+            max_batch_size=self.settings.max_batch_size,
+            delay_s=self.settings.batch_delay_ms / 1000,
+            queue_size=self.settings.queue_size,
+        )
+        self.served[id(model)] = Served(model, batcher, metrics)
+
+    def of(self, model: Model) -> Served:
+        """What was added for a model."""
+        return self.served[id(model)]
+
+    @contextmanager
+    def using(self, model: Model) -> Iterator[None]:
+        """Keep a model, from the moment that a request has found it until its answer, from being let go."""
+        served = self.of(model)
+        served.requests += 1
+        served.idle.clear()
+        try:
+            yield
+        finally:
+            served.requests -= 1
+            if not served.requests:
+                served.idle.set()
+
+    async def retire(self, model: Model) -> None:
+        """Let go of a model that no new request can find, once the requests that use it are answered."""
+        await self.of(model).idle.wait()
+        del self.served[id(model)]
+        others = [served.model for served in self.served.values()]
+        self.metrics.forget(model, [o for o in others if (o.name, o.version) == (model.name, model.version)])
 
     async def predict(self, model: Model, uploads: list[Upload]) -> list[Outputs]:
         """Return the outputs of each upload, in order.
@@ -49,9 +89,17 @@ class Predictor:
         Raises:
             ProblemError: if an upload is not a usable image, or too many images wait already.
         """
-        metrics = self.model_metrics[id(model)]
+        return await self.run(model, await self.decode(model, uploads))
+
+    async def decode(self, model: Model, uploads: list[Upload]) -> list[NDArray[np.uint8]]:
+        """Return each upload as the model's input (H, W, C), in order.
+
+        Raises:
+            ProblemError: if an upload is not a usable image.
+        """
+        metrics, start = self.of(model).metrics, time.perf_counter()
         loop = asyncio.get_running_loop()
-        decode = partial(self.decode, model, metrics)
+        decode = partial(self.decode_one, model, metrics)
         decoded = await asyncio.gather(
             *(loop.run_in_executor(self.decoders, decode, upload.data) for upload in uploads), return_exceptions=True
         )
@@ -62,14 +110,24 @@ class Predictor:
             if isinstance(pixels, BaseException):
                 raise pixels
             images.append(pixels)
+        metrics.statistics.compute_input.add(time.perf_counter() - start, len(images))
+        return images
+
+    async def run(self, model: Model, images: list[NDArray[np.uint8]]) -> list[Outputs]:
+        """Return the outputs of each image (H, W, C), in order.
+
+        Raises:
+            ProblemError: if too many images wait already.
+        """
+        served = self.of(model)
         try:
-            outputs = await self.batchers[id(model)].submit(images)
+            outputs = await served.batcher.submit(images)
         except QueueFullError as error:
             raise ProblemError.overload("queue-full", str(error)) from None
-        metrics.images.inc(len(outputs))
+        served.metrics.images.inc(len(outputs))
         return outputs
 
-    def decode(self, model: Model, metrics: ModelMetrics, data: bytes) -> NDArray[np.uint8]:
+    def decode_one(self, model: Model, metrics: ModelMetrics, data: bytes) -> NDArray[np.uint8]:
         start = time.perf_counter()
         pixels = preprocess(data, model.card.input, self.settings.max_pixels).pixels
         metrics.decode_seconds.observe(time.perf_counter() - start)

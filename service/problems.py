@@ -69,6 +69,8 @@ class ProblemError(Exception):
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:
+    if f"{request.url.path}/".startswith("/v2/"):
+        return protocol_error(problem)
     content: dict[str, Any] = {
         "type": f"urn:retina-srm:problem:{problem.code}",
         "title": problem.status.phrase,
@@ -81,8 +83,15 @@ def problem_response(request: Request, problem: ProblemError) -> Response:
     return Response(orjson.dumps(content), problem.status.value, problem.headers, MEDIA_TYPE)
 
 
+def protocol_error(problem: ProblemError) -> Response:
+    """The error of the Open Inference Protocol, which has 400 for what HTTP's 422 is elsewhere in the service."""
+    invalid = problem.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    status = HTTPStatus.BAD_REQUEST if invalid else problem.status
+    return Response(orjson.dumps({"error": problem.detail}), status.value, problem.headers, "application/json")
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
+    """Answer every error with a problem document, or as the Open Inference Protocol says under ``/v2``."""
 
     @app.exception_handler(ProblemError)
     async def on_problem(request: Request, error: ProblemError) -> Response:

@@ -19,8 +19,8 @@ class Repository:
 
     def __init__(self, models: list[Model]) -> None:
         self.models: dict[str, dict[str, Model]] = {}
-        for model in sorted(models, key=lambda model: (model.name, int(model.version))):
-            self.models.setdefault(model.name, {})[model.version] = model
+        for model in models:
+            self.add(model)
 
     @classmethod
     def load(
@@ -29,7 +29,7 @@ class Repository:
         """Load every package, or only the model of one name.
 
         Raises:
-            PackageError: if there is none, or one of them is not usable: a service that starts serves all it was given.
+            PackageError: if there is none, or one of them is not usable.
         """
         found = list(packages(folder))
         if not found:
@@ -39,13 +39,26 @@ class Repository:
             found = [path for path in found if path.parent.parent.name == only]
             if not found:
                 raise UnknownModelError(f"There is no model {only!r} in {folder}; there are: {', '.join(names)}")
-        models = []
-        for path in found:
-            model = load_model(path, version=path.parent.name, provider=provider, threads=threads)
-            if model.name != path.parent.parent.name:
-                raise PackageError(f"{path} holds the model {model.name!r}: its folder must have the model's name")
-            models.append(model)
-        return cls(models)
+        return cls([load_package(path, provider=provider, threads=threads) for path in found])
+
+    def add(self, model: Model) -> Model | None:
+        """Serve a model from now on, and return the one of the same name and version that it replaces."""
+        versions = self.models.get(model.name, {})
+        replaced = versions.get(model.version)
+        versions = versions | {model.version: model}
+        self.models[model.name] = {version: versions[version] for version in sorted(versions, key=int)}
+        self.models = dict(sorted(self.models.items()))
+        return replaced
+
+    def remove(self, name: str, version: str) -> Model:
+        """Serve a model no more, and return it."""
+        versions = dict(self.models[name])
+        model = versions.pop(version)
+        if versions:
+            self.models[name] = versions
+        else:
+            del self.models[name]
+        return model
 
     def __iter__(self) -> Iterator[Model]:
         for versions in self.models.values():
@@ -59,12 +72,25 @@ class Repository:
         """
         versions = self.models.get(name)
         if versions is None:
-            raise UnknownModelError(f"There is no model {name!r}; there are: {', '.join(self.models)}")
+            raise UnknownModelError(f"There is no model {name!r}; there are: {', '.join(self.models) or 'none'}")
         if version is None:
             return versions[max(versions, key=int)]
         if version not in versions:
             raise UnknownModelError(f"Model {name!r} has no version {version!r}; there are: {', '.join(versions)}")
         return versions[version]
+
+
+def load_package(path: Path, *, provider: Literal["auto", "cpu", "cuda"], threads: int) -> Model:
+    """Load the package at ``<model>/<version>/model.onnx``.
+
+    Raises:
+        PackageError: if it is not usable, or not the model that its folder says.
+        ProviderError: if a forced provider does not take it.
+    """
+    model = load_model(path, version=path.parent.name, provider=provider, threads=threads)
+    if model.name != path.parent.parent.name:
+        raise PackageError(f"{path} holds the model {model.name!r}: its folder must have the model's name")
+    return model
 
 
 def packages(folder: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.card import Card
 from models.package import INPUT, OUTPUTS, PackageError, digest, read_card
+from service.validation import check_answers, check_file
 
 logger = logging.getLogger(__name__)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -56,13 +57,17 @@ class Model:
 
 
 def load_model(path: Path, *, version: str, provider: Literal["auto", "cpu", "cuda"], threads: int) -> Model:
-    """Load a package and run it once.
+    """Load a package, check it and run it for the first time.
 
     Raises:
-        PackageError: if the file is not a usable package.
+        PackageError: if the file is not a usable package; :mod:`service.validation` has the rules.
         ProviderError: if a forced provider does not take the model.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PackageError(f"{path} can't be read: {error}") from error
+    check_file(path, content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -87,7 +92,7 @@ def load_model(path: Path, *, version: str, provider: Literal["auto", "cpu", "cu
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from None
     model = Model(version, digest(content), card, active, session)
-    model.run(np.zeros((1, card.input.height, card.input.width, card.input.channels), np.uint8))
+    check_answers(path, card, lambda images: session.run(list(OUTPUTS), {INPUT: images}))
     return model
 
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
@@ -26,6 +26,19 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     model_repository: Path = Field(
         default=SHIPPED_REPOSITORY, description="Folder of model packages, `<model>/<version>/model.onnx`."
+    )
+    repository_poll_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How often to look for new packages in the repository, in seconds; 0 never looks after the start.",
+    )
+    served_versions: int = Field(
+        default=0, ge=0, description="How many of a model's versions to serve, the newest ones; 0 serves all."
+    )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        description="Key for the repository's index, load and unload calls (`Authorization: Bearer KEY`); unset, they "
+        "answer 403.",
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from fastapi import Request
 
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.problems import ProblemError
@@ -21,6 +22,7 @@ class State:
     repository: Repository
     predictor: Predictor
     metrics: Metrics
+    lifecycle: Lifecycle
     ready: bool = False
     requests: int = 0
     """Prediction requests in hand."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -44,11 +45,27 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-type", f"Content-Type {kind!r} is not an image's: {HOW_TO}."
         )
+    if multipart:
+        async with in_time(settings):
+            return await read_form(request, settings)
+    return [Upload(None, await read_body(request, settings))]
+
+
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        ProblemError: if it is too large or too slow.
+    """
+    async with in_time(settings):
+        return b"".join([chunk async for chunk in limited(request, settings.max_body_bytes)])
+
+
+@asynccontextmanager
+async def in_time(settings: Settings) -> AsyncGenerator[None]:
     try:
         async with asyncio.timeout(settings.body_timeout_s):
-            if multipart:
-                return await read_form(request, settings)
-            return [Upload(None, b"".join([chunk async for chunk in limited(request, settings.max_body_bytes)]))]
+            yield
     except TimeoutError:
         raise ProblemError(
             HTTPStatus.REQUEST_TIMEOUT,

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from models.card import Card, InputSpec, Task
+from models.card import Card
+from service.answers import ModelEntry, ModelList
 from service.problems import ProblemDocument
 from service.runtime import Model
 from service.state import find_model, state_of
@@ -17,30 +17,6 @@ DEMO = Path(__file__).parent.parent / "page" / "demo"
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": ProblemDocument, "description": "Unknown model or version."}
 }
-
-
-class ModelEntry(BaseModel):
-    """A served model in short."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    name: str
-    version: str = Field(description="The default version, the highest.")
-    versions: list[str]
-    digest: str
-    description: str
-    task: Task
-    labels: list[str]
-    input: InputSpec
-    provider: str = Field(description="The execution provider that it runs on.")
-    card: str = Field(description="Address of the model card.")
-    demo: str | None = Field(description="Address of a demo image, where one is at hand.")
-
-
-class ModelList(BaseModel):
-    """Everything that is served."""
-
-    models: list[ModelEntry]
 
 
 @router.get("/v1/models")

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from service import NOTICE
+from service.admission import admitted
 from service.answers import PredictionAnswer, Weights, identity, prediction
 from service.examples import ANSWER
-from service.problems import ProblemDocument, ProblemError
-from service.runtime import Model
-from service.state import State, find_model, state_of
+from service.problems import ProblemDocument
+from service.state import state_of
 from service.uploads import read_uploads
 
 router = APIRouter(tags=["predict"])
@@ -76,48 +76,22 @@ async def predict_version(
 
 
 async def answer(name: str, version: str | None, query: PredictQuery, request: Request) -> Response:
-    """Count and time a request from its admission to its answer."""
     state = state_of(request)
-    metrics, start = state.metrics, time.perf_counter()
-    label, outcome = "unknown", "error"
-    try:
-        model = find_model(state, name, version)
-        label = model.name
-        response = await admitted(state, model, query, request)
-        outcome = "ok"
-        return response
-    except ProblemError as problem:
-        outcome = "rejected" if problem.status == 503 else "client_error"
-        if outcome == "rejected":
-            metrics.rejected.labels(problem.code).inc()
-        raise
-    finally:
-        metrics.requests.labels(label, outcome).inc()
-        metrics.request_seconds.labels(label).observe(time.perf_counter() - start)
-
-
-async def admitted(state: State, model: Model, query: PredictQuery, request: Request) -> Response:
-    """Refuse at once what would be too much, before any of the body is read."""
-    if state.requests >= state.settings.max_requests:
-        raise ProblemError.overload("too-many-requests", f"{state.requests} requests are in hand, which is the limit")
-    state.requests += 1
-    state.metrics.in_flight.set(state.requests)
-    try:
+    with admitted(state, name, version) as model:
         uploads = await read_uploads(request, state.settings)
         outputs = await state.predictor.predict(model, uploads)
-    finally:
-        state.requests -= 1
-        state.metrics.in_flight.set(state.requests)
-    start = time.perf_counter()
-    content = {
-        "id": request.state.request_id,
-        "model": identity(model),
-        "notice": NOTICE,
-        "predictions": [
-            prediction(model.card, row, file=upload.name, weights=query.weights, activation_map=query.activation_map)
-            for upload, row in zip(uploads, outputs, strict=True)
-        ],
-    }
-    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-    state.predictor.model_metrics[id(model)].encode_seconds.observe(time.perf_counter() - start)
-    return Response(body, media_type="application/json")
+        start = time.perf_counter()
+        content = {
+            "id": request.state.request_id,
+            "model": identity(model),
+            "notice": NOTICE,
+            "predictions": [
+                prediction(
+                    model.card, row, file=upload.name, weights=query.weights, activation_map=query.activation_map
+                )
+                for upload, row in zip(uploads, outputs, strict=True)
+            ],
+        }
+        body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+        state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+        return Response(body, media_type="application/json")

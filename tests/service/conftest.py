@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from tests.service.packages import copy_model
 
 
 @pytest.fixture
@@ -19,3 +20,11 @@ def settings(repository: Path) -> Settings:
 def client(settings: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def folder(repository: Path, tmp_path: Path) -> Path:
+    """A repository of its own: ``colour`` 1 and ``grey`` 1."""
+    copy_model(repository, "colour", "1", tmp_path)
+    copy_model(repository, "grey", "1", tmp_path)
+    return tmp_path

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.batching import Batcher, QueueFullError
 from service.runtime import Outputs
+from service.statistics import Statistics
 
 
 class Gauge:
@@ -30,6 +31,7 @@ class Metrics:
     def __init__(self) -> None:
         self.queue_length, self.queue_seconds = Gauge(), Gauge()
         self.batch_size, self.inference_seconds = Gauge(), Gauge()
+        self.statistics = Statistics()
 
 
 class Echo:

@@ -7,38 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.conftest import ImageMaker
+from tests.service.process import running
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@contextmanager
-def running(repository: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
-    """Start ``python -m service`` on a free port; yield the process, its address and its log so far."""
-    variables = os.environ | {"RETINA_MODEL_REPOSITORY": str(repository), "RETINA_PORT": "0"} | environment
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    log = []
-    try:
-        for line in process.stderr:
-            log.append(line)
-            if found := re.search(r"open (http://\S+?)/ in a browser", line):
-                yield process, found[1], log
-                break
-        else:
-            raise AssertionError(f"the service did not start: {''.join(log)}")
-    finally:
-        process.kill()
-        process.wait(10)
-        process.stderr.close()
 
 
 def test_says_what_it_serves_and_ends_in_order(repository: Path, make_image: ImageMaker) -> None:
@@ -81,7 +58,13 @@ def test_serves_without_torch_and_monai(repository: Path, make_image: ImageMaker
         process.stderr.close()
 
 
-def test_a_request_in_hand_is_finished_at_sigterm(repository: Path, make_image: ImageMaker) -> None:
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [("/v1/models/colour/predict", {}), ("/v2/models/colour/infer", {"Inference-Header-Content-Length": "0"})],
+)
+def test_a_request_in_hand_is_finished_at_sigterm(
+    repository: Path, make_image: ImageMaker, path: str, headers: dict[str, str]
+) -> None:
     image = make_image("PNG", width=600, height=400)
 
     def slowly() -> Iterator[bytes]:
@@ -91,7 +74,7 @@ def test_a_request_in_hand_is_finished_at_sigterm(repository: Path, make_image: 
         yield image[len(image) // 2 :]
 
     with running(repository) as (process, address, _):
-        assert httpx.post(f"{address}/v1/models/colour/predict", content=slowly()).status_code == 200
+        assert httpx.post(f"{address}{path}", content=slowly(), headers=headers).status_code == 200
         assert process.wait(20) == 0
 
 

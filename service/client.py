@@ -1,0 +1,222 @@
+"""A typed client of the service, blocking and asynchronous. Needs the ``client`` extra (httpx), and no ONNX Runtime.
+
+with Client("http://localhost:8000") as client:
+    answer = client.predict("oct", Path("scan.jpeg"), weights="summary")
+    print(answer.predictions[0].label, answer.predictions[0].probability)
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from models.card import Card
+from service.answers import ModelEntry, ModelList, PredictionAnswer, Weights
+from service.problems import ProblemDocument
+
+TIMEOUT_S = 60.0
+RETRIES = 3
+LONGEST_WAIT_S = 10.0
+DEFAULT_WAIT_S = 1.0
+
+Image = bytes | Path
+"""An image file's content, or where it lies."""
+A = TypeVar("A", bound=BaseModel)
+
+
+class ServiceError(RuntimeError):
+    """The service answered with an error; ``problem`` is its problem document, where it sent one."""
+
+    def __init__(self, status: int, problem: ProblemDocument | None, text: str) -> None:
+        super().__init__(f"{status}: {problem.detail if problem else text}")
+        self.status = status
+        self.problem = problem
+
+
+class OverloadedError(ServiceError):
+    """The service had too much to do (503), at every attempt."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the service."""
+
+    method: str
+    path: str
+    options: Mapping[str, Any]
+
+
+def predict_call(
+    model: str, images: Image | Sequence[Image], version: str | None, weights: Weights, activation_map: bool
+) -> Call:
+    address = f"/v1/models/{quote(model, safe='')}"
+    if version is not None:
+        address += f"/versions/{quote(version, safe='')}"
+    options: dict[str, Any] = {"params": {"weights": weights, "activation_map": str(activation_map).lower()}}
+    if isinstance(images, bytes):
+        options |= {"content": images, "headers": {"Content-Type": "application/octet-stream"}}
+    else:
+        several = [images] if isinstance(images, Path) else images
+        options["files"] = [("file", part(index, image)) for index, image in enumerate(several)]
+    return Call("POST", f"{address}/predict", options)
+
+
+def part(index: int, image: Image) -> tuple[str, bytes]:
+    return (image.name, image.read_bytes()) if isinstance(image, Path) else (f"image-{index}", image)
+
+
+def get_call(path: str) -> Call:
+    return Call("GET", path, {})
+
+
+def card_call(model: str) -> Call:
+    return get_call(f"/v1/models/{quote(model, safe='')}/card")
+
+
+def read(kind: type[A], response: httpx.Response) -> A:
+    if response.status_code != httpx.codes.OK:
+        refuse(response)
+    return kind.model_validate_json(response.content)
+
+
+def refuse(response: httpx.Response) -> NoReturn:
+    try:
+        problem = ProblemDocument.model_validate_json(response.content)
+    except ValidationError:  # a proxy's page, say
+        problem = None
+    kind = OverloadedError if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else ServiceError
+    raise kind(response.status_code, problem, response.text[:200])
+
+
+def wait_s(response: httpx.Response, attempt: int, retries: int) -> float | None:
+    """Return how long to wait before the next attempt, or None where there shall be none."""
+    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or attempt >= retries:
+        return None
+    stated = response.headers.get("Retry-After", "")
+    return min(float(stated) if stated.isdecimal() else DEFAULT_WAIT_S, LONGEST_WAIT_S)
+
+
+class Client:
+    """The blocking client; one may be shared between threads.
+
+    Args:
+        url: Where the service is, such as ``http://localhost:8000``.
+        timeout_s: Longest wait for the connection and for each part of the answer, in seconds.
+        retries: How often to ask again after 503, each time after the wait that ``Retry-After`` names, at most 10 s.
+        options: For :class:`httpx.Client`, such as ``headers``, ``verify`` or ``transport``.
+
+    Its methods raise :class:`ServiceError` for an answer that is an error, and :class:`httpx.TransportError` where
+    the service can't be reached in time.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, retries: int = RETRIES, **options: Any) -> None:
+        self.retries = retries
+        self.http = httpx.Client(base_url=url, timeout=timeout_s, **options)
+
+    def predict(
+        self,
+        model: str,
+        images: Image | Sequence[Image],
+        *,
+        version: str | None = None,
+        weights: Weights = "full",
+        activation_map: bool = False,
+    ) -> PredictionAnswer:
+        """Classify one image or several, which are answered in their order."""
+        return read(PredictionAnswer, self.send(predict_call(model, images, version, weights, activation_map)))
+
+    def models(self) -> list[ModelEntry]:
+        """List the models that are served."""
+        return read(ModelList, self.send(get_call("/v1/models"))).models
+
+    def card(self, model: str) -> Card:
+        """Read the card of a model's default version."""
+        return read(Card, self.send(card_call(model)))
+
+    def ready(self) -> bool:
+        """Ask whether predictions can be asked for."""
+        return self.http.get("/v2/health/ready").status_code == httpx.codes.OK
+
+    def send(self, call: Call) -> httpx.Response:
+        attempt = 0
+        while True:
+            response = self.http.request(call.method, call.path, **call.options)
+            wait = wait_s(response, attempt, self.retries)
+            if wait is None:
+                return response
+            attempt += 1
+            time.sleep(wait)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The asynchronous client, with the methods and the errors of :class:`Client`; use it with ``async with``."""
+
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, retries: int = RETRIES, **options: Any) -> None:
+        self.retries = retries
+        self.http = httpx.AsyncClient(base_url=url, timeout=timeout_s, **options)
+
+    async def predict(
+        self,
+        model: str,
+        images: Image | Sequence[Image],
+        *,
+        version: str | None = None,
+        weights: Weights = "full",
+        activation_map: bool = False,
+    ) -> PredictionAnswer:
+        """Classify one image or several, which are answered in their order."""
+        call = await asyncio.to_thread(predict_call, model, images, version, weights, activation_map)
+        return read(PredictionAnswer, await self.send(call))
+
+    async def models(self) -> list[ModelEntry]:
+        """List the models that are served."""
+        return read(ModelList, await self.send(get_call("/v1/models"))).models
+
+    async def card(self, model: str) -> Card:
+        """Read the card of a model's default version."""
+        return read(Card, await self.send(card_call(model)))
+
+    async def ready(self) -> bool:
+        """Ask whether predictions can be asked for."""
+        return (await self.http.get("/v2/health/ready")).status_code == httpx.codes.OK
+
+    async def send(self, call: Call) -> httpx.Response:
+        attempt = 0
+        while True:
+            response = await self.http.request(call.method, call.path, **call.options)
+            wait = wait_s(response, attempt, self.retries)
+            if wait is None:
+                return response
+            attempt += 1
+            await asyncio.sleep(wait)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

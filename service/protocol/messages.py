@@ -1,0 +1,161 @@
+"""The JSON of the protocol: what a request may say, checked, and what the answers look like, for the documentation."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
+
+from service.protocol import invalid
+
+Parameters = dict[str, StrictBool | StrictInt | StrictStr | StrictFloat]
+Axis = Annotated[StrictInt, Field(ge=0, le=2**31)]
+SHOWN_FAULTS = 3
+
+
+class Message(BaseModel):
+    """A part of a message; keys that the protocol does not define are passed over, as Triton does."""
+
+    model_config = ConfigDict(protected_namespaces=(), frozen=True)
+
+
+class RequestInput(Message):
+    """An input tensor: its values in ``data``, row-major and nested or not, or binary after the JSON."""
+
+    name: StrictStr
+    shape: list[Axis] = Field(max_length=8)
+    datatype: StrictStr
+    parameters: Parameters = {}
+    data: Any = None
+
+
+class RequestOutput(Message):
+    """An output that is asked for, with ``binary_data`` or ``classification`` among its parameters."""
+
+    name: StrictStr
+    parameters: Parameters = {}
+
+
+class InferRequest(Message):
+    """A request; ``binary_data_output`` and ``timeout`` (microseconds) are the parameters that have a meaning here."""
+
+    id: StrictStr | None = None
+    parameters: Parameters = {}
+    inputs: list[RequestInput] = Field(max_length=16)
+    outputs: list[RequestOutput] = Field(default=[], max_length=16)
+
+
+class ResponseOutput(Message):
+    """An output tensor; ``data`` is row-major and flat, and absent where it follows the JSON as binary."""
+
+    name: str
+    datatype: Literal["FP32", "BYTES"]
+    shape: list[int]
+    parameters: Parameters | None = None
+    data: list[float] | list[str] | None = None
+
+
+class InferResponse(Message):
+    """An answer."""
+
+    model_name: str
+    model_version: str
+    id: str
+    outputs: list[ResponseOutput]
+
+
+class TensorMetadata(Message):
+    """A tensor that a model takes or gives; -1 stands for the number of images."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(Message):
+    """A model's tensors. It takes ``image`` or ``image_bytes``: exactly one of them."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(Message):
+    """What the server is, and which extensions it has."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ModelReady(Message):
+    """Whether a model can be asked."""
+
+    name: str
+    ready: bool
+
+
+class IndexRequest(Message):
+    """Whether to list only what is ready."""
+
+    ready: StrictBool = False
+
+
+class ControlRequest(Message):
+    """A load or unload request; it has no parameters here, but Triton's clients send the key."""
+
+    parameters: dict[str, Any] = {}
+
+
+class IndexEntry(Message):
+    """A version in the repository."""
+
+    name: str
+    version: str
+    state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
+    reason: str = Field(description="Why it is in this state, such as why a package was refused.")
+
+
+class ErrorDocument(Message):
+    """The protocol's error."""
+
+    error: str
+
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(kind: type[M], text: bytes | memoryview) -> M:
+    """Read a message.
+
+    Raises:
+        ProblemError: 400, if it is not JSON, or a field is missing or of another type; the words name the field.
+    """
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"The body is not JSON ({error}): send a JSON object, and check the length headers.") from None
+    if not isinstance(document, dict):
+        raise invalid(f"The body is a JSON {json_type(document)}: send an object.")
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise invalid("; ".join(fault(entry) for entry in error.errors()[:SHOWN_FAULTS]) + ".") from None
+
+
+def fault(entry: Any) -> str:
+    where = ".".join(str(part) for part in entry["loc"] if not str(part).startswith(("bool", "int", "str", "float")))
+    found = "" if entry["type"] == "missing" else f" (got {json_type(entry['input'])})"
+    return f"{where}: {entry['msg']}{found}"
+
+
+def json_type(value: object) -> str:
+    """Name a value's JSON type, and the value itself where it is a number or a short string."""
+    if isinstance(value, bool) or value is None:
+        return orjson.dumps(value).decode()
+    if isinstance(value, int | float):
+        return f"number {value!r}"
+    if isinstance(value, str):
+        return f"string {value!r}" if len(value) <= 40 else "string"
+    return "array" if isinstance(value, list) else "object"

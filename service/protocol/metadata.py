@@ -1,0 +1,68 @@
+"""What the server and a model say of themselves, as metadata and as Triton's model configuration."""
+
+from typing import Any
+
+from models.package import FILE_NAME, OUTPUTS
+from models.package import INPUT as IMAGE
+from service import __version__
+from service.protocol.messages import ModelMetadata, ServerMetadata, TensorMetadata
+from service.protocol.tensors import IMAGE_BYTES
+from service.runtime import Model
+
+PLATFORM = "onnxruntime_onnx"
+ANY = -1
+SERVER = ServerMetadata(
+    name="retina-srm",
+    version=__version__,
+    extensions=[
+        "binary_tensor_data",
+        "classification",
+        "model_configuration",
+        "model_repository",
+        "parameters",
+        "statistics",
+    ],
+)
+
+
+def tensors(model: Model) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Return the shape of each input and output, without the axis of the images."""
+    spec, shapes = model.card.input, {o.name: o.shape for o in model.session.get_outputs()}
+    inputs = {IMAGE: [spec.height, spec.width, spec.channels], IMAGE_BYTES: [1]}
+    return inputs, {name: [n if isinstance(n, int) else ANY for n in shapes[name][1:]] for name in OUTPUTS}
+
+
+def model_metadata(model: Model, versions: list[str]) -> ModelMetadata:
+    """Describe a model for its clients."""
+    inputs, outputs = tensors(model)
+    types = {IMAGE: "UINT8", IMAGE_BYTES: "BYTES"}
+    return ModelMetadata(
+        name=model.name,
+        versions=versions,
+        platform=PLATFORM,
+        inputs=[TensorMetadata(name=n, datatype=types[n], shape=[ANY, *dims]) for n, dims in inputs.items()],
+        outputs=[TensorMetadata(name=n, datatype="FP32", shape=[ANY, *dims]) for n, dims in outputs.items()],
+    )
+
+
+def model_config(model: Model, *, served_versions: int, max_images: int) -> dict[str, Any]:
+    """Write a model's configuration in the JSON form of Triton's ``ModelConfig``.
+
+    ``image_bytes`` is this service's own: Triton, given the same folder, reads the graph and finds ``image`` alone.
+    """
+    inputs, outputs = tensors(model)
+    types = {IMAGE: "TYPE_UINT8", IMAGE_BYTES: "TYPE_STRING"}
+    return {
+        "name": model.name,
+        "platform": PLATFORM,
+        "backend": "onnxruntime",
+        "version_policy": {"latest": {"num_versions": served_versions}} if served_versions else {"all": {}},
+        "max_batch_size": max_images,
+        "input": [
+            {"name": n, "data_type": types[n], "format": "FORMAT_NONE", "dims": dims, "optional": True}
+            for n, dims in inputs.items()
+        ],
+        "output": [{"name": n, "data_type": "TYPE_FP32", "dims": dims} for n, dims in outputs.items()],
+        "default_model_filename": FILE_NAME,
+        "dynamic_batching": {},
+    }

@@ -1,0 +1,118 @@
+"""An inference request as the service needs it: which images, and which outputs in which form."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import Card
+from models.package import INPUT as IMAGE
+from models.package import OUTPUTS
+from service.protocol import invalid
+from service.protocol.binary import Tail, split
+from service.protocol.messages import InferRequest, Parameters, RequestOutput, parse
+from service.protocol.tensors import IMAGE_BYTES, read_files, read_pixels
+
+CLASSIFIED = "probabilities"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An output that is asked for."""
+
+    name: str
+    binary: bool
+    classification: int = 0
+    """How many of the most probable classes to name in place of the values; 0 for the values."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A request, read: either ``pixels`` or ``files`` hold its images."""
+
+    id: str | None
+    outputs: list[Wanted]
+    pixels: NDArray[np.uint8] | None = None
+    """(N, H, W, C)"""
+    files: list[bytes] = field(default_factory=list)
+    timeout_s: float | None = None
+
+
+def read_request(body: bytes, header_length: str | None, card: Card, limit: int) -> Inference:
+    """Read a request of at most ``limit`` images.
+
+    With a header length of 0 the whole body is one image file and every output comes back as binary, which is
+    Triton's raw binary request.
+
+    Raises:
+        ProblemError: 400, with words that name the field, if it can't be used.
+    """
+    text, rest = split(body, header_length)
+    if header_length is not None and not text:
+        return Inference(None, [Wanted(name, binary=True) for name in OUTPUTS], files=[body])
+    request, tail = parse(InferRequest, text), Tail(rest)
+    pixels, files = None, []
+    names = [tensor.name for tensor in request.inputs]
+    for name in names:
+        if name not in (IMAGE, IMAGE_BYTES):
+            raise invalid(f"inputs: there is no input {name[:64]!r}; send {IMAGE} or {IMAGE_BYTES}.")
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise invalid(f"inputs: send exactly one of {IMAGE} and {IMAGE_BYTES}, once; this request has {found}.")
+    [tensor] = request.inputs
+    if tensor.name == IMAGE:
+        pixels = read_pixels(tensor, tail, card.input, limit)
+    else:
+        files = read_files(tensor, tail, limit)
+    tail.finish()
+    return Inference(
+        id=request.id,
+        outputs=wanted(request),
+        pixels=pixels,
+        files=files,
+        timeout_s=timeout(request.parameters),
+    )
+
+
+def wanted(request: InferRequest) -> list[Wanted]:
+    """Return the outputs that a request asks for, in its order; all of them if it names none."""
+    binary = flag("parameters", request.parameters, "binary_data_output", default=False)
+    asked = request.outputs or [RequestOutput(name=name) for name in OUTPUTS]
+    names = [output.name for output in asked]
+    for name in names:
+        if name not in OUTPUTS:
+            raise invalid(f"outputs: there is no output {name[:64]!r}; there are: {', '.join(OUTPUTS)}.")
+        if names.count(name) > 1:
+            raise invalid(f"outputs: {name} is asked for {names.count(name)} times: ask once.")
+    return [
+        Wanted(
+            output.name,
+            flag(f"output {output.name}", output.parameters, "binary_data", default=binary),
+            classes(output),
+        )
+        for output in asked
+    ]
+
+
+def flag(where: str, parameters: Parameters, name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise invalid(f"{where}: {name} is {value!r}: it must be true or false.")
+    return value
+
+
+def classes(output: RequestOutput) -> int:
+    value = output.parameters.get("classification", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise invalid(f"output {output.name}: classification is {value!r}: it must be a number of classes.")
+    if value and output.name != CLASSIFIED:
+        raise invalid(f"output {output.name}: classification is for the output {CLASSIFIED} alone.")
+    return value
+
+
+def timeout(parameters: Parameters) -> float | None:
+    """Return the time that a request allows, in seconds; the protocol's are microseconds, 0 stands for no limit."""
+    value = parameters.get("timeout", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise invalid(f"parameters: timeout is {value!r}: it must be a number of microseconds.")
+    return value / 1e6 or None

@@ -1,0 +1,58 @@
+"""An inference answer in the protocol's form: JSON, and binary tensors after it."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from models.card import Card
+from service.protocol.binary import HEADER, write_elements
+from service.protocol.requests import Wanted
+from service.runtime import Model, Outputs
+
+
+class Answer(NamedTuple):
+    """A body and the headers that describe it."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+def write_response(model: Model, request_id: str, outputs: Sequence[Wanted], rows: Sequence[Outputs]) -> Answer:
+    """Write the outputs that were asked for, for all images of a request in order."""
+    entries: list[dict[str, Any]] = []
+    tail: list[bytes | memoryview] = []
+    for output in outputs:
+        values = [getattr(row, output.name) for row in rows]
+        stacked = values[0][None] if len(values) == 1 else np.stack(values)
+        entry: dict[str, Any] = {"name": output.name, "datatype": "FP32", "shape": stacked.shape}
+        data: bytes | memoryview
+        if output.classification:
+            labels = [line for row in stacked for line in most_probable(model.card, row, output.classification)]
+            entry |= {"datatype": "BYTES", "shape": (len(stacked), len(labels) // len(stacked))}
+            data = write_elements(label.encode() for label in labels) if output.binary else b""
+            flat: Any = labels
+        else:
+            flat = np.ascontiguousarray(stacked, "<f4").reshape(-1)
+            data = memoryview(flat.view(np.uint8))
+        if output.binary:
+            entry["parameters"] = {"binary_data_size": len(data)}
+            tail.append(data)
+        else:
+            entry["data"] = flat
+        entries.append(entry)
+    text = orjson.dumps(
+        {"model_name": model.name, "model_version": model.version, "id": request_id, "outputs": entries},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
+    if not tail:
+        return Answer(text, {"Content-Type": "application/json"})
+    return Answer(b"".join([text, *tail]), {"Content-Type": "application/octet-stream", HEADER: str(len(text))})
+
+
+def most_probable(card: Card, probabilities: NDArray[np.float32], count: int) -> list[str]:
+    """Name the most probable classes, best first, as ``value:index:label``."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [f"{probabilities[index]:f}:{index}:{card.labels[index]}" for index in order]

@@ -1,0 +1,146 @@
+"""``POST /v2/models/{model}/infer``: the Open Inference Protocol's prediction."""
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from models.package import INPUT as IMAGE
+from models.package import OUTPUTS
+from service.admission import admitted
+from service.compression import pack, unpack
+from service.problems import ProblemError
+from service.protocol import invalid
+from service.protocol.binary import HEADER
+from service.protocol.messages import ErrorDocument, InferResponse
+from service.protocol.requests import Inference, read_request
+from service.protocol.responses import Answer, write_response
+from service.protocol.tensors import IMAGE_BYTES
+from service.runtime import Model, Outputs
+from service.state import State, state_of
+from service.uploads import Upload, read_body
+
+router = APIRouter(tags=["open inference protocol"])
+
+ERRORS: dict[int, str] = {
+    400: "The message can't be used; the words name the field.",
+    404: "Unknown model or version.",
+    408: "The body did not arrive in time.",
+    413: "Too many bytes, packed or unpacked.",
+    415: "Unknown content encoding.",
+    503: "Too much to do, or the request's timeout has passed.",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": InferResponse, "content": {"application/octet-stream": {}}},
+    **{code: {"model": ErrorDocument, "description": text} for code, text in ERRORS.items()},
+}
+TENSOR = {
+    "type": "object",
+    "required": ["name", "shape", "datatype"],
+    "properties": {
+        "name": {"enum": [IMAGE, IMAGE_BYTES]},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+        "datatype": {"enum": ["UINT8", "BYTES"]},
+        "parameters": {"type": "object"},
+        "data": {"type": "array"},
+    },
+}
+OUTPUT = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"enum": list(OUTPUTS)}, "parameters": {"type": "object"}},
+}
+SCHEMA = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "parameters": {"type": "object"},
+        "inputs": {"type": "array", "items": TENSOR, "minItems": 1, "maxItems": 1},
+        "outputs": {"type": "array", "items": OUTPUT},
+    },
+}
+EXAMPLE = {
+    "inputs": [{"name": IMAGE_BYTES, "shape": [1, 1], "datatype": "BYTES", "data": ["<base64 of a JPEG file>"]}],
+    "outputs": [{"name": "probabilities", "parameters": {"classification": 2}}],
+}
+BODY = {
+    "parameters": [
+        {
+            "name": HEADER,
+            "in": "header",
+            "schema": {"type": "integer", "minimum": 0},
+            "description": "Bytes of the JSON, where binary tensors follow it; 0 for a body that is one image file.",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "description": "One of the inputs `image` (UINT8) and `image_bytes` (BYTES; base64 in JSON).",
+        "content": {
+            "application/json": {"schema": SCHEMA, "example": EXAMPLE},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+}
+
+
+@router.post("/v2/models/{model}/infer", response_class=Response, responses=RESPONSES, openapi_extra=BODY)
+async def infer(model: str, request: Request) -> Response:
+    """Ask the default version of a model."""
+    return await answer(model, None, request)
+
+
+@router.post(
+    "/v2/models/{model}/versions/{version}/infer", response_class=Response, responses=RESPONSES, openapi_extra=BODY
+)
+async def infer_version(model: str, version: str, request: Request) -> Response:
+    """Ask one version of a model."""
+    return await answer(model, version, request)
+
+
+async def answer(name: str, version: str | None, request: Request) -> Response:
+    state = state_of(request)
+    with admitted(state, name, version) as model:
+        body = await read_body(request, state.settings)
+        in_thread, threads = asyncio.get_running_loop().run_in_executor, state.predictor.decoders
+        inference = await in_thread(threads, read, body, request, model, state)
+        try:
+            async with asyncio.timeout(inference.timeout_s):
+                rows = await run(state, model, inference)
+        except TimeoutError:
+            raise ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "timeout",
+                f"The request was not answered within its timeout of {inference.timeout_s:g} s.",
+            ) from None
+        request_id = request.state.request_id if inference.id is None else inference.id
+        accepted, start = request.headers.get("Accept-Encoding", ""), time.perf_counter()
+        content, headers = await in_thread(threads, write, model, request_id, inference, rows, accepted)
+        state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+        return Response(content, headers=headers)
+
+
+def read(body: bytes, request: Request, model: Model, state: State) -> Inference:
+    settings, headers = state.settings, request.headers
+    content = unpack(body, headers.get("Content-Encoding", ""), settings.max_body_bytes)
+    return read_request(content, headers.get(HEADER), model.card, settings.max_files)
+
+
+def write(model: Model, request_id: str, inference: Inference, rows: list[Outputs], accepted: str) -> Answer:
+    content, headers = write_response(model, request_id, inference.outputs, rows)
+    packed, encoding = pack(content, accepted)
+    return Answer(packed, headers | encoding)
+
+
+async def run(state: State, model: Model, inference: Inference) -> list[Outputs]:
+    if inference.pixels is not None:
+        return await state.predictor.run(model, list(inference.pixels))
+    uploads = [Upload(f"element {index}", data) for index, data in enumerate(inference.files)]
+    try:
+        images = await state.predictor.decode(model, uploads)
+    except ProblemError as problem:  # a file is part of a message here, so 400 whatever its fault
+        raise invalid(f"input {IMAGE_BYTES}: {problem.file}: {problem.detail}") from None
+    return await state.predictor.run(model, images)

@@ -1,0 +1,67 @@
+"""Triton's model repository extension: what there is, load, unload; for whoever has the admin key."""
+
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+
+from models.package import PackageError
+from service.admin import require_admin
+from service.problems import ProblemError
+from service.protocol import invalid
+from service.protocol.messages import ControlRequest, ErrorDocument, IndexEntry, IndexRequest, Message, parse
+from service.repository import UnknownModelError
+from service.state import state_of
+from service.uploads import read_body
+
+M = TypeVar("M", bound=Message)
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorDocument, "description": "The message, or the package, can't be used."},
+    401: {"model": ErrorDocument, "description": "The admin key is missing or wrong."},
+    403: {"model": ErrorDocument, "description": "No admin key is set."},
+    404: {"model": ErrorDocument, "description": "Unknown model."},
+}
+router = APIRouter(tags=["model repository"], dependencies=[Depends(require_admin)], responses=ERRORS)
+
+
+@router.post("/v2/repository/index")
+async def index(request: Request) -> list[IndexEntry]:
+    """List every version in the repository, what is served of it, and why the rest is not."""
+    message = await read(IndexRequest, request)
+    entries = [IndexEntry.model_validate(entry) for entry in await state_of(request).lifecycle.index()]
+    return [entry for entry in entries if entry.state == "READY" or not message.ready]
+
+
+@router.post("/v2/repository/models/{model}/load")
+async def load(model: str, request: Request) -> dict[str, Any]:
+    """Take in a model's packages as they lie in the repository now; what is served goes on until they are ready."""
+    message = await read(ControlRequest, request)
+    if message.parameters:
+        raise invalid(
+            f"parameters: {', '.join(message.parameters)[:100]}: a model is loaded from the repository's folder as it "
+            "is, so load takes none."
+        )
+    try:
+        await state_of(request).lifecycle.load(model)
+    except UnknownModelError as error:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error)) from None
+    except PackageError as error:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "refused", f"Refused, what was served goes on: {error}") from None
+    return {}
+
+
+@router.post("/v2/repository/models/{model}/unload")
+async def unload(model: str, request: Request) -> dict[str, Any]:
+    """Serve a model no more; the answer comes once the requests in hand are answered and its memory is free."""
+    await read(ControlRequest, request)
+    try:
+        await state_of(request).lifecycle.unload(model)
+    except UnknownModelError as error:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error)) from None
+    return {}
+
+
+async def read(kind: type[M], request: Request) -> M:
+    body = await read_body(request, state_of(request).settings)
+    return parse(kind, body or b"{}")
