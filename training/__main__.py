@@ -119,6 +119,26 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run: RunArgument,
+    split: Annotated[
+        Literal["val", "test"] | None, typer.Option(help="Default: test if it was evaluated, else val.")
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="CSV with id, file or patient, and columns to make subgroups of.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Default: report.html in the run folder.")] = None,
+    images: Annotated[bool, typer.Option(help="Show misclassified images.")] = True,
+) -> None:
+    """Write a run's evaluation as one HTML file; opens no data."""
+    from training.report import write_report
+    from training.run import Run
+
+    path = write_report(Run.open(run), split, metadata=metadata, output=output, images=images)
+    console.print(f"Report: {path}")
+
+
+@app.command()
 def export(
     run: RunArgument,
     repository: Annotated[Path, typer.Option(help="Model repository to write into.")] = Path("model-repository"),
@@ -155,8 +175,8 @@ def show(report: dict[str, Any]) -> None:
     title = f"{report['data']}, {report['split']} split, {report['images']} images"
     table = Table("figure", "value", "95 % interval", title=title, caption=report["interval_method"])
     for name, figure in report["metrics"].items():
-        low, high = figure["interval"]
-        table.add_row(name, f"{figure['value']:.4f}", f"{low:.4f} to {high:.4f}")
+        shown = "{:.4f} to {:.4f}".format(*figure["interval"]) if figure["interval"] else "none"
+        table.add_row(name, f"{figure['value']:.4f}", shown)
     console.print(table)
 
 

@@ -110,6 +110,9 @@ class CalibrationSpec(Section):
     """Fit a temperature on the validation split (Guo et al., ICML 2017)."""
     target_prior: Literal["train", "uniform"] | Annotated[list[Frequency], Field(min_length=2)] = "train"
     """The class frequencies that the probabilities shall assume."""
+    coverage: float | None = Field(default=0.9, gt=0, lt=1)
+    """The part of new images whose prediction set shall hold the right label (:mod:`training.conformal`); null for no
+    sets."""
 
 
 class CardText(Section):

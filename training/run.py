@@ -65,6 +65,10 @@ class Run:
         """One line for each time that the test split was opened."""
         return self.folder / "test-openings.log"
 
+    def test_openings(self) -> list[str]:
+        """The lines of the log; none where the test split was never opened."""
+        return self.test_log.read_text().splitlines() if self.test_log.is_file() else []
+
     def checkpoint(self, which: str) -> Path:
         """``best`` on validation, or ``last``."""
         return self.folder / f"{which}.pt"
@@ -81,6 +85,8 @@ class Run:
             run.checkpoint("last"),
             run.metrics_path,
             *folder.glob("predictions-*.csv"),
+            *folder.glob("evaluation-*.npz"),
+            folder / "report.html",
         ):
             stale.unlink(missing_ok=True)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
