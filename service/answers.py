@@ -56,6 +56,15 @@ class ClassActivation(BaseModel):
     )
 
 
+class PredictionSet(BaseModel):
+    """The labels that can't be ruled out, by the conformal prediction of the model's card."""
+
+    coverage: float = Field(
+        description="The part of images like the model's validation data whose set holds the truth."
+    )
+    labels: list[str] = Field(description="The most probable first.")
+
+
 class Prediction(BaseModel):
     """The answer for one image."""
 
@@ -63,6 +72,11 @@ class Prediction(BaseModel):
     label: str = Field(description="The most probable class.")
     probability: float = Field(ge=0, le=1)
     probabilities: list[LabelProbability]
+    prediction_set: PredictionSet | None = Field(
+        default=None,
+        description="Null where the card has no conformal section.",
+        examples=[{"coverage": 0.9, "labels": ["drusen", "normal"]}],
+    )
     recalibration_weights: dict[str, list[float]] | dict[str, BlockSummary] | None = Field(
         description="Block to its gates, one a channel between 0 and 1; their summary; or null."
     )
@@ -93,6 +107,7 @@ def prediction(
             {"label": label, "probability": value}
             for label, value in zip(card.labels, outputs.probabilities, strict=True)
         ],
+        "prediction_set": prediction_set(card, outputs.probabilities),
         "recalibration_weights": gates_by_block(card, outputs.recalibration_weights, weights),
         "class_activation": activation(card, outputs.class_activation) if activation_map else None,
     }
@@ -101,6 +116,14 @@ def prediction(
 def identity(model: Model) -> dict[str, str]:
     """Write :class:`ModelIdentity`."""
     return {"name": model.name, "version": model.version, "digest": model.digest}
+
+
+def prediction_set(card: Card, probabilities: NDArray[np.float32]) -> dict[str, Any] | None:
+    """Write :class:`PredictionSet`."""
+    if card.conformal is None:
+        return None
+    members = card.conformal.members(probabilities.tolist())
+    return {"coverage": card.conformal.coverage, "labels": [card.labels[label] for label in members]}
 
 
 def gates_by_block(card: Card, gates: NDArray[np.float32], weights: Weights) -> dict[str, Any] | None:
