@@ -19,7 +19,7 @@ from models.card import InputSpec
 from models.preprocessing import ImageError, fit, preprocess
 from training.augmentation import BatchAugmentation
 from training.datasets import Item
-from training.mixup import MixUp
+from training.mixup import CutMix, MixUp, OneOf
 from training.unreadable import Unreadable, refuse
 
 # Plain tensors: MetaTensor's bookkeeping costs more than half of the loader's time and nothing here reads it.
@@ -162,14 +162,18 @@ class PrepareBatch:
 
 
 class PrepareTrainingBatch:
-    """From a loader's batch to augmented, normalised images and class probabilities (N, K), by mixup if asked."""
+    """From a loader's batch to augmented, normalised images and class probabilities (N, K), blended if asked."""
 
     def __init__(
-        self, normalisation: Normalisation, augmentation: BatchAugmentation, mixup: MixUp | None, classes: int
+        self,
+        normalisation: Normalisation,
+        augmentation: BatchAugmentation,
+        blend: MixUp | CutMix | OneOf | None,
+        classes: int,
     ) -> None:
         self.normalisation = normalisation
         self.augmentation = augmentation
-        self.mixup = mixup
+        self.blend = blend
         self.classes = classes
 
     def __call__(
@@ -178,6 +182,6 @@ class PrepareTrainingBatch:
         images = self.augmentation(batch[IMAGE].to(device, non_blocking=non_blocking).float() / 255)
         labels = batch[LABEL].to(device, non_blocking=non_blocking)
         targets = torch.nn.functional.one_hot(labels, self.classes).float()
-        if self.mixup is not None:
-            images, targets = self.mixup(images, targets)
+        if self.blend is not None:
+            images, targets = self.blend(images, targets)
         return self.normalisation(images), targets
