@@ -40,7 +40,7 @@ from training.recorder import Recorder
 from training.resume import TrainingState, refuse_changes
 from training.run import Facts, Run, library_versions, source_commit
 from training.selection import Selection
-from training.tracking import Tracker
+from training.tracking import Tracker, require_mlflow
 from training.unreadable import Unreadable, settle
 from training.validation import create_evaluator, own_part
 
@@ -56,6 +56,8 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, resume: bool =
     Raises:
         TrainingError: for whatever the user can put right: data, recipe, device, an existing run, a full disk.
     """
+    if overwrite and resume:
+        raise TrainingError("--overwrite and --resume contradict each other: give one of them")
     device = distributed.own_device(choose_device(recipe.device))
     with distributed.process_group(device), full_disk_is_a_sentence(folder):
         return train(recipe, folder, device, overwrite=overwrite, resume=resume, progress=progress)
@@ -63,6 +65,8 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, resume: bool =
 
 def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool, resume: bool, progress: bool) -> Run:
     make_repeatable(recipe, device)
+    if recipe.tracking == "mlflow":
+        require_mlflow()
     distributed.own_batch_size(recipe.batch_size)  # a mistake in it, or in the prior, shows now and not hours later
     data = read_dataset(recipe)
     target_prior(recipe.calibration, data.prior("train"))
@@ -123,6 +127,8 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
         inferer=TrainingForward(device, recipe.precision, layout, frozen),
         decollate=False,
     )
+    if average is not None:
+        average.attach(trainer)
     chosen: nn.Module = average.ema_model if average else network
     evaluator = create_evaluator(recipe, device, chosen, cached(own_val, spec), normalisation)
     state = TrainingState(trainer, network, average, optimiser, schedule, Selection(recipe), randomised)
@@ -140,8 +146,6 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
         )
     with logged(recipe, run, trainer, evaluator, recorder, progress=progress):
         LrScheduleHandler(schedule, print_lr=False, epoch_level=False).attach(trainer)
-        if average is not None:
-            average.attach(trainer)
         ValidationHandler(1, evaluator).attach(trainer)
         recorder.attach(evaluator)
         if not recorder.complete():

@@ -5,7 +5,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers.tqdm_logger import ProgressBar
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from training.tracking import Tracker
@@ -54,7 +54,7 @@ def rewind(folder: Path, step: int, epoch: int) -> None:
     old = sorted(folder.glob("events.out.tfevents.*"))
     kept: dict[tuple[str, int], Any] = {}
     for path in old:
-        for event in EventFileLoader(str(path)).Load():
+        for event in LegacyEventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if event.step <= (step if value.tag.startswith(STEPS) else epoch):
                     kept[value.tag, event.step] = event

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.handlers import EMAHandler
+from ignite.handlers.param_scheduler import BaseParamScheduler
 from monai.engines import SupervisedTrainer
 from monai.transforms import Randomizable
 from torch import nn
@@ -38,14 +39,20 @@ class TrainingState:
     selection: Selection
     randomised: Sequence[Randomizable]
 
+    @property
+    def warm_up(self) -> BaseParamScheduler:
+        """Of the average's momentum; there since the average was attached to the trainer."""
+        assert self.average is not None
+        assert self.average.momentum_scheduler is not None
+        return self.average.momentum_scheduler
+
     def collect(self) -> dict[str, Any]:
         """The state, every process's random numbers included; all processes call this together."""
-        warm_up = self.average and self.average.momentum_scheduler
         return {
             "iteration": self.trainer.state.iteration,
             "network": self.network.state_dict(),
             "average": self.average and self.average.ema_model.state_dict(),
-            "average_schedule": warm_up and warm_up.state_dict(),
+            "average_updates": self.average and self.warm_up.event_index,
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "selection": self.selection.state_dict(),
@@ -74,8 +81,7 @@ class TrainingState:
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.ema_model.load_state_dict(state["average"])
-            if self.average.momentum_scheduler is not None:
-                self.average.momentum_scheduler.load_state_dict(state["average_schedule"])
+            self.warm_up.event_index = state["average_updates"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.selection.load_state_dict(state["selection"])
@@ -84,10 +90,11 @@ class TrainingState:
 
 def random_state(randomised: Sequence[Randomizable]) -> dict[str, Any]:
     """The state of every random generator that training draws from, as plain numbers and tensors."""
+    version, numbers, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        "python": random.getstate(),
+        "python": (version, torch.tensor(numbers), gauss),
         "numpy": plain(np.random.get_state()),  # noqa: NPY002 - a library may draw from it
         "transforms": [plain(transform.R.get_state()) for transform in randomised],
     }
@@ -97,16 +104,22 @@ def restore_random_state(state: dict[str, Any], randomised: Sequence[Randomizabl
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])  # noqa: NPY002
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers.tolist()), gauss))
+    np.random.set_state(arrays(state["numpy"]))  # noqa: NPY002
     for transform, own in zip(randomised, state["transforms"], strict=True):
-        transform.R.set_state(own)
+        transform.R.set_state(arrays(own))
 
 
 def plain(state: Any) -> tuple[Any, ...]:
-    """A NumPy generator's state without arrays, which a checkpoint that runs no code can't hold."""
+    """A NumPy generator's state with a tensor for its array, which a checkpoint that runs no code can't hold."""
     name, keys, *rest = state
-    return (name, keys.tolist(), *rest)
+    return (name, torch.from_numpy(keys.astype(np.int64)), *rest)
+
+
+def arrays(state: Any) -> Any:
+    name, keys, *rest = state
+    return (name, keys.numpy().astype(np.uint32), *rest)
 
 
 def refuse_changes(run: Run, recipe: Recipe, facts: Facts) -> None:

@@ -93,7 +93,9 @@ class Run:
         """Start a run folder; an existing run is kept unless ``overwrite``."""
         run = cls(folder)
         if run.recipe_path.exists() and not overwrite:
-            raise TrainingError(f"{folder} holds a run already: name another with --run, or add --overwrite")
+            raise TrainingError(
+                f"{folder} holds a run already: name another with --run, add --resume to go on with it, or --overwrite"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for stale in (
             run.facts_path,  # first, so that what is left of a run half removed is not taken for one

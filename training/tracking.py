@@ -10,26 +10,30 @@ from training.run import Run
 BATCH = 1000  # most figures that MLflow takes in one request
 
 
+def require_mlflow() -> None:
+    """Raise a :class:`TrainingError` if MLflow is not installed."""
+    try:
+        import mlflow  # noqa: F401
+    except ImportError:
+        raise TrainingError(
+            "tracking: mlflow needs MLflow, which is not installed: pip install 'retina-srm[mlflow]', or set "
+            "tracking=none"
+        ) from None
+
+
 class Tracker:
     """One MLflow run for each run folder, in the experiment of the recipe's name.
 
     It goes where ``MLFLOW_TRACKING_URI`` says; by default into ``mlflow.db`` (SQLite) in the working directory, which
     is MLflow's own default since it gave up the store of plain files. A resumed run goes on in the same MLflow run, and
     no figure is stored twice.
-
-    Raises:
-        TrainingError: if MLflow is not installed.
     """
 
     def __init__(self, run: Run) -> None:
-        try:
-            from mlflow import MlflowClient
-            from mlflow.entities import Metric
-        except ImportError:
-            raise TrainingError(
-                "tracking: mlflow needs MLflow, which is not installed: pip install 'retina-srm[mlflow]', or set "
-                "tracking=none"
-            ) from None
+        require_mlflow()
+        from mlflow import MlflowClient
+        from mlflow.entities import Metric
+
         self.metric: Any = Metric
         self.client = MlflowClient()
         self.waiting: list[Any] = []

@@ -16,7 +16,7 @@ from training.datasets.medmnist import RELEASES
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("recipes", "download", "check", "fit", "evaluate", "report", "export", "summarise")
+COMMANDS = ("recipes", "download", "check", "fit", "cross-validate", "evaluate", "report", "export", "summarise")
 FEW = {"train": (8, 8, 8, 8, 8), "val": (3, 3, 3, 3, 3), "test": (3, 3, 3, 3, 3)}
 
 
@@ -143,6 +143,9 @@ class TestMistake:
             (["fit", "retinamnist", "--set", "x[/y]"], "--set 'x[/y]': write it as key=value"),
             (["fit", "[bold]mine[/italic].yaml"], "[bold]mine[/italic].yaml"),
             (["fit", "retinamnist", "--set", "device=cuda"], "no CUDA device"),
+            (["fit", "retinamnist", "--fold", "1"], "--fold and --folds go together"),
+            (["fit", "retinamnist", "--resume", "--overwrite"], "contradict each other"),
+            (["cross-validate", "retinamnist", "--folds", "1"], "at least 2"),
             (["evaluate", "gone"], "gone is not a run folder"),
             (["export", "gone"], "gone is not a run folder"),
             (["report", "gone"], "gone is not a run folder"),

@@ -36,6 +36,8 @@ class DataSet:
     source: str
     md5: str
     split_rule: str
+    random_split: bool = False
+    """Whether the split was drawn here, so that no official test split stands in the way of a cross-validation."""
 
     def __post_init__(self) -> None:
         for split in SPLITS:

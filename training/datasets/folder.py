@@ -62,6 +62,7 @@ def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> 
         source=provenance.source,
         md5=tree_md5(path, [row["file"] for row in rows]),
         split_rule=rule,
+        random_split=not with_split,
     )
 
 
