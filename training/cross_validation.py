@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from training import distributed
+from training import distributed, evaluate
 from training.checkpoints import write_atomically
 from training.device import choose_device
 from training.engine import fit
-from training.evaluate import RESAMPLES, evaluate
 from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, confusion, metrics_for
 from training.recipe import Recipe, check_recipe
 from training.run import Run
@@ -47,7 +46,7 @@ def cross_validate(
             run = fit(of_fold, folder / f"fold-{index}", overwrite=overwrite, resume=resume, progress=progress)
             if distributed.rank() == 0:
                 done = run.metrics().get("test") if resume else None
-                reports.append(done or evaluate(run, "test"))
+                reports.append(done or evaluate.evaluate(run, "test"))
                 rows += [[str(index), *row] for row in predictions(run)]
     if distributed.rank():
         return {}
@@ -75,7 +74,7 @@ def pooled(recipe: Recipe, reports: list[dict[str, Any]], rows: list[list[str]],
     figures = {}
     for name in metrics_for(recipe.task):
         of_folds = [report["metrics"][name]["value"] for report in reports]
-        low, high = bootstrap_interval(METRICS[name], probabilities, truth, patients, resamples=RESAMPLES)
+        low, high = bootstrap_interval(METRICS[name], probabilities, truth, patients, resamples=evaluate.RESAMPLES)
         figures[name] = {
             "value": METRICS[name](probabilities, truth),
             "interval": [low, high],
@@ -90,7 +89,9 @@ def pooled(recipe: Recipe, reports: list[dict[str, Any]], rows: list[list[str]],
         "patients": len(set(patients)) if by_patient else None,
         "folds": len(reports),
         "seed": recipe.seed,
-        "interval_method": BOOTSTRAP_METHOD.format(unit="patients" if by_patient else "images", resamples=RESAMPLES),
+        "interval_method": BOOTSTRAP_METHOD.format(
+            unit="patients" if by_patient else "images", resamples=evaluate.RESAMPLES
+        ),
         "metrics": figures,
         "confusion": confusion(probabilities, truth),
     }

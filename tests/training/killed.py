@@ -55,8 +55,6 @@ def fit_until_killed(recipe: Recipe, folder: Path, moment: str, number: int, res
 
         write_whole = checkpoints.write_atomically
         checkpoints.write_atomically = recorder.write_atomically = write_half  # type: ignore[attr-defined]
-    elif moment == "written":  # the file is there, under the name of a draft
-        before(checkpoints, "synchronise")
     elif moment == "after epoch":
         before(recorder.Recorder, "epoch")
     elif moment == "finish":

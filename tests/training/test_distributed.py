@@ -22,6 +22,13 @@ from training.errors import TrainingError
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = """
+import sys
+from pathlib import Path
+from training.engine import fit
+from training.recipe import load_recipe
+fit(load_recipe(sys.argv[1]), Path(sys.argv[2]), progress=False)
+"""
 FEW = {"train": (12, 8, 6, 4, 4), "val": (3, 2, 2, 2, 2), "test": (1, 1, 1, 1, 1)}
 
 
@@ -31,7 +38,7 @@ def comparable(**changes: Any) -> dict[str, Any]:
         "epochs": 2,
         "batch_size": 8,
         "network": {"depth": 20, "width": 0.25},
-        "optimiser": {"name": "sgd", "learning_rate": 0.05},
+        "optimiser": {"name": "sgd", "learning_rate": 0.01, "momentum": 0},  # rounding is not to grow from step to step
         "augmentation": {"flip_horizontal": False, "rotation": 0, "scale": 0, "translation": 0},
         "sync_batch_norm": True,
     } | changes
@@ -41,21 +48,20 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -
     data = write_medmnist(tmp_path / "few.npz", medmnist_arrays(FEW))
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(recipe_content(data, **comparable())))
-    two = Run(tmp_path / "two")
+    two, script = Run(tmp_path / "two"), tmp_path / "fit.py"
+    script.write_text(SCRIPT)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("-m", "training", "fit", str(recipe), "--run", str(two.folder), "--no-test"),
+            *("--", str(script), str(recipe), str(two.folder)),
         ],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Run folder:") == 1  # process 0 alone measures
     one = fit(tiny_recipe(data, **comparable()), tmp_path / "one", progress=False)
 
     ours, theirs = curves(two), curves(one)
@@ -63,15 +69,15 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -
     for name, curve in theirs.items():
         assert [step for step, _ in ours[name]] == [step for step, _ in curve]
     loss = [value for _, value in theirs["train/loss"]]
-    assert [value for _, value in ours["train/loss"]] == pytest.approx(loss, rel=2e-3)
-    assert max(loss) > 1.05 * min(loss)
+    assert [value for _, value in ours["train/loss"]] == pytest.approx(loss, rel=1e-4)
+    assert max(loss) > 1.01 * min(loss)
     for name in ("macro_auc", "nll"):  # over 11 images, 6 in one process and 5 in the other
-        assert [v for _, v in ours[name]] == pytest.approx([v for _, v in theirs[name]], rel=2e-2)
+        assert [v for _, v in ours[name]] == pytest.approx([v for _, v in theirs[name]], rel=1e-3)
     before = torch.load(one.checkpoint("last"), weights_only=True)["network"]
     after = torch.load(two.checkpoint("last"), weights_only=True)["network"]
     assert after.keys() == before.keys()
     for name in ("conv1.weight", "layer1.0.recalibration.bn.running_mean", "layer3.2.recalibration.cfc"):
-        torch.testing.assert_close(after[name], before[name], rtol=0.02, atol=2e-4)
+        torch.testing.assert_close(after[name], before[name], rtol=1e-3, atol=1e-5)
     assert two.network("last")(torch.zeros(2, 3, 28, 28)).shape == (2, 5)
 
 

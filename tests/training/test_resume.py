@@ -80,10 +80,8 @@ def curves(run: Run) -> dict[str, list[tuple[int, float]]]:
     ("moment", "number"),
     [
         ("step", 1),  # before any checkpoint
-        ("step", 8),  # amid the second epoch, two steps after a checkpoint
         ("half written", 2),  # best.pt of the first epoch
         ("half written", 4),  # a checkpoint amid the second epoch
-        ("written", 6),  # a checkpoint that has its name and was not yet synchronised
         ("after epoch", 2),  # validated, not yet saved
         ("finish", 1),  # all steps done, last.pt not written
     ],
@@ -113,18 +111,19 @@ def test_killed_again_and_again_ends_with_the_same_bits(
     assert curves(run) == curves(unbroken)
 
 
+@pytest.fixture(scope="module")
+def killed_at_8(data: Path, context: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    assert run_process(context, everything(data), folder, "step", 8, False) == KILLED
+    return folder
+
+
 class TestDamage:
     """A run killed at its eighth step: checkpoints of steps 4 and 6 are there."""
 
-    @pytest.fixture(scope="class")
-    def original(self, data: Path, context: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("killed") / "run"
-        assert run_process(context, everything(data), folder, "step", 8, False) == KILLED
-        return folder
-
     @pytest.fixture
-    def killed(self, original: Path, tmp_path: Path) -> Run:
-        return Run(Path(shutil.copytree(original, tmp_path / "run")))
+    def killed(self, killed_at_8: Path, tmp_path: Path) -> Run:
+        return Run(Path(shutil.copytree(killed_at_8, tmp_path / "run")))
 
     def files(self, run: Run) -> list[Path]:
         return sorted(run.checkpoint_folder.iterdir())
@@ -220,15 +219,12 @@ def test_a_finished_run_is_left_as_it_is(data: Path, unbroken: Run) -> None:
 
 
 def test_early_stopping_goes_on_where_it_stood(data: Path, context: ForkServerContext, tmp_path: Path) -> None:
-    # At this rate nothing improves: the first epoch is the best, and two more are waited for.
-    recipe = everything(data, epochs=9, patience=2, optimiser={"learning_rate": 1e-12}, ema_decay=0)
-    whole, broken = Run(tmp_path / "whole"), Run(tmp_path / "broken")
-    assert run_process(context, recipe, whole.folder, "never", 0, True) == 0
-    epochs = [step for step, _ in curves(whole)["macro_auc"]]
-    best = int(np.argmax([value for _, value in curves(whole)["macro_auc"]])) + 1
-    assert epochs == list(range(1, best + 3))
-    assert best + 2 < 9
+    # At this rate nothing improves for long: the run stops one epoch after its best.
+    recipe = everything(data, epochs=9, patience=1, optimiser={"learning_rate": 1e-12}, ema_decay=0)
+    whole, broken = fit(recipe, tmp_path / "whole", progress=False), Run(tmp_path / "broken")
+    aucs = [value for _, value in curves(whole)["macro_auc"]]
+    assert len(aucs) == int(np.argmax(aucs)) + 2 < 9
     assert run_process(context, recipe, broken.folder, "finish", 1, True) == KILLED
-    assert run_process(context, recipe, broken.folder, "never", 0, True) == 0
+    fit(recipe, broken.folder, resume=True, progress=False)  # which must not train another epoch
     assert curves(broken) == curves(whole)
     assert same_bits(broken, whole)

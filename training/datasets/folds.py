@@ -56,4 +56,5 @@ def divide(items: Sequence[Item], count: int, seed: int) -> list[set[int]]:
             f"{count} folds: set fewer, or add images"
         )
     splitter = kind(count, shuffle=True, random_state=seed)
-    return [set(held.tolist()) for _, held in splitter.split(np.zeros(len(items)), labels, groups)]
+    parts = splitter.split(np.zeros(len(items)), labels, None if alone else groups)
+    return [set(held.tolist()) for _, held in parts]
