@@ -30,7 +30,7 @@ from training.datasets import DataSet, read_dataset
 from training.device import choose_device
 from training.errors import TrainingError
 from training.fine_tuning import freeze
-from training.forward import TrainingForward, memory_format
+from training.forward import TrainingForward, compile_network, memory_format
 from training.logs import Curves, rewind, show_progress
 from training.mixup import create_blend
 from training.optimisation import ClassificationLoss, create_optimiser, create_schedule
@@ -108,7 +108,7 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
     schedule: Any = create_schedule(optimiser, recipe.schedule, steps, len(batches))  # MONAI names torch's old base
     average = create_average(network, recipe.ema_decay, steps)
     if recipe.compile:
-        network.compile()
+        compile_network(network, device)
     augmentation, blend = BatchAugmentation(recipe.augmentation), create_blend(recipe.loss)
     randomised = [transform for transform in (augmentation, blend) if transform is not None]
     seed = distributed.own_seed(recipe.seed)

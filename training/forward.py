@@ -50,3 +50,11 @@ def memory_format(channels_last: bool, device: torch.device) -> torch.memory_for
         warnings.warn("channels_last stays off on a CPU, where torch's backward pass corrupts memory", stacklevel=2)
         return torch.contiguous_format
     return torch.channels_last
+
+
+def compile_network(network: nn.Module, device: torch.device) -> None:
+    """``torch.compile`` a network in place; on a CPU without the compiler's own change to channels-last.
+
+    That change aborts the process there, by the fault that :func:`memory_format` describes.
+    """
+    network.compile(options={"layout_optimization": device.type != "cpu"})

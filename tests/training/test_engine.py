@@ -324,8 +324,14 @@ class TestChoices:
         assert same == {"conv1", "bn1", "layer1", "layer2"}
 
     def test_compile_compiles_what_trains(self, few_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Compiling itself takes a minute; on a CPU it must not change to channels-last, which corrupts memory.
         compiled: list[torch.nn.Module] = []
-        monkeypatch.setattr(ResNet, "compile", compiled.append)
+
+        def note(self: ResNet, options: dict[str, bool]) -> None:
+            assert options == {"layout_optimization": False}
+            compiled.append(self)
+
+        monkeypatch.setattr(ResNet, "compile", note)
         run = quick(few_npz, tmp_path / "run", compile=True, ema_decay=0.9)
         [network] = compiled
         assert torch.equal(network.state_dict()["fc.weight"], state(run, part="raw_network")["fc.weight"])

@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def context() -> Iterator[ForkServerContext]:
+def context() -> ForkServerContext:
     return processes()
 
 
