@@ -69,8 +69,13 @@ class Prediction(BaseModel):
     """The answer for one image."""
 
     file: str | None = Field(default=None, description="The file's name, where one was sent.")
-    label: str = Field(description="The most probable class.")
+    label: str = Field(description="The most probable class. Of a multi-label model, see `present`.")
     probability: float = Field(ge=0, le=1)
+    present: list[str] | None = Field(
+        default=None,
+        description="Of a multi-label model alone: the labels with a probability above 1/2, the most probable first. "
+        "There may be none.",
+    )
     probabilities: list[LabelProbability]
     prediction_set: PredictionSet | None = Field(
         default=None,
@@ -103,6 +108,7 @@ def prediction(
         "file": file,
         "label": card.labels[top],
         "probability": outputs.probabilities[top],
+        **({"present": present(card, outputs.probabilities)} if card.task == "multi-label" else {}),
         "probabilities": [
             {"label": label, "probability": value}
             for label, value in zip(card.labels, outputs.probabilities, strict=True)
@@ -111,6 +117,12 @@ def prediction(
         "recalibration_weights": gates_by_block(card, outputs.recalibration_weights, weights),
         "class_activation": activation(card, outputs.class_activation) if activation_map else None,
     }
+
+
+def present(card: Card, probabilities: NDArray[np.float32]) -> list[str]:
+    """The labels with a probability above 1/2, the most probable first: each stands for itself."""
+    ranked = (-probabilities).argsort(kind="stable")
+    return [card.labels[index] for index in ranked if probabilities[index] > 0.5]
 
 
 def identity(model: Model) -> dict[str, str]:
