@@ -63,7 +63,7 @@ class TrainingData(Section):
     licence: Text
     source: Text
     md5: Text
-    """Of the file, or of the sorted list of files and their MD5 sums."""
+    """Of the file, or of the sorted list of files and their MD5 sums; of ImageNet's, of their names and sizes."""
     split_rule: Text
     counts: dict[str, dict[str, int]]
     """Split to label to number of images."""
@@ -93,12 +93,13 @@ class Measurement(Section):
 
 
 class Calibration(Section):
-    """How logits become probabilities: softmax(logits / temperature + log_prior_shift)."""
+    """How logits become probabilities: softmax(logits / temperature + log_prior_shift); a sigmoid where multi-label."""
 
     method: Text
     temperature: float = Field(gt=0)
     log_prior_shift: list[float]
-    """Added to each class after the temperature: log of the target's prior over the prior that the logits hold."""
+    """Added to each class after the temperature: log of the target's prior over the prior that the logits hold;
+    where multi-label, of their odds."""
     target_prior: list[float]
     """The class frequencies that the probabilities assume."""
     ece_before: float = Field(ge=0)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from training.errors import TrainingError
 
@@ -30,7 +30,7 @@ def recipes() -> None:
     """List the recipes that come with the project."""
     from training.recipe import load_recipe, shipped_recipes
 
-    table = Table("recipe", "data set", "input", "network", "description")
+    table = Table(Column("recipe", no_wrap=True), Column("data set", no_wrap=True), "input", "network", "description")
     for name in shipped_recipes():
         recipe = load_recipe(name)
         network = recipe.network

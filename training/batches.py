@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from monai.data import CacheDataset, DataLoader
 from torch import Generator
 from torch.utils.data import Sampler
 
 from training.distributed import own_batch_size, rank
+from training.pipeline import Images, Loader
 
 
 class ShuffledBatches(Sampler[list[int]]):
@@ -40,6 +40,6 @@ class ShuffledBatches(Sampler[list[int]]):
             yield order[first : first + own].tolist()
 
 
-def training_loader(dataset: CacheDataset, batches: ShuffledBatches) -> DataLoader:
+def training_loader(dataset: Images, batches: ShuffledBatches, workers: int = 0) -> Loader:
     """A loader with a generator of its own: starting it leaves torch's random state as it was."""
-    return DataLoader(dataset, num_workers=0, batch_sampler=batches, generator=Generator().manual_seed(0))
+    return Loader(dataset, num_workers=workers, batch_sampler=batches, generator=Generator().manual_seed(0))

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from training import distributed, evaluate
+from training import distributed, evaluate, multilabel
+from training.bootstrap import METHOD, TOO_FEW, figures, resample, with_intervals
 from training.checkpoints import write_atomically
 from training.device import choose_device
 from training.engine import fit
-from training.metrics import BOOTSTRAP_METHOD, METRICS, bootstrap_interval, confusion, metrics_for
+from training.metrics import METRICS, confusion, metrics_for
 from training.recipe import Recipe, check_recipe
 from training.run import Run
 
@@ -67,20 +68,25 @@ def predictions(run: Run) -> list[list[str]]:
 def pooled(recipe: Recipe, reports: list[dict[str, Any]], rows: list[list[str]], labels: list[str]) -> dict[str, Any]:
     """Figures over the out-of-fold predictions of all folds, each image predicted by a network that never saw it."""
     probabilities = np.array([[float(value) for value in row[4:]] for row in rows])
-    probabilities /= probabilities.sum(axis=1, keepdims=True)  # the file's six digits
-    truth = np.array([labels.index(row[3]) for row in rows], dtype=np.int64)
     patients = [row[2] for row in rows]
     by_patient = len(set(patients)) < len(patients)
-    figures = {}
-    for name in metrics_for(recipe.task):
-        of_folds = [report["metrics"][name]["value"] for report in reports]
-        low, high = bootstrap_interval(METRICS[name], probabilities, truth, patients, resamples=evaluate.RESAMPLES)
-        figures[name] = {
-            "value": METRICS[name](probabilities, truth),
-            "interval": [low, high],
-            "fold_mean": float(np.mean(of_folds)),
-            "fold_spread": float(np.std(of_folds, ddof=1)),
+    if recipe.task == "multi-label":
+        several = np.array([[label in row[3].split(";") for label in labels] for row in rows], dtype=np.int64)
+        measured = multilabel.measure(probabilities, several, patients, labels, resamples=evaluate.RESAMPLES)
+    else:
+        probabilities /= probabilities.sum(axis=1, keepdims=True)  # the file's six digits
+        truth = np.array([labels.index(row[3]) for row in rows], dtype=np.int64)
+        weights = resample(patients, truth, resamples=evaluate.RESAMPLES)
+        unit = "patients" if by_patient else "images"
+        values = {name: METRICS[name](probabilities, truth) for name in metrics_for(recipe.task)}
+        measured = {
+            "interval_method": TOO_FEW if weights is None else METHOD.format(unit=unit, resamples=len(weights)),
+            "metrics": with_intervals(values, {} if weights is None else figures(probabilities, truth, weights)),
+            "confusion": confusion(probabilities, truth),
         }
+    for name, figure in measured["metrics"].items():
+        of_folds = [report["metrics"][name]["value"] for report in reports]
+        figure |= {"fold_mean": float(np.mean(of_folds)), "fold_spread": float(np.std(of_folds, ddof=1))}
     return {
         "data": reports[0]["data"].rpartition(", fold ")[0],
         "split": "out-of-fold",
@@ -89,9 +95,4 @@ def pooled(recipe: Recipe, reports: list[dict[str, Any]], rows: list[list[str]],
         "patients": len(set(patients)) if by_patient else None,
         "folds": len(reports),
         "seed": recipe.seed,
-        "interval_method": BOOTSTRAP_METHOD.format(
-            unit="patients" if by_patient else "images", resamples=evaluate.RESAMPLES
-        ),
-        "metrics": figures,
-        "confusion": confusion(probabilities, truth),
-    }
+    } | measured

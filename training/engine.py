@@ -33,8 +33,8 @@ from training.fine_tuning import freeze
 from training.forward import TrainingForward, compile_network, memory_format
 from training.logs import Curves, rewind, show_progress
 from training.mixup import create_blend
-from training.optimisation import ClassificationLoss, create_optimiser, create_schedule
-from training.pipeline import Normalisation, PrepareTrainingBatch, cached, verify
+from training.optimisation import create_loss, create_optimiser, create_schedule
+from training.pipeline import Images, Normalisation, OnDemand, PrepareTrainingBatch, cached, verify
 from training.recipe import Recipe
 from training.recorder import Recorder
 from training.resume import TrainingState, refuse_changes
@@ -69,7 +69,7 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
         require_mlflow()
     distributed.own_batch_size(recipe.batch_size)  # a mistake in it, or in the prior, shows now and not hours later
     data = read_dataset(recipe)
-    target_prior(recipe.calibration, data.prior("train"))
+    target_prior(recipe.calibration, data.prior("train"), multi_label=data.multi_label)
     spec = InputSpec(
         height=recipe.input.size,
         width=recipe.input.size,
@@ -77,16 +77,24 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
         crop=recipe.input.crop,
         interpolation=recipe.input.interpolation,
     )
+    decoded = recipe.augmentation.decoded_size or recipe.input.size
+    train_spec = spec.model_copy(update={"height": decoded, "width": decoded})
     unreadable: list[Unreadable] = []
-    images = cached(data.splits["train"], spec, unreadable)
-    verify([*data.splits["val"], *data.splits["test"]], spec, unreadable)  # a damaged file shows now, not hours later
+    if recipe.cache:
+        images: Images = cached(data.splits["train"], train_spec, unreadable)
+        verify([*data.splits["val"], *data.splits["test"]], spec, unreadable)  # a damaged file shows now, not later
+    elif recipe.on_corrupt == "skip":
+        verify([item for items in data.splits.values() for item in items], spec, unreadable)
     data = settle(data, unreadable, recipe.on_corrupt)
+    if not recipe.cache:
+        images = OnDemand(data.splits["train"], train_spec)
+    workers = 0 if recipe.cache else recipe.workers
     own_val = own_part(data.splits["val"], distributed.rank(), distributed.world_size())
     if len(images) < recipe.batch_size:
         raise TrainingError(
             f"{len(images)} training images do not fill a batch of {recipe.batch_size}: lower batch_size"
         )
-    normalisation = Normalisation.of(images)
+    normalisation = Normalisation.of(images, workers)
     network = create_network(recipe, len(data.labels))
     frozen = freeze(network, recipe.fine_tuning.freeze)
     run, facts = Run(folder), describe(recipe, data, spec, network.architecture, normalisation, unreadable)
@@ -109,7 +117,7 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
     average = create_average(network, recipe.ema_decay, steps)
     if recipe.compile:
         compile_network(network, device)
-    augmentation, blend = BatchAugmentation(recipe.augmentation), create_blend(recipe.loss)
+    augmentation, blend = BatchAugmentation(recipe.augmentation, recipe.input.size), create_blend(recipe.loss)
     randomised = [transform for transform in (augmentation, blend) if transform is not None]
     seed = distributed.own_seed(recipe.seed)
     for transform in randomised:
@@ -119,10 +127,12 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
     trainer = SupervisedTrainer(
         device=device,
         max_epochs=recipe.epochs,
-        train_data_loader=training_loader(images, batches),
+        train_data_loader=training_loader(images, batches, workers),
         network=distributed.share_gradients(network, device),
         optimizer=optimiser,
-        loss_function=ClassificationLoss(recipe.loss, torch.from_numpy(data.prior("train")).float()).to(device),
+        loss_function=create_loss(
+            recipe.loss, torch.from_numpy(data.prior("train")).float(), multi_label=data.multi_label
+        ).to(device),
         prepare_batch=PrepareTrainingBatch(normalisation, augmentation, blend, len(data.labels)),
         inferer=TrainingForward(device, recipe.precision, layout, frozen),
         decollate=False,
@@ -130,7 +140,8 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
     if average is not None:
         average.attach(trainer)
     chosen: nn.Module = average.ema_model if average else network
-    evaluator = create_evaluator(recipe, device, chosen, cached(own_val, spec), normalisation)
+    val = cached(own_val, spec) if recipe.cache else OnDemand(own_val, spec)
+    evaluator = create_evaluator(recipe, device, chosen, val, normalisation)
     state = TrainingState(trainer, network, average, optimiser, schedule, Selection(recipe), randomised)
     recorder = Recorder(run, state, chosen, recipe.checkpoint_every)
     if going_on:

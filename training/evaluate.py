@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from training import multilabel
+from training.attention import compare_attention
 from training.bootstrap import METHOD, TOO_FEW, Weights, figures, resample, with_intervals
 from training.calibration import Calibrator, fit_calibration, prior_in_logits, target_prior
 from training.conformal import PredictionSets, fit_prediction_sets, measure_sets
@@ -44,6 +46,9 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
     items = data.splits[split]
     outputs = validation if split == "val" else predict(network, items, facts)
     report = measure(recipe, data, calibrator, sets, outputs, items) | {"split": split}
+    attention = compare_attention(network, items, facts)
+    if attention is not None:
+        report["attention"] = attention
     record(network, items, facts, outputs, calibrator).write(evaluation_path(run, split))
     write_predictions(run, split, calibrator(outputs.logits), items, data.labels)
     replace_text(run.metrics_path, json.dumps(run.metrics() | {split: report}, indent=2) + "\n")
@@ -87,8 +92,8 @@ def calibrate(recipe: Recipe, data: DataSet, validation: Outputs) -> Calibrator:
     return fit_calibration(
         validation.logits,
         validation.labels,
-        held_prior=prior_in_logits(train_prior, recipe.loss),
-        target_prior=target_prior(recipe.calibration, train_prior),
+        held_prior=prior_in_logits(train_prior, recipe.loss, multi_label=data.multi_label),
+        target_prior=target_prior(recipe.calibration, train_prior, multi_label=data.multi_label),
         temperature=recipe.calibration.temperature,
     )
 
@@ -106,6 +111,18 @@ def measure(
     groups = [item.group for item in items]
     patients = len(set(groups))
     by_patient = patients < len(items)
+    origin = {
+        "data": data.name,
+        "md5": data.md5,
+        "images": len(items),
+        "patients": patients if by_patient else None,
+        "seed": recipe.seed,
+        "checkpoint": recipe.checkpoint,
+        "temperature": calibrator.temperature,
+        "target_prior": target.tolist(),
+    }
+    if data.multi_label:
+        return origin | multilabel.measure(calibrator(outputs.logits), labels, groups, names, resamples=RESAMPLES)
     weights = resample(groups, labels, resamples=RESAMPLES)
     priors = {"target": target, "training": data.prior("train"), "uniform": np.full(len(names), 1 / len(names))}
     at_prior: dict[str, dict[str, Any]] = {}
@@ -117,20 +134,12 @@ def measure(
     shown = at_prior["target"]
     untempered = calibrator._replace(temperature=1.0)(outputs.logits)
     unit = "patients" if by_patient else "images"
-    report = {
-        "data": data.name,
-        "md5": data.md5,
-        "images": len(items),
-        "patients": patients if by_patient else None,
-        "seed": recipe.seed,
-        "checkpoint": recipe.checkpoint,
+    report = origin | {
         "interval_method": METHOD.format(unit=unit, resamples=RESAMPLES) if weights is not None else TOO_FEW,
         "metrics": shown["metrics"],
         "class_auc": {name: row["auc"]["value"] for name, row in shown["per_class"].items()},
         "per_class": shown["per_class"],
         "confusion": shown["confusion"],
-        "temperature": calibrator.temperature,
-        "target_prior": target.tolist(),
         "without_temperature": {name: METRICS[name](untempered, labels) for name in ("nll", "brier", "ece")},
         "at_prior": {
             name: {"prior": dict(zip(names, priors[name].tolist(), strict=True))}
@@ -166,9 +175,15 @@ def measure_at(
 
 
 def write_predictions(run: Run, split: str, probabilities: Any, items: list[Item], labels: list[str]) -> None:
-    """One row an image: id, patient, true label, and each class's probability."""
+    """One row an image: id, patient, true label (several with a semicolon between), and each class's probability."""
     with (run.folder / f"predictions-{split}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "patient", "label", *labels])
         for item, row in zip(items, probabilities, strict=True):
-            writer.writerow([item.id, item.group, labels[item.label], *(f"{value:.6f}" for value in row)])
+            writer.writerow([item.id, item.group, true_label(item, labels), *(f"{value:.6f}" for value in row)])
+
+
+def true_label(item: Item, labels: list[str]) -> str:
+    if isinstance(item.label, int):
+        return labels[item.label]
+    return ";".join(label for label, has in zip(labels, item.label, strict=True) if has)

@@ -21,6 +21,8 @@ from sklearn.metrics import (
 )
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from training import multilabel
+
 Probabilities = NDArray[np.float64]
 """(N, K), each row summing to 1"""
 Labels = NDArray[np.int64]
@@ -104,8 +106,15 @@ METRICS: dict[str, Callable[[Probabilities, Labels], float]] = {
 }
 
 
+def metric_of(task: str, name: str) -> Callable[[Probabilities, Labels], float]:
+    """The figure of this name: of labels (N, K) where the task is multi-label, otherwise of labels (N,)."""
+    return (multilabel.METRICS if task == "multi-label" else METRICS)[name]
+
+
 def metrics_for(task: str) -> list[str]:
     """The figures that make sense for a task: kappa with quadratic weights only where classes are ordered."""
+    if task == "multi-label":
+        return list(multilabel.METRICS)
     return [name for name in METRICS if name != "quadratic_kappa" or task == "ordinal"]
 
 

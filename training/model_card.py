@@ -19,9 +19,9 @@ from models.card import (
     Result,
 )
 from models.resnet import ResNet
-from training.calibration import Calibrator, prior_in_logits
+from training.calibration import Calibrator, frequencies, in_logits, prior_in_logits
 from training.errors import TrainingError
-from training.metrics import expected_calibration_error
+from training.metrics import metric_of
 from training.predict import Outputs
 from training.recipe import Recipe
 from training.run import Facts, Run, library_versions
@@ -38,9 +38,11 @@ def compose_card(
     version: str,
 ) -> Card:
     recipe, report = run.recipe(), run.metrics()["test"]
-    here = np.bincount(validation.labels, minlength=len(facts.labels)) / len(validation.labels)
-    held = prior_in_logits(np.asarray(facts.train_prior), recipe.loss)
-    before = Calibrator(1.0, np.log(here) - np.log(held), here)
+    multi_label = recipe.task == "multi-label"
+    here = frequencies(validation.labels, len(facts.labels))
+    held = prior_in_logits(np.asarray(facts.train_prior), recipe.loss, multi_label=multi_label)
+    before = Calibrator(1.0, in_logits(here, multi_label) - in_logits(held, multi_label), here, multi_label)
+    calibration_error = metric_of(recipe.task, "ece")
     after = calibrator.towards(here)
     try:
         return Card(
@@ -60,8 +62,8 @@ def compose_card(
                 temperature=calibrator.temperature,
                 log_prior_shift=calibrator.log_prior_shift.tolist(),
                 target_prior=calibrator.target_prior.tolist(),
-                ece_before=expected_calibration_error(before(validation.logits), validation.labels),
-                ece_after=expected_calibration_error(after(validation.logits), validation.labels),
+                ece_before=calibration_error(before(validation.logits), validation.labels),
+                ece_after=calibration_error(after(validation.logits), validation.labels),
                 fitted_on=f"validation split, {len(validation.labels)} images",
             ),
             conformal=conformal(report),

@@ -11,6 +11,37 @@ from training.fine_tuning import stage_distances
 from training.recipe import LossSpec, OptimiserSpec, ScheduleSpec
 
 
+def create_loss(spec: LossSpec, prior: Tensor, *, multi_label: bool) -> nn.Module:
+    """The recipe's loss for training data with these class frequencies (K,)."""
+    return MultiLabelLoss(spec, prior) if multi_label else ClassificationLoss(spec, prior)
+
+
+class MultiLabelLoss(nn.Module):
+    """Binary cross-entropy of each label, averaged, with the recipe's remedy for rare labels.
+
+    Balanced weights make a label's positive images weigh as much as its negative ones. Logit adjustment is that of the
+    two classes "has the label" and "has it not": tau times the log of their odds is added.
+
+    Targets are 0 or 1 for each label (N, K), or blended by mixup.
+    """
+
+    log_odds: Tensor
+    positive_weight: Tensor | None
+
+    def __init__(self, spec: LossSpec, prior: Tensor) -> None:
+        super().__init__()
+        self.tau = spec.logit_adjustment
+        self.label_smoothing = spec.label_smoothing
+        self.register_buffer("log_odds", torch.logit(prior))
+        balanced = (1 - prior) / prior if spec.class_weights == "balanced" else None
+        self.register_buffer("positive_weight", balanced)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        adjusted = logits.float() + self.tau * self.log_odds
+        soft = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return nn.functional.binary_cross_entropy_with_logits(adjusted, soft, pos_weight=self.positive_weight)
+
+
 class ClassificationLoss(nn.Module):
     """Cross-entropy with the recipe's remedy for class imbalance.
 

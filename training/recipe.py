@@ -10,8 +10,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.architecture import Depth, RecalibrationName, Stem
-from models.card import Name, Text
+from models.card import Name, Task, Text
 from training.augmentation import AugmentationSpec
+from training.data_choices import DatasetName, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
 from training.errors import TrainingError
 
 
@@ -30,18 +31,6 @@ class NetworkSpec(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     initial_weights: Path | None = None
     """A torchvision-named ResNet checkpoint, ``.pth`` or ``.safetensors``, to start from."""
-
-
-class FolderSpec(Section):
-    """Of the ``folder`` data set alone."""
-
-    manifest: Path | None = None
-    """CSV with a column ``file`` and any of ``label``, ``patient``, ``split``; default: ``manifest.csv`` in the
-    folder, if it is there."""
-    validation: float = Field(default=0.15, gt=0, lt=0.5)
-    test: float = Field(default=0.15, gt=0, lt=0.5)
-    """Parts of the images that go to each split, where the manifest has no split."""
-    split_seed: int = 0
 
 
 class Provenance(Section):
@@ -95,7 +84,7 @@ class ScheduleSpec(Section):
 
 
 class LossSpec(Section):
-    """Cross-entropy and how it meets class imbalance."""
+    """Cross-entropy, binary for each label where the task is multi-label, and how it meets class imbalance."""
 
     class_weights: Literal["none", "balanced"] = "none"
     """``balanced``: each class weighs the inverse of its frequency."""
@@ -170,14 +159,22 @@ class Recipe(Section):
     """A training run from data to package."""
 
     name: Name
-    dataset: Literal["retinamnist", "octmnist", "folder"]
+    dataset: DatasetName
     data: Path | None = None
     """The file or folder; by default the data set's own file name under ``data/``."""
     on_corrupt: Literal["fail", "skip"] = "fail"
     """Images that can't be read end the run before it starts, all of them named, or are left out and recorded."""
-    task: Literal["multi-class", "ordinal"] = "multi-class"
+    task: Task = "multi-class"
     input: InputChoice = InputChoice()
+    cache: bool = True
+    """Keep every decoded image in memory. With false, ``workers`` decode them anew in each epoch, and files are not
+    read before the run starts, ``on_corrupt: skip`` apart: for data that do not fit into memory."""
+    workers: int = Field(default=4, ge=0)
+    """Processes that decode images where ``cache`` is false; 0 decodes in the training process."""
     folder: FolderSpec = FolderSpec()
+    odir: OdirSpec = OdirSpec()
+    dtd: DtdSpec = DtdSpec()
+    office_home: OfficeHomeSpec = OfficeHomeSpec()
     provenance: Provenance = Provenance()
     network: NetworkSpec = NetworkSpec()
     seed: int = 0
@@ -191,7 +188,7 @@ class Recipe(Section):
     fine_tuning: FineTuningSpec = FineTuningSpec()
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Of the exponential moving average of the weights that is validated and exported; 0 for none."""
-    select_by: Literal["macro_auc", "balanced_accuracy", "accuracy", "macro_f1", "mcc"] = "macro_auc"
+    select_by: Literal["macro_auc", "balanced_accuracy", "accuracy", "macro_f1", "mcc", "odir_score"] = "macro_auc"
     """Which validation figure chooses the best epoch."""
     patience: int = Field(default=0, ge=0)
     """Stop after so many epochs without a better ``select_by``; 0 never stops early."""
@@ -217,6 +214,15 @@ class Recipe(Section):
     sync_batch_norm: bool = False
     """With several processes, batch statistics over all of them, SRM's included, instead of each one's own."""
     tracking: Literal["none", "mlflow"] = "none"
+
+    @model_validator(mode="after")
+    def figures_of_the_task(self) -> Self:
+        multi_label = self.task == "multi-label"
+        if self.select_by not in ("macro_auc", "macro_f1") and multi_label != (self.select_by == "odir_score"):
+            raise ValueError(f"select_by: {self.select_by} is no figure of a {self.task} task")
+        if multi_label and self.loss.ordinal_sharpness:
+            raise ValueError("loss.ordinal_sharpness is for ordered grades, not for a multi-label task")
+        return self
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -360,3 +360,39 @@ class TestOtherData:
         assert "quadratic_kappa" not in curves(run)
         with torch.inference_mode():
             assert run.network("best")(torch.zeros(3, 1, 16, 16)).shape == (3, 2)
+
+
+class TestImagesOnDemand:
+    def test_train_to_the_same_weights(self, tmp_path: Path) -> None:
+        write_tree(tmp_path / "scans", {"a": 20, "b": 20}, size=(20, 16))
+        changes: dict[str, Any] = {
+            "dataset": "folder",
+            "task": "multi-class",
+            "input": {"size": 12, "channels": 1},
+            "folder": {"validation": 0.25, "test": 0.25},
+            "epochs": 2,
+            "workers": 2,
+        }
+        runs = [
+            fit(tiny_recipe(tmp_path / "scans", cache=cache, **changes), tmp_path / str(cache), progress=False)
+            for cache in (True, False)
+        ]
+        kept, anew = map(state, runs)
+        assert kept.keys() == anew.keys()
+        for name, value in kept.items():
+            torch.testing.assert_close(anew[name], value, atol=0, rtol=0)
+
+    def test_an_unreadable_one_ends_the_run_with_a_sentence(self, tmp_path: Path) -> None:
+        files = write_tree(tmp_path / "scans", {"a": 20, "b": 20})
+        for file in files[::2]:
+            (tmp_path / "scans" / file).write_bytes(b"no image")
+        with pytest.raises(TrainingError, match=r"^.*\.png can't be read: This is not an image file"):
+            quick(
+                tmp_path / "scans",
+                tmp_path / "run",
+                cache=False,
+                workers=1,
+                dataset="folder",
+                task="multi-class",
+                input={"size": 12, "channels": 1},
+            )

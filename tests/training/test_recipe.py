@@ -118,7 +118,7 @@ class TestValues:
             ("batch_size=1", "batch_size"),
             ("name=two words", "name"),
             ("name=../up", "name"),
-            ("dataset=imagenet", "dataset"),
+            ("dataset=mnist", "dataset"),
             ("network.depth=19", "network.depth"),
             ("network.recalibration=cbam", "network.recalibration"),
             ("network.dropout=1", "network.dropout"),

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from training.datasets.base import DataSet, Item
+from training.datasets.splits import strata
 from training.errors import TrainingError
 from training.recipe import FoldSpec
 
@@ -46,10 +47,10 @@ def take_fold(data: DataSet, spec: FoldSpec) -> DataSet:
 
 def divide(items: Sequence[Item], count: int, seed: int) -> list[set[int]]:
     """Divide items into folds; return the indices in each."""
-    labels, groups = [item.label for item in items], [item.group for item in items]
+    labels, groups = strata(list(items)), [item.group for item in items]
     alone = len(set(groups)) == len(items)
     kind = StratifiedKFold if alone else StratifiedGroupKFold  # the second takes minutes for 100,000 lone images
-    smallest = np.bincount(labels).min()
+    smallest = np.unique(labels, return_counts=True)[1].min()
     if len(set(groups)) < count or smallest < count:
         raise TrainingError(
             f"{len(items)} images of {len(set(groups))} patient(s), {smallest} in the smallest class, are too few for "
