@@ -5,6 +5,7 @@ Cards for Model Reporting", FAT* 2019, https://arxiv.org/abs/1810.03993. Every f
 is given: a package without a complete card is not written.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -62,7 +63,7 @@ class TrainingData(Section):
     licence: Text
     source: Text
     md5: Text
-    """Of the file, or of the sorted list of files and their MD5 sums."""
+    """Of the file, or of the sorted list of files and their MD5 sums; of ImageNet's, of their names and sizes."""
     split_rule: Text
     counts: dict[str, dict[str, int]]
     """Split to label to number of images."""
@@ -92,18 +93,52 @@ class Measurement(Section):
 
 
 class Calibration(Section):
-    """How logits become probabilities: softmax(logits / temperature + log_prior_shift)."""
+    """How logits become probabilities: softmax(logits / temperature + log_prior_shift); a sigmoid where multi-label."""
 
     method: Text
     temperature: float = Field(gt=0)
     log_prior_shift: list[float]
-    """Added to each class after the temperature: log of the target's prior over the prior that the logits hold."""
+    """Added to each class after the temperature: log of the target's prior over the prior that the logits hold;
+    where multi-label, of their odds."""
     target_prior: list[float]
     """The class frequencies that the probabilities assume."""
     ece_before: float = Field(ge=0)
     ece_after: float = Field(ge=0)
     """Expected calibration error on the validation split, 15 bins, before and after."""
     fitted_on: Text
+
+
+class MeasuredCoverage(Section):
+    """How often the prediction sets held the true label on data that had no part in them."""
+
+    data: Text
+    split: Text
+    images: int = Field(ge=1)
+    coverage: float = Field(ge=0, le=1)
+    interval: tuple[float, float] | None
+    """95 % bootstrap interval of the coverage."""
+    by_label: dict[str, float]
+    """Coverage among the images of each label."""
+    mean_set_size: float = Field(ge=1)
+
+
+class Conformal(Section):
+    """Prediction sets by split conformal prediction: every label that reaches its threshold, and the most probable."""
+
+    method: Literal["lac"]
+    coverage: float = Field(gt=0, lt=1)
+    """The part of new images whose set shall hold the true label."""
+    thresholds: list[Annotated[float, Field(ge=0, le=1)]]
+    """The probability from which each label is in the set."""
+    calibrated_on: Text
+    guarantee: Text
+    """What the coverage is promised for, and what not."""
+    measured: MeasuredCoverage
+
+    def members(self, probabilities: Sequence[float]) -> list[int]:
+        """Return the labels of one image's set, the most probable first."""
+        order = sorted(range(len(probabilities)), key=lambda label: -probabilities[label])
+        return [label for label in order if label == order[0] or probabilities[label] >= self.thresholds[label]]
 
 
 class Parity(Section):
@@ -118,7 +153,8 @@ class Parity(Section):
 class Card(Section):
     """The model card of a package."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """2 since cards may have prediction sets; a card of version 1 has none."""
     name: Name
     version: Version
     description: Text
@@ -132,6 +168,8 @@ class Card(Section):
     training_data: TrainingData
     measured: Measurement
     calibration: Calibration
+    conformal: Conformal | None = None
+    """None without prediction sets, as for multi-label tasks."""
     parity: Parity
     intended_use: Text
     limits: list[Text] = Field(min_length=1)
@@ -156,6 +194,13 @@ class Card(Section):
             raise ValueError(f"calibration: target_prior sums to {sum(self.calibration.target_prior):g}, not to 1")
         if self.input.channels != self.architecture.in_channels:
             raise ValueError(f"input: {self.input.channels} channels for a network of {self.architecture.in_channels}")
+        if self.conformal is not None:
+            if self.schema_version == 1:
+                raise ValueError("conformal: a card with prediction sets has schema_version 2")
+            if self.task == "multi-label":
+                raise ValueError("conformal: a multi-label task has no prediction sets")
+            if len(self.conformal.thresholds) != classes:
+                raise ValueError(f"conformal: thresholds needs one value for each of {classes} labels")
         offset = 0
         for block in self.blocks:
             if block.offset != offset:

@@ -60,13 +60,32 @@ class ClassActivation(BaseModel):
     )
 
 
+class PredictionSet(BaseModel):
+    """The labels that can't be ruled out, by the conformal prediction of the model's card."""
+
+    coverage: float = Field(
+        description="The part of images like the model's validation data whose set holds the truth."
+    )
+    labels: list[str] = Field(description="The most probable first.")
+
+
 class Prediction(BaseModel):
     """The answer for one image."""
 
     file: str | None = Field(default=None, description="The file's name, where one was sent.")
-    label: str = Field(description="The most probable class.")
+    label: str = Field(description="The most probable class. Of a multi-label model, see `present`.")
     probability: float = Field(ge=0, le=1)
+    present: list[str] | None = Field(
+        default=None,
+        description="Of a multi-label model alone: the labels with a probability above 1/2, the most probable first. "
+        "There may be none.",
+    )
     probabilities: list[LabelProbability]
+    prediction_set: PredictionSet | None = Field(
+        default=None,
+        description="Null where the card has no conformal section.",
+        examples=[{"coverage": 0.9, "labels": ["drusen", "normal"]}],
+    )
     recalibration_weights: dict[str, list[float]] | dict[str, BlockSummary] | None = Field(
         description="Block to its gates, one a channel between 0 and 1; their summary; or null."
     )
@@ -117,18 +136,34 @@ def prediction(
         "file": file,
         "label": card.labels[top],
         "probability": outputs.probabilities[top],
+        **({"present": present(card, outputs.probabilities)} if card.task == "multi-label" else {}),
         "probabilities": [
             {"label": label, "probability": value}
             for label, value in zip(card.labels, outputs.probabilities, strict=True)
         ],
+        "prediction_set": prediction_set(card, outputs.probabilities),
         "recalibration_weights": gates_by_block(card, outputs.recalibration_weights, weights),
         "class_activation": activation(card, outputs.class_activation) if activation_map else None,
     }
 
 
+def present(card: Card, probabilities: NDArray[np.float32]) -> list[str]:
+    """The labels with a probability above 1/2, the most probable first: each stands for itself."""
+    ranked = (-probabilities).argsort(kind="stable")
+    return [card.labels[index] for index in ranked if probabilities[index] > 0.5]
+
+
 def identity(model: Model) -> dict[str, str]:
     """Write :class:`ModelIdentity`."""
     return {"name": model.name, "version": model.version, "digest": model.digest}
+
+
+def prediction_set(card: Card, probabilities: NDArray[np.float32]) -> dict[str, Any] | None:
+    """Write :class:`PredictionSet`."""
+    if card.conformal is None:
+        return None
+    members = card.conformal.members(probabilities.tolist())
+    return {"coverage": card.conformal.coverage, "labels": [card.labels[label] for label in members]}
 
 
 def gates_by_block(card: Card, gates: NDArray[np.float32], weights: Weights) -> dict[str, Any] | None:

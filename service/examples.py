@@ -19,6 +19,7 @@ ANSWER: dict[str, object] = {
                 {"label": "drusen", "probability": 0.0018},
                 {"label": "normal", "probability": 0.0002},
             ],
+            "prediction_set": None,
             "recalibration_weights": {
                 "layer1.0": [
                     0.4806,

@@ -44,8 +44,10 @@ def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv"
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2).decode()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "label", "probability", *model.card.labels])
+    several = model.card.task == "multi-label"
+    writer.writerow(["file", "label", "probability", *(["present"] if several else []), *model.card.labels])
     for row in predictions:
         values = [f"{entry['probability']:.6f}" for entry in row["probabilities"]]
-        writer.writerow([row["file"], row["label"], f"{row['probability']:.6f}", *values])
+        found = [";".join(row["present"])] if several else []
+        writer.writerow([row["file"], row["label"], f"{row['probability']:.6f}", *found, *values])
     return text.getvalue().rstrip("\n")

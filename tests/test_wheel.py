@@ -88,7 +88,12 @@ def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log
 
 
 def test_holds_the_data_files(wheel: Path) -> None:
-    patterns = ("models/repository/**/*.onnx", "service/page/**/*", "training/recipes/*.yaml")
+    patterns = (
+        "models/repository/**/*.onnx",
+        "service/page/**/*",
+        "training/recipes/*.yaml",
+        "training/report/*.[cj]*",
+    )
     shipped = {
         path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()
     }

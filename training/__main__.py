@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from training.errors import TrainingError
 
@@ -20,6 +20,9 @@ RunArgument = Annotated[Path, typer.Argument(help="A run folder that `fit` wrote
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. --set network.depth=50.")
 ]
+OverwriteOption = Annotated[bool, typer.Option(help="Replace a run that is there.")]
+ResumeOption = Annotated[bool, typer.Option(help="Go on with a run that was killed; start it if it is not there.")]
+MlflowOption = Annotated[bool, typer.Option(help="Log to MLflow, as with --set tracking=mlflow.")]
 
 
 @app.command()
@@ -27,7 +30,7 @@ def recipes() -> None:
     """List the recipes that come with the project."""
     from training.recipe import load_recipe, shipped_recipes
 
-    table = Table("recipe", "data set", "input", "network", "description")
+    table = Table(Column("recipe", no_wrap=True), Column("data set", no_wrap=True), "input", "network", "description")
     for name in shipped_recipes():
         recipe = load_recipe(name)
         network = recipe.network
@@ -89,21 +92,58 @@ def fit(
     recipe: RecipeArgument,
     set_: SetOption = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name>-<recalibration>-<seed>.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
+    overwrite: OverwriteOption = False,
+    resume: ResumeOption = False,
+    fold: Annotated[int | None, typer.Option(help="With --folds: the fold to hold out, from 0.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Hold out one fold of so many instead of the test split.")] = None,
+    mlflow: MlflowOption = False,
     test: Annotated[bool, typer.Option(help="End with the figures on the test split.")] = True,
 ) -> None:
     """Train a recipe, then measure it on validation and on the test split."""
+    from training.distributed import rank
     from training.engine import fit
     from training.evaluate import evaluate
     from training.recipe import load_recipe
 
-    loaded = load_recipe(recipe, set_ or ())
-    folder = run or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}"
-    finished = fit(loaded, folder, overwrite=overwrite, progress=console.is_terminal)
-    show(evaluate(finished, "val"))
-    if test:
-        show(evaluate(finished, "test"))
+    if (fold is None) != (folds is None):
+        raise TrainingError("--fold and --folds go together, for example --fold 0 --folds 5")
+    held_out = [] if folds is None else [f"folds.count={folds}", f"folds.index={fold}"]
+    loaded = load_recipe(recipe, [*(set_ or ()), *held_out, *tracked(mlflow)])
+    fold_name = "" if folds is None else f"-fold-{fold}"
+    folder = run or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}{fold_name}"
+    finished = fit(loaded, folder, overwrite=overwrite, resume=resume, progress=console.is_terminal)
+    if rank():
+        return
+    splits: tuple[Literal["val", "test"], ...] = ("val", "test") if test else ("val",)
+    for split in splits:
+        show((finished.metrics().get(split) if resume else None) or evaluate(finished, split))
     console.print(f"Run folder: {folder}")
+
+
+@app.command("cross-validate")
+def cross_validate(
+    recipe: RecipeArgument,
+    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    set_: SetOption = None,
+    to: Annotated[Path | None, typer.Option(help="Folder; default: runs/<name>-<recalibration>-<seed>-folds.")] = None,
+    overwrite: OverwriteOption = False,
+    resume: ResumeOption = False,
+    mlflow: MlflowOption = False,
+) -> None:
+    """Train a recipe once for each fold, and measure all held-out images together; no official test split is opened."""
+    from training.cross_validation import cross_validate
+    from training.recipe import load_recipe
+
+    loaded = load_recipe(recipe, [*(set_ or ()), *tracked(mlflow)])
+    folder = to or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}-folds"
+    report = cross_validate(loaded, folder, folds, overwrite=overwrite, resume=resume, progress=console.is_terminal)
+    if report:
+        show(report)
+        console.print(f"Folder: {folder}")
+
+
+def tracked(mlflow: bool) -> list[str]:
+    return ["tracking=mlflow"] if mlflow else []
 
 
 @app.command()
@@ -116,6 +156,26 @@ def evaluate(
     from training.run import Run
 
     show(evaluate(Run.open(run), split))
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    split: Annotated[
+        Literal["val", "test"] | None, typer.Option(help="Default: test if it was evaluated, else val.")
+    ] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="CSV with id, file or patient, and columns to make subgroups of.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Default: report.html in the run folder.")] = None,
+    images: Annotated[bool, typer.Option(help="Show misclassified images.")] = True,
+) -> None:
+    """Write a run's evaluation as one HTML file; opens no data."""
+    from training.report import write_report
+    from training.run import Run
+
+    path = write_report(Run.open(run), split, metadata=metadata, output=output, images=images)
+    console.print(f"Report: {path}")
 
 
 @app.command()
@@ -155,8 +215,8 @@ def show(report: dict[str, Any]) -> None:
     title = f"{report['data']}, {report['split']} split, {report['images']} images"
     table = Table("figure", "value", "95 % interval", title=title, caption=report["interval_method"])
     for name, figure in report["metrics"].items():
-        low, high = figure["interval"]
-        table.add_row(name, f"{figure['value']:.4f}", f"{low:.4f} to {high:.4f}")
+        shown = "{:.4f} to {:.4f}".format(*figure["interval"]) if figure["interval"] else "none"
+        table.add_row(name, f"{figure['value']:.4f}", shown)
     console.print(table)
 
 

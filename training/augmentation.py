@@ -28,6 +28,15 @@ class AugmentationSpec(BaseModel):
     """Largest shift, as a fraction of the image's size."""
     padding: Literal["zeros", "border", "reflection"] = "border"
     """What comes into view beyond the edge."""
+    pad_crop: int = Field(default=0, ge=0)
+    """Pixels of black round the image, out of which a window of the image's size is cut: He 2016, section 4.2, for
+    CIFAR with 4."""
+    random_resized_crop: float = Field(default=0.0, ge=0, le=1)
+    """Smallest part of the area that is shown, stretched by up to 4:3 either way (Szegedy et al., "Going Deeper with
+    Convolutions", CVPR 2015, section 6); 0.08 there."""
+    decoded_size: int | None = Field(default=None, ge=8)
+    """Height and width at which training images are kept before they are cropped to the input's size, so that a crop
+    has more pixels to show; default: the input's size."""
     brightness: float = Field(default=0.1, ge=0, lt=1)
     contrast: float = Field(default=0.1, ge=0, lt=1)
     saturation: float = Field(default=0.1, ge=0, lt=1)
@@ -45,12 +54,14 @@ class BatchAugmentation(RandomizableTransform):
     The numbers come from MONAI's ``self.R``: ``set_random_state(seed)`` makes a run repeatable.
     """
 
-    def __init__(self, spec: AugmentationSpec) -> None:
+    def __init__(self, spec: AugmentationSpec, size: int | None = None) -> None:
         super().__init__(prob=1.0)
         self.spec = spec
+        self.size = size
+        """Height and width of the result; None for the images' own."""
 
     def __call__(self, data: Tensor) -> Tensor:
-        images = self.colour(self.warp(data))
+        images = self.colour(self.warp(self.window(data)))
         if self.spec.noise:
             deviation = self.uniform(images, 0, self.spec.noise)
             noise = torch.from_numpy(
@@ -73,6 +84,25 @@ class BatchAugmentation(RandomizableTransform):
         numbers = self.uniform(images, -1 if random else 0, 1).flatten()
         return torch.where(numbers < 0, -1.0, 1.0)
 
+    def window(self, images: Tensor) -> Tensor:
+        """A window of the images' size out of the images with black round them; whole pixels, so nothing is blurred."""
+        margin = self.spec.pad_crop
+        if margin == 0:
+            return images
+        height, width = images.shape[-2:]
+        padded = torch.nn.functional.pad(images, [margin] * 4)
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, top, left, H, W), without a copy
+        top, left = torch.from_numpy(self.R.randint(0, 2 * margin + 1, size=(2, len(images)))).to(images.device)
+        return windows[torch.arange(len(images), device=images.device), :, top, left]
+
+    def crop(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of each image's random resized crop: width, height and centre, where the image runs from -1 to 1; (N,)."""
+        area = self.uniform(images, self.spec.random_resized_crop, 1).flatten()
+        stretch = torch.exp(self.uniform(images, -math.log(4 / 3), math.log(4 / 3)).flatten() / 2)
+        width, height = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
+        right, down = (self.uniform(images, -1, 1).flatten() for _ in range(2))
+        return width, height, (1 - width) * right, (1 - height) * down
+
     def warp(self, images: Tensor) -> Tensor:
         spec = self.spec
         angle = self.uniform(images, -spec.rotation, spec.rotation).flatten() * (math.pi / 180)
@@ -87,7 +117,13 @@ class BatchAugmentation(RandomizableTransform):
             torch.stack([cos * mirror_x, -sin * mirror_y * ratio, shift_x], dim=1),
             torch.stack([sin * mirror_x / ratio, cos * mirror_y, shift_y], dim=1),
         )
-        grid = torch.nn.functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+        theta = torch.stack(rows, dim=1)
+        if spec.random_resized_crop:
+            width, height, right, down = self.crop(images)
+            theta = theta * torch.stack([width, height], dim=1)[:, :, None]
+            theta[:, :, 2] += torch.stack([right, down], dim=1)
+        size = [self.size, self.size] if self.size else list(images.shape[-2:])
+        grid = torch.nn.functional.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
         return torch.nn.functional.grid_sample(images, grid, padding_mode=spec.padding, align_corners=False)
 
     def colour(self, images: Tensor) -> Tensor:

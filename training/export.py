@@ -14,11 +14,13 @@ from torch import nn
 from models.card import InputSpec, Parity
 from models.fold import fold
 from models.package import INPUT, OUTPUTS, PackageError, package_path, read_card, write_card
+from training.datasets import Item
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluate import calibrate, read_same_data
 from training.model_card import compose_card
 from training.packaged import PackagedNetwork
+from training.pipeline import MEASURED
 from training.predict import predict
 from training.run import Run
 
@@ -45,14 +47,14 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
         raise TrainingError(str(error)) from None
     data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
-    validation, train = (predict(network, data.splits[split], facts) for split in ("val", "train"))
+    validation = predict(network, data.splits["val"], facts)
+    train = predict(network, spread(data.splits["train"], MEASURED), facts)  # for the gates' usual values
     network.cpu()
     calibrator = calibrate(recipe, data, validation)
-    packaged = PackagedNetwork(
-        fold(network), facts.normalisation, calibrator.temperature, calibrator.log_prior_shift.tolist()
-    )
-    reference = PackagedNetwork(
-        network, facts.normalisation, calibrator.temperature, calibrator.log_prior_shift.tolist()
+    temperature, shift = calibrator.temperature, calibrator.log_prior_shift.tolist()
+    packaged, reference = (
+        PackagedNetwork(each, facts.normalisation, temperature, shift, multi_label=data.multi_label)
+        for each in (fold(network), network)
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".draft.onnx")
@@ -66,6 +68,13 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
     finally:
         draft.unlink(missing_ok=True)
     return target
+
+
+def spread(items: list[Item], most: int) -> list[Item]:
+    """All items, or so many of them, evenly spread."""
+    if len(items) <= most:
+        return items
+    return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
 def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:

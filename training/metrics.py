@@ -1,6 +1,6 @@
-"""Figures of merit from probabilities and labels, with bootstrap intervals clustered by patient."""
+"""Figures of merit from probabilities and labels; their intervals are :mod:`training.bootstrap`'s."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -8,21 +8,29 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     balanced_accuracy_score,
+    brier_score_loss,
     cohen_kappa_score,
     confusion_matrix,
     f1_score,
     log_loss,
     matthews_corrcoef,
+    multilabel_confusion_matrix,
+    roc_curve,
 )
 from torchmetrics.functional.classification import multiclass_calibration_error
+
+from training import multilabel
 
 Probabilities = NDArray[np.float64]
 """(N, K), each row summing to 1"""
 Labels = NDArray[np.int64]
 """(N,), from 0 to K-1"""
 
-BOOTSTRAP_METHOD = "95 % percentile bootstrap over {unit}, {resamples} resamples"
+ECE_BINS = 15
+FIXED_RATES = (0.90, 0.95)
+"""The specificities at which sensitivity is given, and the other way round."""
 
 
 def class_aucs(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
@@ -74,9 +82,15 @@ def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> 
     """Mean gap between confidence and accuracy over 15 equal bins, weighted by images (Guo et al., ICML 2017)."""
     below_one = torch.from_numpy(probabilities).clamp(max=1 - 1e-7)  # torchmetrics gives a confidence of 1 its own bin
     value = multiclass_calibration_error(
-        below_one, torch.from_numpy(labels), num_classes=probabilities.shape[1], n_bins=15
+        below_one, torch.from_numpy(labels), num_classes=probabilities.shape[1], n_bins=ECE_BINS
     )
     return float(value)
+
+
+def brier(probabilities: Probabilities, labels: Labels) -> float:
+    """Mean squared distance from the one-hot truth, summed over the classes: 0 to 2 (Brier 1950)."""
+    classes = list(range(probabilities.shape[1]))
+    return float(brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False))
 
 
 METRICS: dict[str, Callable[[Probabilities, Labels], float]] = {
@@ -87,39 +101,55 @@ METRICS: dict[str, Callable[[Probabilities, Labels], float]] = {
     "macro_f1": macro_f1,
     "mcc": mcc,
     "nll": negative_log_likelihood,
+    "brier": brier,
     "ece": expected_calibration_error,
 }
 
 
+def metric_of(task: str, name: str) -> Callable[[Probabilities, Labels], float]:
+    """The figure of this name: of labels (N, K) where the task is multi-label, otherwise of labels (N,)."""
+    return (multilabel.METRICS if task == "multi-label" else METRICS)[name]
+
+
 def metrics_for(task: str) -> list[str]:
     """The figures that make sense for a task: kappa with quadratic weights only where classes are ordered."""
+    if task == "multi-label":
+        return list(multilabel.METRICS)
     return [name for name in METRICS if name != "quadratic_kappa" or task == "ordinal"]
 
 
-def bootstrap_interval(
-    metric: Callable[[Probabilities, Labels], float],
-    probabilities: Probabilities,
-    labels: Labels,
-    groups: Sequence[str],
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """95 % percentile interval of a metric when whole groups (patients) are drawn with replacement.
+def at_least(values: NDArray[np.float64], target: float) -> NDArray[np.bool_]:
+    """Whether rates reach a target; 90 of 100 do reach .9, whatever the rounding."""
+    return values >= target - 1e-9
 
-    A resample that lacks a class is drawn again, since AUC has no value there.
+
+def class_metrics(probabilities: Probabilities, labels: Labels) -> dict[str, NDArray[np.float64]]:
+    """Figures of each class against the rest, (K,) each.
+
+    ``sensitivity``, ``specificity`` and ``f1`` are of the most probable class. ``sensitivity_at_specificity_0.90`` is
+    the largest sensitivity of any threshold on the class's probability that keeps a specificity of .90, and the other
+    way round. The threshold is chosen on the same images, so on few images these are a little too good. A class without
+    images, or with all of them, has NaN.
     """
-    _, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(group_of == group) for group in range(group_of.max() + 1)]
-    classes = len(np.unique(labels))
-    random = np.random.default_rng(seed)
-    values: list[float] = []
-    while len(values) < resamples:
-        chosen = np.concatenate([members[group] for group in random.integers(len(members), size=len(members))])
-        if len(np.unique(labels[chosen])) == classes:
-            values.append(metric(probabilities[chosen], labels[chosen]))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    classes = range(probabilities.shape[1])
+    table = multilabel_confusion_matrix(labels, probabilities.argmax(1), labels=classes).astype(np.float64)
+    (tn, fp), (fn, tp) = table.transpose(1, 2, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        figures = {
+            "auc": class_aucs(probabilities, labels),
+            "sensitivity": tp / (tp + fn),
+            "specificity": tn / (tn + fp),
+            "f1": 2 * tp / (2 * tp + fp + fn),
+        }
+    precision = [average_precision_score(labels == k, probabilities[:, k]) for k in classes]
+    figures["average_precision"] = np.array(precision)
+    curves = [roc_curve(labels == k, probabilities[:, k], drop_intermediate=False)[:2] for k in classes]
+    for target in FIXED_RATES:
+        sensitivity = [recall[at_least(1 - false, target)].max() for false, recall in curves]
+        specificity = [1 - false[at_least(recall, target)].min() for false, recall in curves]
+        figures[f"sensitivity_at_specificity_{target:.2f}"] = np.array(sensitivity)
+        figures[f"specificity_at_sensitivity_{target:.2f}"] = np.array(specificity)
+    return figures
 
 
 def confusion(probabilities: Probabilities, labels: Labels) -> list[list[int]]:

@@ -7,11 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from models.card import Block, Calibration, Card, GateReference, Measurement, Parity, Result
+from models.card import (
+    Block,
+    Calibration,
+    Card,
+    Conformal,
+    GateReference,
+    MeasuredCoverage,
+    Measurement,
+    Parity,
+    Result,
+)
 from models.resnet import ResNet
-from training.calibration import Calibrator, prior_in_logits
+from training.calibration import Calibrator, frequencies, in_logits, prior_in_logits
 from training.errors import TrainingError
-from training.metrics import expected_calibration_error
+from training.metrics import metric_of
 from training.predict import Outputs
 from training.recipe import Recipe
 from training.run import Facts, Run, library_versions
@@ -28,9 +38,11 @@ def compose_card(
     version: str,
 ) -> Card:
     recipe, report = run.recipe(), run.metrics()["test"]
-    here = np.bincount(validation.labels, minlength=len(facts.labels)) / len(validation.labels)
-    held = prior_in_logits(np.asarray(facts.train_prior), recipe.loss)
-    before = Calibrator(1.0, np.log(here) - np.log(held), here)
+    multi_label = recipe.task == "multi-label"
+    here = frequencies(validation.labels, len(facts.labels))
+    held = prior_in_logits(np.asarray(facts.train_prior), recipe.loss, multi_label=multi_label)
+    before = Calibrator(1.0, in_logits(here, multi_label) - in_logits(held, multi_label), here, multi_label)
+    calibration_error = metric_of(recipe.task, "ece")
     after = calibrator.towards(here)
     try:
         return Card(
@@ -44,16 +56,17 @@ def compose_card(
             blocks=blocks_of(run.network(recipe.checkpoint)),
             gate_reference=gate_reference(train.gates),
             training_data=facts.training_data,
-            measured=measurement(recipe, report),
+            measured=measurement(recipe, report, openings=len(run.test_openings())),
             calibration=Calibration(
                 method="temperature scaling" if recipe.calibration.temperature else "none",
                 temperature=calibrator.temperature,
                 log_prior_shift=calibrator.log_prior_shift.tolist(),
                 target_prior=calibrator.target_prior.tolist(),
-                ece_before=expected_calibration_error(before(validation.logits), validation.labels),
-                ece_after=expected_calibration_error(after(validation.logits), validation.labels),
+                ece_before=calibration_error(before(validation.logits), validation.labels),
+                ece_after=calibration_error(after(validation.logits), validation.labels),
                 fitted_on=f"validation split, {len(validation.labels)} images",
             ),
+            conformal=conformal(report),
             parity=parity,
             intended_use=recipe.card.intended_use,
             limits=recipe.card.limits,
@@ -88,8 +101,32 @@ def gate_reference(gates: NDArray[np.float32]) -> GateReference | None:
     )
 
 
-def measurement(recipe: Recipe, report: dict[str, Any]) -> Measurement:
-    """The test figures as the evaluation stored them."""
+def conformal(report: dict[str, Any]) -> Conformal | None:
+    """The prediction sets as the evaluation stored them; None where it has none."""
+    sets = report.get("conformal")
+    if sets is None:
+        return None
+    return Conformal(
+        method=sets["method"],
+        coverage=sets["coverage_wanted"],
+        thresholds=list(sets["thresholds"].values()),
+        calibrated_on=sets["calibrated_on"],
+        guarantee=sets["guarantee"],
+        measured=MeasuredCoverage(
+            data=report["data"],
+            split=report["split"],
+            images=report["images"],
+            coverage=sets["coverage"]["value"],
+            interval=sets["coverage"]["interval"],
+            by_label={label: row["value"] for label, row in sets["class_coverage"].items()},
+            mean_set_size=sets["mean_set_size"]["value"],
+        ),
+    )
+
+
+def measurement(recipe: Recipe, report: dict[str, Any], openings: int) -> Measurement:
+    """The test figures as the evaluation stored them, and how often the split was opened for them."""
+    times = "once" if openings == 1 else f"{openings} times"
     chosen = "last epoch" if recipe.checkpoint == "last" else f"best epoch by {recipe.select_by} on validation"
     return Measurement(
         results=[
@@ -105,5 +142,5 @@ def measurement(recipe: Recipe, report: dict[str, Any]) -> Measurement:
         ],
         interval_method=report["interval_method"],
         seeds=1,
-        selection=f"recipe chosen on validation data; {chosen}; test split opened for these figures alone",
+        selection=f"recipe chosen on validation data; {chosen}; test split opened {times} in this run",
     )

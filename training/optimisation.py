@@ -6,7 +6,40 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from models.recalibration import Recalibration
+from models.resnet import ResNet
+from training.fine_tuning import stage_distances
 from training.recipe import LossSpec, OptimiserSpec, ScheduleSpec
+
+
+def create_loss(spec: LossSpec, prior: Tensor, *, multi_label: bool) -> nn.Module:
+    """The recipe's loss for training data with these class frequencies (K,)."""
+    return MultiLabelLoss(spec, prior) if multi_label else ClassificationLoss(spec, prior)
+
+
+class MultiLabelLoss(nn.Module):
+    """Binary cross-entropy of each label, averaged, with the recipe's remedy for rare labels.
+
+    Balanced weights make a label's positive images weigh as much as its negative ones. Logit adjustment is that of the
+    two classes "has the label" and "has it not": tau times the log of their odds is added.
+
+    Targets are 0 or 1 for each label (N, K), or blended by mixup.
+    """
+
+    log_odds: Tensor
+    positive_weight: Tensor | None
+
+    def __init__(self, spec: LossSpec, prior: Tensor) -> None:
+        super().__init__()
+        self.tau = spec.logit_adjustment
+        self.label_smoothing = spec.label_smoothing
+        self.register_buffer("log_odds", torch.logit(prior))
+        balanced = (1 - prior) / prior if spec.class_weights == "balanced" else None
+        self.register_buffer("positive_weight", balanced)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        adjusted = logits.float() + self.tau * self.log_odds
+        soft = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return nn.functional.binary_cross_entropy_with_logits(adjusted, soft, pos_weight=self.positive_weight)
 
 
 class ClassificationLoss(nn.Module):
@@ -42,21 +75,46 @@ def ordinal_targets(classes: int, sharpness: float) -> Tensor:
     return torch.softmax(-sharpness * (grades[:, None] - grades).abs(), dim=1)
 
 
-def create_optimiser(network: nn.Module, spec: OptimiserSpec) -> torch.optim.Optimizer:
-    """AdamW or SGD; the recalibration's parameters have no weight decay, as in SRM's own code."""
+def create_optimiser(network: nn.Module, spec: OptimiserSpec, stage_decay: float = 1.0) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD over what trains; the recalibration's parameters have no weight decay, as in SRM's own code.
+
+    With a ``stage_decay`` below 1, each stage of a :class:`ResNet` has its own learning rate
+    (:class:`training.recipe.FineTuningSpec`).
+    """
     own = {id(p) for m in network.modules() if isinstance(m, Recalibration) for p in m.parameters()}
-    groups = [
-        {"params": [p for p in network.parameters() if id(p) not in own], "weight_decay": spec.weight_decay},
-        {"params": [p for p in network.parameters() if id(p) in own], "weight_decay": 0.0},
+    distances = stage_distances(network) if stage_decay < 1 and isinstance(network, ResNet) else {}
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((distances.get(name, 0), id(parameter) in own), []).append(parameter)
+    options = [
+        {
+            "params": parameters,
+            "weight_decay": 0.0 if recalibrates else spec.weight_decay,
+            "lr": spec.learning_rate * stage_decay**distance,
+        }
+        for (distance, recalibrates), parameters in groups.items()
     ]
-    if spec.name == "adamw":
-        return torch.optim.AdamW(groups, lr=spec.learning_rate)
-    return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum, nesterov=spec.momentum > 0)
+    match spec.name:
+        case "adamw":
+            return torch.optim.AdamW(options)
+        case "adam":
+            return torch.optim.Adam(options)
+        case "sgd":
+            nesterov = spec.nesterov and spec.momentum > 0
+            return torch.optim.SGD(options, momentum=spec.momentum, nesterov=nesterov)
 
 
-def create_schedule(optimiser: torch.optim.Optimizer, spec: ScheduleSpec, steps: int) -> LambdaLR:
-    """Learning rate by step: a linear warm-up, then a cosine to zero or a constant."""
+def create_schedule(
+    optimiser: torch.optim.Optimizer, spec: ScheduleSpec, steps: int, steps_per_epoch: int = 1
+) -> LambdaLR:
+    """Learning rate by step: a linear warm-up, then a cosine to zero, steps down at the milestones, or a constant."""
     warmup = round(spec.warmup * steps)
     if spec.name == "cosine":
         return WarmupCosineSchedule(optimiser, warmup_steps=warmup, t_total=steps)
-    return LambdaLR(optimiser, lambda step: min((step + 1) / max(warmup, 1), 1.0))
+    milestones = [epoch * steps_per_epoch for epoch in spec.milestones]
+
+    def factor(step: int) -> float:
+        return min((step + 1) / max(warmup, 1), 1.0) * spec.factor ** sum(step >= passed for passed in milestones)
+
+    return LambdaLR(optimiser, factor)

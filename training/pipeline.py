@@ -1,6 +1,6 @@
 """The MONAI pipeline from items to batches: decode once, cache as uint8, augment whole batches on the tensor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,18 +14,23 @@ from monai.utils import CommonKeys
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset, Subset
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, fit, preprocess
 from training.augmentation import BatchAugmentation
 from training.datasets import Item
-from training.mixup import MixUp
+from training.errors import TrainingError
+from training.mixup import CutMix, MixUp, OneOf
 from training.unreadable import Unreadable, refuse
 
 # Plain tensors: MetaTensor's bookkeeping costs more than half of the loader's time and nothing here reads it.
 monai.data.set_track_meta(False)
 
 IMAGE, LABEL = CommonKeys.IMAGE, CommonKeys.LABEL
+MEASURED = 10_000
+"""Images that are enough to measure a normalisation or the gates by."""
+ERROR = f"{TrainingError.__module__}.{TrainingError.__qualname__}"
 
 
 class Preprocessd(MapTransform):
@@ -65,7 +70,7 @@ def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] 
 
     def load(item: Item) -> Any:
         try:
-            return transform({IMAGE: item.image, LABEL: item.label})
+            return transform({IMAGE: item.image, LABEL: torch.tensor(item.label)})
         except RuntimeError as error:  # MONAI wraps what a transform raises
             return Unreadable(id=item.id, reason=fault_of(error))
 
@@ -78,6 +83,38 @@ def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] 
         unreadable.extend(faults)
     whole = [result for result in loaded if not isinstance(result, Unreadable)]
     return CacheDataset(whole, Compose([]), num_workers=1, progress=False, copy_cache=False)
+
+
+class OnDemand(Dataset):
+    """Decodes and resizes an item each time that it is asked for: (C, H, W) uint8, as :func:`cached` keeps it."""
+
+    def __init__(self, items: Sequence[Item], spec: InputSpec) -> None:
+        self.items = items
+        self.preprocess = Preprocessd([IMAGE], spec)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        item = self.items[index]
+        try:
+            pixels = self.preprocess.pixels(item.image)
+        except (ImageError, OSError) as error:
+            raise TrainingError(f"{item.image} can't be read: {error}") from None
+        return {IMAGE: torch.from_numpy(pixels).permute(2, 0, 1), LABEL: torch.tensor(item.label)}
+
+
+Images = CacheDataset | OnDemand
+
+
+class Loader(DataLoader):
+    """MONAI's loader; of a user's mistake, a worker process reports the sentence without its traceback."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises its own class, uses any iterator
+        try:
+            yield from super().__iter__()
+        except TrainingError as error:
+            raise TrainingError(str(error).strip().splitlines()[-1].removeprefix(f"{ERROR}: ")) from None
 
 
 def verify(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable]) -> None:
@@ -110,16 +147,17 @@ def fault_of(error: RuntimeError) -> str:
     return str(cause)
 
 
-def loader(dataset: CacheDataset, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> DataLoader:
-    """Batches of a cached data set; a shuffled one leaves out the last incomplete batch."""
-    generator = torch.Generator().manual_seed(seed)
-    return DataLoader(
+def loader(
+    dataset: Images | Subset, batch_size: int, *, shuffle: bool = False, seed: int = 0, workers: int = 0
+) -> Loader:
+    """Batches of a data set; a shuffled one leaves out the last incomplete batch."""
+    return Loader(
         dataset,
-        num_workers=0,
+        num_workers=workers,
         batch_size=batch_size,
         shuffle=shuffle,
         drop_last=shuffle and len(dataset) >= batch_size,
-        generator=generator,
+        generator=torch.Generator().manual_seed(seed),
     )
 
 
@@ -135,10 +173,11 @@ class Normalisation(NamedTuple):
         return (images - mean) / std
 
     @classmethod
-    def of(cls, dataset: CacheDataset) -> "Normalisation":
-        """Measure it on a data set's images, unaugmented."""
+    def of(cls, dataset: Images, workers: int = 0) -> "Normalisation":
+        """Measure it on a data set's images, unaugmented: on all of them, or on 10,000 spread evenly."""
+        chosen = np.linspace(0, len(dataset) - 1, min(len(dataset), MEASURED)).astype(int).tolist()
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for batch in loader(dataset, 256):
+        for batch in loader(Subset(dataset, chosen), 256, workers=workers):
             images = batch[IMAGE].double() / 255
             count += images.shape[0] * images.shape[2] * images.shape[3]
             total = total + images.sum(dim=(0, 2, 3))
@@ -149,7 +188,7 @@ class Normalisation(NamedTuple):
 
 
 class PrepareBatch:
-    """From a loader's batch to normalised images and labels (N,) on the device, for evaluation."""
+    """From a loader's batch to normalised images and labels, (N,) or (N, K), on the device, for evaluation."""
 
     def __init__(self, normalisation: Normalisation) -> None:
         self.normalisation = normalisation
@@ -162,14 +201,18 @@ class PrepareBatch:
 
 
 class PrepareTrainingBatch:
-    """From a loader's batch to augmented, normalised images and class probabilities (N, K), by mixup if asked."""
+    """From a loader's batch to augmented, normalised images and target probabilities (N, K), blended if asked."""
 
     def __init__(
-        self, normalisation: Normalisation, augmentation: BatchAugmentation, mixup: MixUp | None, classes: int
+        self,
+        normalisation: Normalisation,
+        augmentation: BatchAugmentation,
+        blend: MixUp | CutMix | OneOf | None,
+        classes: int,
     ) -> None:
         self.normalisation = normalisation
         self.augmentation = augmentation
-        self.mixup = mixup
+        self.blend = blend
         self.classes = classes
 
     def __call__(
@@ -177,7 +220,8 @@ class PrepareTrainingBatch:
     ) -> tuple[Tensor, Tensor]:
         images = self.augmentation(batch[IMAGE].to(device, non_blocking=non_blocking).float() / 255)
         labels = batch[LABEL].to(device, non_blocking=non_blocking)
-        targets = torch.nn.functional.one_hot(labels, self.classes).float()
-        if self.mixup is not None:
-            images, targets = self.mixup(images, targets)
+        one_class = labels.ndim == 1
+        targets = torch.nn.functional.one_hot(labels, self.classes).float() if one_class else labels.float()
+        if self.blend is not None:
+            images, targets = self.blend(images, targets)
         return self.normalisation(images), targets

@@ -1,16 +1,19 @@
 """Run a trained network over items, as it is evaluated: without augmentation, in evaluation mode."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.card import InputSpec
 from models.resnet import ResNet
 from training.datasets import Item
 from training.pipeline import PrepareBatch, cached, loader
 from training.run import Facts
+
+CHUNK = 8192
 
 
 class Outputs(NamedTuple):
@@ -21,15 +24,18 @@ class Outputs(NamedTuple):
     gates: NDArray[np.float32]
     """(N, all gates)"""
     labels: NDArray[np.int64]
-    """(N,)"""
+    """(N,); (N, K) of a multi-label task"""
 
 
 @torch.inference_mode()
 def predict(network: ResNet, items: Sequence[Item], facts: Facts, batch_size: int = 128) -> Outputs:
-    """Return logits, gates and labels in the order of the items; computed where the network is."""
+    """Return logits, gates and labels in the order of the items; computed where the network is.
+
+    So many images as fit into memory are decoded at a time.
+    """
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
     logits, gates, labels = [], [], []
-    for batch in loader(cached(items, facts.input), batch_size):
+    for batch in decoded(items, facts.input, batch_size):
         images, target = prepare(batch, device)
         explanation = network.explain(images)
         logits.append(explanation.logits.double().cpu().numpy())
@@ -37,3 +43,9 @@ def predict(network: ResNet, items: Sequence[Item], facts: Facts, batch_size: in
         gates.append(torch.cat(weights, dim=1).cpu().numpy() if weights else np.zeros((len(images), 0), np.float32))
         labels.append(target.cpu().numpy())
     return Outputs(np.concatenate(logits), np.concatenate(gates), np.concatenate(labels).astype(np.int64))
+
+
+def decoded(items: Sequence[Item], spec: InputSpec, batch_size: int) -> Iterator[Any]:
+    """Batches of the items in their order, of which :data:`CHUNK` are in memory at a time."""
+    for start in range(0, len(items), CHUNK):
+        yield from loader(cached(items[start : start + CHUNK], spec), batch_size)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from models.architecture import Architecture
 from models.card import InputSpec, TrainingData
 from models.resnet import ResNet
+from training.checkpoints import write_atomically
 from training.errors import TrainingError
 from training.pipeline import Normalisation
 from training.recipe import Recipe, check_recipe
@@ -61,9 +62,27 @@ class Run:
         return self.folder / "metrics.json"
 
     @property
+    def checkpoint_folder(self) -> Path:
+        """What a killed run goes on from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def curves_folder(self) -> Path:
+        return self.folder / "tensorboard"
+
+    @property
+    def tracking_path(self) -> Path:
+        """Holds the id of the MLflow run."""
+        return self.folder / "mlflow-run.txt"
+
+    @property
     def test_log(self) -> Path:
         """One line for each time that the test split was opened."""
         return self.folder / "test-openings.log"
+
+    def test_openings(self) -> list[str]:
+        """The lines of the log; none where the test split was never opened."""
+        return self.test_log.read_text().splitlines() if self.test_log.is_file() else []
 
     def checkpoint(self, which: str) -> Path:
         """``best`` on validation, or ``last``."""
@@ -74,19 +93,35 @@ class Run:
         """Start a run folder; an existing run is kept unless ``overwrite``."""
         run = cls(folder)
         if run.recipe_path.exists() and not overwrite:
-            raise TrainingError(f"{folder} holds a run already: name another with --run, or add --overwrite")
+            raise TrainingError(
+                f"{folder} holds a run already: name another with --run, add --resume to go on with it, or --overwrite"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for stale in (
+            run.facts_path,  # first, so that what is left of a run half removed is not taken for one
             run.checkpoint("best"),
             run.checkpoint("last"),
             run.metrics_path,
+            run.tracking_path,
             *folder.glob("predictions-*.csv"),
+            *folder.glob("evaluation-*.npz"),
+            folder / "report.html",
         ):
             stale.unlink(missing_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-        run.recipe_path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        run.facts_path.write_text(facts.model_dump_json(indent=2))
+        shutil.rmtree(run.curves_folder, ignore_errors=True)
+        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)
+        content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+        write_atomically(run.recipe_path, content.encode())
+        write_atomically(run.facts_path, facts.model_dump_json(indent=2).encode())
         return run
+
+    def begun(self) -> bool:
+        """Whether the folder holds a run, finished or not."""
+        return self.recipe_path.is_file() and self.facts_path.is_file()
+
+    def finished(self) -> bool:
+        """Whether the run got as far as its last step."""
+        return self.checkpoint("last").is_file()
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -96,11 +131,13 @@ class Run:
             TrainingError: if the folder holds no run, or one that has not got as far as a checkpoint.
         """
         run = cls(folder)
-        if not run.recipe_path.is_file() or not run.facts_path.is_file():
+        if not run.begun():
             raise TrainingError(f"{folder} is not a run folder: it has no recipe.yaml and facts.json")
         wanted = run.checkpoint(run.recipe().checkpoint)
         if not wanted.is_file():
-            raise TrainingError(f"{folder} has no {wanted.name}: the run did not get so far; fit it again")
+            raise TrainingError(
+                f"{folder} has no {wanted.name}: the run did not get so far; fit it again, with --resume to go on"
+            )
         return run
 
     def recipe(self) -> Recipe:

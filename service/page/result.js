@@ -17,9 +17,11 @@ export function showResult(answer, model, file, picture, card) {
   showStrip(prediction.recalibration_weights ?? {}, card);
 }
 
-function showProbabilities({ label, probability, probabilities }, task) {
-  byId("headline").replaceChildren(element("strong", {}, label), ` ${percent(probability)}`);
-  byId("independent").hidden = task !== "multi-label";
+function showProbabilities({ label, probability, present, probabilities }, task) {
+  const several = task === "multi-label";
+  const headline = several ? (present.length ? present.join(", ") : "No label is more likely than not") : label;
+  byId("headline").replaceChildren(element("strong", {}, headline), several ? "" : ` ${percent(probability)}`);
+  byId("independent").hidden = !several;
   // Grades have an order of their own; other labels are easier to read by rank.
   const shown = task === "ordinal" ? probabilities : [...probabilities].sort((a, b) => b.probability - a.probability);
   byId("bars").replaceChildren(
@@ -28,7 +30,7 @@ function showProbabilities({ label, probability, probabilities }, task) {
       fill.style.width = `${100 * entry.probability}%`;
       return element(
         "li",
-        { className: entry.label === label ? "top" : "" },
+        { className: (several ? present.includes(entry.label) : entry.label === label) ? "top" : "" },
         element("span", { className: "label" }, entry.label),
         element("span", { className: "track", aria: { hidden: true } }, fill),
         element("span", { className: "percent" }, percent(entry.probability)),

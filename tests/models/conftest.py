@@ -97,6 +97,7 @@ def card_fields() -> dict[str, Any]:
             "ece_after": 0.03,
             "fitted_on": "validation split",
         },
+        "conformal": None,
         "parity": {"batch_sizes": [1, 7], "worst_difference": {"probabilities": 1e-7}, "opset": 20},
         "intended_use": "research",
         "limits": ["not a medical device"],

@@ -44,6 +44,28 @@ def changed(fields: Fields, path: str, value: object) -> Fields:
     return result
 
 
+def sets(fields: Fields, **changes: object) -> Fields:
+    """The fields with prediction sets, as a card of version 2 has them."""
+    measured = {
+        "data": "x",
+        "split": "test",
+        "images": 40,
+        "coverage": 0.92,
+        "interval": [0.85, 0.98],
+        "by_label": {"normal": 0.95, "drusen": 0.9, "oedema": 0.8},
+        "mean_set_size": 1.3,
+    }
+    conformal = {
+        "method": "lac",
+        "coverage": 0.9,
+        "thresholds": [0.3, 0.2, 0.1],
+        "calibrated_on": "validation split",
+        "guarantee": "on average",
+        "measured": measured,
+    }
+    return {**fields, "schema_version": 2, "conformal": {**conformal, **changes}}
+
+
 def without_gates(fields: Fields) -> Fields:
     return {**fields, "blocks": [], "gate_reference": None}
 
@@ -52,6 +74,56 @@ def test_survives_json(card_fields: Fields) -> None:
     card = Card.model_validate_json(json.dumps(card_fields))
     assert json.loads(card.model_dump_json()) == card_fields
     assert Card.model_validate_json(card.model_dump_json()) == card
+
+
+def test_survives_json_with_prediction_sets(card_fields: Fields) -> None:
+    card = Card.model_validate_json(json.dumps(sets(card_fields)))
+    assert json.loads(card.model_dump_json()) == sets(card_fields)
+
+
+def test_a_card_of_the_first_version_has_no_prediction_sets(card_fields: Fields) -> None:
+    del card_fields["conformal"]  # as the cards of that version are
+    card = Card.model_validate_json(json.dumps(card_fields))
+    assert (card.schema_version, card.conformal) == (1, None)
+    with pytest.raises(ValidationError, match="conformal: a card with prediction sets has schema_version 2"):
+        Card.model_validate(changed(sets(card_fields), "schema_version", 1))
+
+
+def test_new_cards_are_of_the_second_version(card_fields: Fields) -> None:
+    del card_fields["schema_version"]
+    assert Card.model_validate(card_fields).schema_version == 2
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "members"),
+    [
+        ([0.6, 0.35, 0.05], [0, 1]),
+        ([0.2, 0.25, 0.55], [2, 1]),
+        ([0.3, 0.2, 0.5], [2, 0, 1]),  # a threshold that is just reached lets in
+        ([0.29, 0.19, 0.09], [0]),  # nothing reaches its threshold: the most probable is in all the same
+    ],
+)
+def test_members_of_a_prediction_set(card_fields: Fields, probabilities: list[float], members: list[int]) -> None:
+    conformal = Card.model_validate(sets(card_fields)).conformal
+    assert conformal is not None
+    assert conformal.members(probabilities) == members
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("conformal.thresholds", [0.1, 0.2], "conformal: thresholds needs one value for each of 3 labels"),
+        ("task", "multi-label", "conformal: a multi-label task has no prediction sets"),
+        ("conformal.thresholds.0", 1.1, "less than or equal to 1"),
+        ("conformal.coverage", 1.0, "less than 1"),
+        ("conformal.method", "magic", "'lac'"),
+        ("conformal.measured.coverage", float("nan"), "finite number"),
+        ("conformal.surprise", 1, "Extra inputs are not permitted"),
+    ],
+)
+def test_prediction_sets_that_are_refused(card_fields: Fields, place: str, value: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Card.model_validate(changed(sets(card_fields), place, value))
 
 
 def test_survives_json_without_recalibration(card_fields: Fields) -> None:
@@ -104,8 +176,8 @@ def test_every_field_is_required(card_fields: Fields, field: str) -> None:
 
 
 def test_required_means_required() -> None:
-    """The list above is the whole of it: nothing but the schema's version may be left out."""
-    assert Card.model_fields.keys() == {*REQUIRED, "schema_version"}
+    """The list above is the whole of it: nothing but the schema's version and prediction sets may be left out."""
+    assert Card.model_fields.keys() == {*REQUIRED, "schema_version", "conformal"}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +227,7 @@ def test_versions_that_triton_would_not_read(card_fields: Fields, version: str) 
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("schema_version", 2),
+        ("schema_version", 3),
         ("task", "regression"),
         ("labels", ["only"]),
         ("labels.1", "  "),

@@ -1,6 +1,7 @@
 """The predict route against ONNX Runtime run by hand on the same package."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,11 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.answers import PredictionAnswer
+from models.card import Conformal, MeasuredCoverage
+from models.package import read_card, write_card
+from service.answers import PredictionAnswer, PredictionSet
+from service.app import create_app
+from service.settings import Settings
 from tests.conftest import LABELS, ImageMaker
 
 PREDICT = "/v1/models/colour/predict"
@@ -115,3 +120,44 @@ def test_request_id_is_the_clients_or_a_new_one(client: TestClient, png: bytes) 
         response = client.post(PREDICT, content=png, headers={"X-Request-ID": bad})
         assert response.json()["id"] != bad
         assert len(response.json()["id"]) == 32
+
+
+def test_prediction_set_is_null_without_one_on_the_card(client: TestClient, png: bytes) -> None:
+    assert client.post(PREDICT, content=png).json()["predictions"][0]["prediction_set"] is None
+
+
+def test_prediction_set_is_what_the_card_lets_in(repository: Path, tmp_path: Path, png: bytes) -> None:
+    source = repository / "colour" / "2" / "model.onnx"
+    probabilities = by_hand(source, png)[0]
+    order = probabilities.argsort()[::-1]
+    between = float(probabilities[order[1:]].mean())  # the second label is in, the third is out
+    measured = MeasuredCoverage(
+        data="made up", split="test", images=10, coverage=0.9, interval=None, by_label={}, mean_set_size=1.5
+    )
+    conformal = Conformal(
+        method="lac",
+        coverage=0.9,
+        thresholds=[between] * 3,
+        calibrated_on="made up",
+        guarantee="none",
+        measured=measured,
+    )
+    package = tmp_path / "colour" / "1" / "model.onnx"
+    package.parent.mkdir(parents=True)
+    shutil.copy(source, package)
+    card = read_card(onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"]))
+    write_card(package, card.model_copy(update={"conformal": conformal, "version": "1"}))
+    settings = Settings(model_repository=tmp_path, provider="cpu", threads=1)
+    with TestClient(create_app(settings)) as client:
+        answer = PredictionAnswer.model_validate_json(client.post(PREDICT, content=png).content)
+    [prediction] = answer.predictions
+    assert prediction.prediction_set is not None
+    assert prediction.prediction_set.coverage == 0.9
+    assert prediction.prediction_set.labels == [LABELS[label] for label in order[:2]]
+
+
+def test_prediction_set_is_documented(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()["components"]["schemas"]
+    assert set(schema["PredictionSet"]["properties"]) == {"coverage", "labels"}
+    [example] = schema["Prediction"]["properties"]["prediction_set"]["examples"]
+    PredictionSet.model_validate(example)

@@ -16,7 +16,7 @@ from training.datasets.medmnist import RELEASES
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("recipes", "download", "check", "fit", "evaluate", "export", "summarise")
+COMMANDS = ("recipes", "download", "check", "fit", "cross-validate", "evaluate", "report", "export", "summarise")
 FEW = {"train": (8, 8, 8, 8, 8), "val": (3, 3, 3, 3, 3), "test": (3, 3, 3, 3, 3)}
 
 
@@ -116,6 +116,14 @@ class TestRound:
         assert call(monkeypatch, "download", "octmnist", "--to", tmp_path) == 0
         assert str(tmp_path / "octmnist.npz") in capsys.readouterr().out
 
+    def test_report_says_where_it_is(
+        self, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "page.html"
+        assert call(monkeypatch, "report", finished.folder, "--split", "val", "--no-images", "--output", path) == 0
+        assert str(path) in capsys.readouterr().out
+        assert "Validation split" in path.read_text()
+
     def test_summarise_shows_the_mean(
         self, finished: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -135,8 +143,12 @@ class TestMistake:
             (["fit", "retinamnist", "--set", "x[/y]"], "--set 'x[/y]': write it as key=value"),
             (["fit", "[bold]mine[/italic].yaml"], "[bold]mine[/italic].yaml"),
             (["fit", "retinamnist", "--set", "device=cuda"], "no CUDA device"),
+            (["fit", "retinamnist", "--fold", "1"], "--fold and --folds go together"),
+            (["fit", "retinamnist", "--resume", "--overwrite"], "contradict each other"),
+            (["cross-validate", "retinamnist", "--folds", "1"], "at least 2"),
             (["evaluate", "gone"], "gone is not a run folder"),
             (["export", "gone"], "gone is not a run folder"),
+            (["report", "gone"], "gone is not a run folder"),
             (["summarise", "gone"], "gone is not a run folder"),
             (["download", "lag"], "'lag' can't be downloaded"),
             (["download", "octmnist", "--size", "32"], "28, 64, 128, 224"),

@@ -301,6 +301,47 @@ class TestOneStep:
         assert self.moved(run, start) < 1.001 * 6 * 0.1 * 0.05
 
 
+class TestChoices:
+    def first_loss(self, data: Path, start: Path, folder: Path, **changes: Any) -> float:
+        run = quick(data, folder, network={"initial_weights": str(start)}, augmentation=AUGMENTATION_OFF, **changes)
+        return curves(run)["train/loss"][0][1]
+
+    def test_bfloat16_starts_from_nearly_the_same_loss(self, few_npz: Path, start: Path, tmp_path: Path) -> None:
+        exact = self.first_loss(few_npz, start, tmp_path / "exact")
+        rounded = self.first_loss(few_npz, start, tmp_path / "rounded", precision="bfloat16")
+        assert exact != rounded
+        assert rounded == pytest.approx(exact, rel=0.03)
+
+    def test_frozen_parts_stay_as_they_came(self, few_npz: Path, start: Path, tmp_path: Path) -> None:
+        run = quick(
+            few_npz,
+            tmp_path / "run",
+            network={"initial_weights": str(start)},
+            fine_tuning={"freeze": ["conv1", "bn1", "layer1", "layer2"], "stage_decay": 0.5},
+        )
+        before, after = torch.load(start, weights_only=True), state(run)
+        same = {name.split(".")[0] for name in after if torch.equal(after[name], before[name])}
+        assert same == {"conv1", "bn1", "layer1", "layer2"}
+
+    def test_compile_compiles_what_trains(self, few_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Compiling itself takes a minute; on a CPU it must not change to channels-last, which corrupts memory.
+        compiled: list[torch.nn.Module] = []
+
+        def note(self: ResNet, options: dict[str, bool]) -> None:
+            assert options == {"layout_optimization": False}
+            compiled.append(self)
+
+        monkeypatch.setattr(ResNet, "compile", note)
+        run = quick(few_npz, tmp_path / "run", compile=True, ema_decay=0.9)
+        [network] = compiled
+        assert torch.equal(network.state_dict()["fc.weight"], state(run, part="raw_network")["fc.weight"])
+
+    def test_the_learning_rate_has_a_curve(self, few_npz: Path, tmp_path: Path) -> None:
+        schedule = {"name": "step", "milestones": [1], "warmup": 0, "factor": 0.5}
+        run = quick(few_npz, tmp_path / "run", epochs=2, schedule=schedule)
+        assert [value for _, value in curves(run)["train/learning_rate"]] == pytest.approx([5e-3] * 2 + [2.5e-3] * 2)
+
+
 class TestOtherData:
     def test_grey_files_in_folders(self, tmp_path: Path) -> None:
         write_tree(tmp_path / "scans", {"ill": 20, "healthy": 20}, size=(30, 20))
@@ -319,3 +360,39 @@ class TestOtherData:
         assert "quadratic_kappa" not in curves(run)
         with torch.inference_mode():
             assert run.network("best")(torch.zeros(3, 1, 16, 16)).shape == (3, 2)
+
+
+class TestImagesOnDemand:
+    def test_train_to_the_same_weights(self, tmp_path: Path) -> None:
+        write_tree(tmp_path / "scans", {"a": 20, "b": 20}, size=(20, 16))
+        changes: dict[str, Any] = {
+            "dataset": "folder",
+            "task": "multi-class",
+            "input": {"size": 12, "channels": 1},
+            "folder": {"validation": 0.25, "test": 0.25},
+            "epochs": 2,
+            "workers": 2,
+        }
+        runs = [
+            fit(tiny_recipe(tmp_path / "scans", cache=cache, **changes), tmp_path / str(cache), progress=False)
+            for cache in (True, False)
+        ]
+        kept, anew = map(state, runs)
+        assert kept.keys() == anew.keys()
+        for name, value in kept.items():
+            torch.testing.assert_close(anew[name], value, atol=0, rtol=0)
+
+    def test_an_unreadable_one_ends_the_run_with_a_sentence(self, tmp_path: Path) -> None:
+        files = write_tree(tmp_path / "scans", {"a": 20, "b": 20})
+        for file in files[::2]:
+            (tmp_path / "scans" / file).write_bytes(b"no image")
+        with pytest.raises(TrainingError, match=r"^.*\.png can't be read: This is not an image file"):
+            quick(
+                tmp_path / "scans",
+                tmp_path / "run",
+                cache=False,
+                workers=1,
+                dataset="folder",
+                task="multi-class",
+                input={"size": 12, "channels": 1},
+            )

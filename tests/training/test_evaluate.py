@@ -1,10 +1,13 @@
 """Evaluations: the stored figures against scikit-learn on the stored predictions, and the log of the test split."""
 
 import csv
+import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,13 +21,16 @@ from sklearn.metrics import (
     f1_score,
     log_loss,
     matthews_corrcoef,
+    recall_score,
     roc_auc_score,
 )
 
 from tests.training.tiny_data import COUNTS, medmnist_arrays, tiny_recipe, write_manifest, write_medmnist, write_tree
 from training.engine import fit
 from training.errors import TrainingError
-from training.evaluate import evaluate
+from training.evaluate import evaluate, read_same_data
+from training.export import export
+from training.report import write_report
 from training.run import Run
 
 GRADES = ["no retinopathy", "mild", "moderate", "severe", "proliferative"]
@@ -90,6 +96,87 @@ class TestMetricsFile:
         assert report["class_auc"] == pytest.approx(dict(zip(GRADES, aucs, strict=True)), abs=2e-4)
 
 
+class TestEachClass:
+    def test_has_its_figures_and_intervals(self, finished: Run) -> None:
+        report = finished.metrics()["test"]
+        _, probabilities, labels = predictions(finished, "test")
+        assert list(report["per_class"]) == GRADES
+        for k, row in enumerate(report["per_class"].values()):
+            recall = recall_score(labels == k, probabilities.argmax(axis=1) == k)
+            assert row["images"] == COUNTS["test"][k]
+            assert row["sensitivity"]["value"] == pytest.approx(recall)
+            assert row["auc"]["value"] == report["class_auc"][GRADES[k]]
+            for name in set(row) - {"images"}:
+                low, high = row[name]["interval"]
+                assert low <= row[name]["value"] <= high or low == pytest.approx(high), name
+
+    def test_a_split_with_a_class_of_one_image_has_hardly_a_resample_and_no_intervals(
+        self, run_copy: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("training.evaluate.resample", lambda *_, **__: None)
+        report = evaluate(run_copy, "val")
+        assert report["interval_method"].startswith("no intervals: ")
+        assert all(figure["interval"] is None for figure in report["metrics"].values())
+        assert report["conformal"]["coverage"]["interval"] is None
+
+
+class TestPriors:
+    def test_are_those_of_training_uniform_and_target(self, finished: Run) -> None:
+        report = finished.metrics()["test"]
+        train = np.array(COUNTS["train"]) / 240
+        priors = {name: list(part["prior"].values()) for name, part in report["at_prior"].items()}
+        assert priors == {
+            "target": pytest.approx(train),
+            "training": pytest.approx(train),
+            "uniform": pytest.approx([0.2] * 5),
+        }
+        assert report["at_prior"]["target"]["metrics"] == report["metrics"]
+        assert report["at_prior"]["training"]["confusion"] == report["confusion"]
+
+    def test_are_reached_by_bayes_rule(self, finished: Run) -> None:
+        report = finished.metrics()["test"]
+        _, probabilities, labels = predictions(finished, "test")
+        joint = probabilities / (np.array(COUNTS["train"]) / 240)
+        uniform = joint / joint.sum(axis=1, keepdims=True)
+        found = report["at_prior"]["uniform"]
+        assert found["confusion"] == confusion_matrix(labels, uniform.argmax(axis=1), labels=range(5)).tolist()
+        assert found["confusion"] != report["confusion"]
+        assert found["metrics"]["nll"]["value"] == pytest.approx(log_loss(labels, uniform), abs=2e-4)
+
+
+class TestPredictionSets:
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_are_measured_on_the_split(self, finished: Run, split: str) -> None:
+        # The plain quantile of the validation scores, from the predictions file alone: 55 of 61 ranks.
+        _, validation, truth = predictions(finished, "val")
+        threshold = 1 - np.sort(1 - validation[np.arange(60), truth])[54]
+        _, probabilities, labels = predictions(finished, split)
+        members = probabilities >= threshold - 1e-6
+        members[np.arange(len(labels)), probabilities.argmax(axis=1)] = True
+        found = finished.metrics()[split]["conformal"]
+        assert list(found["thresholds"].values()) == pytest.approx([threshold] * 5, abs=1e-5)
+        assert found["coverage"]["value"] == pytest.approx(members[np.arange(len(labels)), labels].mean())
+        assert found["mean_set_size"]["value"] == pytest.approx(members.sum(axis=1).mean())
+        assert found["coverage"]["value"] > 0.8
+        assert "60 images" in found["calibrated_on"]
+
+    def test_follow_the_target_prior(self, run_copy: Run) -> None:
+        change_recipe(run_copy, calibration={"target_prior": [0.05, 0.05, 0.1, 0.4, 0.4]})
+        found = evaluate(run_copy, "val")["conformal"]
+        assert len(set(found["thresholds"].values())) > 1  # a class that will be frequent weighs more in its own test
+        assert found["coverage_at_target_prior"] >= 0.9
+        assert "target prior" in found["guarantee"]
+
+    def test_are_left_out_on_request(self, run_copy: Run) -> None:
+        change_recipe(run_copy, calibration={"coverage": None})
+        assert "conformal" not in evaluate(run_copy, "val")
+
+    def test_count_patients(self, by_patient: Run) -> None:
+        found = evaluate(by_patient, "val")["conformal"]
+        assert "of 15 patients" in found["calibrated_on"]
+        assert "of new patients" in found["guarantee"]
+
+
 class TestPredictions:
     @pytest.mark.parametrize("split", ["val", "test"])
     def test_hold_every_image_with_its_label(self, finished: Run, tiny_npz: Path, split: str) -> None:
@@ -118,6 +205,39 @@ class TestTestSplit:
         after = run_copy.test_log.read_text().splitlines()
         assert after[:1] == before
         assert len(after) == 2
+
+    def test_log_names_the_weights_that_are_judged(self, run_copy: Run) -> None:
+        digest = hashlib.sha256((run_copy.folder / "best.pt").read_bytes()).hexdigest()
+        assert run_copy.test_log.read_text().rstrip().endswith(f"best.pt, SHA-256 {digest[:16]}")
+
+    def test_log_outlives_the_run_that_is_written_over(self, run_copy: Run) -> None:
+        before = run_copy.test_log.read_text()
+        Run.create(run_copy.folder, run_copy.recipe(), run_copy.facts(), overwrite=True)
+        assert not list(run_copy.folder.glob("evaluation-*.npz"))
+        assert not run_copy.metrics_path.exists()
+        assert run_copy.test_log.read_text() == before
+
+    def test_is_read_by_nothing_else(self, run_copy: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # The test images are files that are not there: whoever reads one fails.
+        whole = read_same_data(run_copy)
+        gone = [item._replace(image=tmp_path / f"{item.id}.png") for item in whole.splits["test"]]
+        data = dataclasses.replace(whole, splits={**whole.splits, "test": gone})
+        monkeypatch.setattr("training.engine.read_dataset", lambda *_: data)
+        for module in ("evaluate", "export"):
+            monkeypatch.setattr(f"training.{module}.read_same_data", lambda *_: data)
+        recipe = run_copy.recipe().model_copy(update={"epochs": 1})
+        run = fit(recipe, tmp_path / "again", progress=False)
+        evaluate(run, "val")
+        write_report(run)
+        assert not run.test_log.exists()
+        with pytest.raises(RuntimeError):  # MONAI's, round the missing file's
+            evaluate(run, "test")
+        assert len(run.test_openings()) == 1  # it was tried, so it is in the log
+        assert set(run.metrics()) == {"val"}
+        # An export has read its data when it begins to write the graph.
+        monkeypatch.setattr("training.export.write_graph", Mock(side_effect=InterruptedError))
+        with pytest.raises(InterruptedError):
+            export(run_copy, tmp_path / "repository")
 
     def test_measured_again_gives_the_same_figures(self, run_copy: Run) -> None:
         before = run_copy.metrics()

@@ -110,6 +110,24 @@ class TestCard:
         assert card.measured.interval_method == report["interval_method"]
         assert card.calibration.temperature == report["temperature"]
 
+    def test_repeats_the_prediction_sets(self, finished: Run, package: Path) -> None:
+        _, card = open_package(package)
+        sets = finished.metrics()["test"]["conformal"]
+        assert card.schema_version == 2
+        assert card.conformal is not None
+        assert card.conformal.thresholds == list(sets["thresholds"].values())
+        assert (card.conformal.measured.split, card.conformal.measured.images) == ("test", 80)
+        assert card.conformal.measured.coverage == sets["coverage"]["value"]
+        assert card.conformal.measured.by_label.keys() == set(card.labels)
+        # The sets of the package itself, by the service's rule, cover what the card says.
+        rows, probabilities, labels = predictions(finished, "test")
+        members = [card.conformal.members(row.tolist()) for row in probabilities]
+        covered = [label in inside for label, inside in zip(labels, members, strict=True)]
+        assert np.mean(covered) == pytest.approx(card.conformal.measured.coverage, abs=1 / len(rows))
+
+    def test_says_how_often_the_test_split_was_opened(self, package: Path) -> None:
+        assert open_package(package)[1].measured.selection.endswith("test split opened once in this run")
+
     def test_states_data_words_and_network(self, finished: Run, package: Path, tiny_npz: Path) -> None:
         _, card = open_package(package)
         recipe = finished.recipe()

@@ -1,13 +1,18 @@
-"""Every figure against its formula written out naively, and what bootstrap intervals must do."""
+"""Every figure against its formula written out naively; those at fixed rates against torchmetrics too."""
 
 import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torchmetrics.functional.classification import (
+    binary_sensitivity_at_specificity,
+    binary_specificity_at_sensitivity,
+)
 
-from training.metrics import METRICS, bootstrap_interval, confusion, metrics_for
+from training.metrics import FIXED_RATES, METRICS, class_metrics, confusion, metrics_for
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -76,6 +81,14 @@ def naive_nll(probabilities: Array, labels: Labels) -> float:
     return -sum(math.log(row[label]) for row, label in zip(probabilities, labels, strict=True)) / len(labels)
 
 
+def naive_brier(probabilities: Array, labels: Labels) -> float:
+    """Brier 1950, equation 2: squared differences from the one-hot truth, summed over classes."""
+    return sum(
+        sum((value - (k == label)) ** 2 for k, value in enumerate(row))
+        for row, label in zip(probabilities.tolist(), labels, strict=True)
+    ) / len(labels)
+
+
 def naive_ece(probabilities: Array, labels: Labels) -> float:
     """Guo et al. 2017, equation 3, with 15 bins of equal width; the last bin includes a confidence of 1."""
     bins: dict[int, list[tuple[float, bool]]] = {}
@@ -96,6 +109,7 @@ NAIVE: dict[str, Callable[[Array, Labels], float]] = {
     "macro_f1": naive_macro_f1,
     "mcc": naive_mcc,
     "nll": naive_nll,
+    "brier": naive_brier,
     "ece": naive_ece,
 }
 
@@ -127,7 +141,7 @@ class TestFigures:
     @pytest.mark.parametrize("name", NAIVE)
     def test_of_a_perfect_classifier(self, name: str) -> None:
         labels = np.arange(40) % 4
-        expected = 0.0 if name in ("nll", "ece") else 1.0
+        expected = 0.0 if name in ("nll", "brier", "ece") else 1.0
         assert METRICS[name](np.eye(4)[labels], labels) == pytest.approx(expected, abs=1e-6)
 
     def test_calibration_error_counts_full_confidence_in_the_last_bin(self) -> None:
@@ -149,83 +163,48 @@ class TestFigures:
         assert set(metrics_for("ordinal")) == set(METRICS)
 
 
-def hits(probabilities: Array, labels: Labels) -> float:
-    """Accuracy, quick enough to be drawn many times."""
-    return float((probabilities.argmax(1) == labels).mean())
+class TestClassFigures:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_of_the_most_probable_class_are_counts(self, seed: int) -> None:
+        probabilities, labels = sample(seed)
+        counts, figures = table(probabilities, labels), class_metrics(probabilities, labels)
+        for k in range(4):
+            hit, has, said = counts[k, k], counts[k].sum(), counts[:, k].sum()
+            assert figures["sensitivity"][k] == pytest.approx(hit / has)
+            assert figures["specificity"][k] == pytest.approx((len(labels) - has - said + hit) / (len(labels) - has))
+            assert figures["f1"][k] == pytest.approx(2 * hit / (has + said))
+        assert figures["auc"].mean() == pytest.approx(naive_macro_auc(probabilities, labels))
 
+    @pytest.mark.parametrize("digits", [1, 6], ids=["with ties", "without"])
+    def test_at_a_fixed_rate_are_the_best_of_all_thresholds(self, digits: int) -> None:
+        probabilities, labels = sample(4)
+        probabilities = probabilities.round(digits)
+        figures = class_metrics(probabilities, labels)
+        for k in range(4):
+            score, positive = probabilities[:, k], labels == k
+            points = [
+                ((score[positive] >= cut).mean(), (score[~positive] < cut).mean()) for cut in [*np.unique(score), 2.0]
+            ]
+            for rate in FIXED_RATES:
+                sensitivity = max(sens for sens, spec in points if spec >= rate - 1e-12)
+                specificity = max(spec for sens, spec in points if sens >= rate - 1e-12)
+                assert figures[f"sensitivity_at_specificity_{rate:.2f}"][k] == pytest.approx(sensitivity)
+                assert figures[f"specificity_at_sensitivity_{rate:.2f}"][k] == pytest.approx(specificity)
 
-def answers(right: NDArray[np.bool_]) -> tuple[Array, Labels]:
-    """Two-class probabilities that are right where asked."""
-    labels = np.arange(len(right)) % 2
-    return np.eye(2)[np.where(right, labels, 1 - labels)], labels
+    def test_at_a_fixed_rate_equal_torchmetrics(self) -> None:
+        probabilities, labels = sample(6)
+        figures = class_metrics(probabilities, labels)
+        for k in range(4):
+            score, positive = torch.from_numpy(probabilities[:, k]), torch.from_numpy((labels == k).astype(np.int64))
+            sensitivity, _ = binary_sensitivity_at_specificity(score, positive, 0.9)
+            specificity, _ = binary_specificity_at_sensitivity(score, positive, 0.9)
+            assert figures["sensitivity_at_specificity_0.90"][k] == pytest.approx(float(sensitivity), abs=1e-6)
+            assert figures["specificity_at_sensitivity_0.90"][k] == pytest.approx(float(specificity), abs=1e-6)
 
-
-class TestBootstrap:
-    def test_agrees_with_the_normal_approximation(self) -> None:
-        right = np.arange(500) % 10 < 7
-        low, high = bootstrap_interval(hits, *answers(right), groups=[str(i) for i in range(500)])
-        half = 1.96 * math.sqrt(0.7 * 0.3 / 500)
-        assert (low, high) == pytest.approx((0.7 - half, 0.7 + half), abs=0.15 * half)
-
-    def test_covers_the_truth_about_19_times_in_20(self) -> None:
-        random = np.random.default_rng(0)
-        covered = 0
-        for _ in range(60):
-            low, high = bootstrap_interval(
-                hits, *answers(random.random(150) < 0.8), groups=[str(i) for i in range(150)], resamples=200
-            )
-            covered += low <= 0.8 <= high
-        assert covered >= 51  # 57 expected; fewer than 51 has a chance of about 1 in 100
-
-    def test_is_wider_where_images_of_a_patient_repeat(self) -> None:
-        # 60 patients, 9 identical images each: the real sample size is 60, so the interval is 3 times as wide.
-        right = (np.arange(60) % 4 > 0).repeat(9)
-        labels = (np.arange(60) % 2).repeat(9)
-        probabilities = np.eye(2)[np.where(right, labels, 1 - labels)]
-        patients = [f"p{i}" for i in range(60) for _ in range(9)]
-        narrow = bootstrap_interval(hits, probabilities, labels, [str(i) for i in range(540)])
-        wide = bootstrap_interval(hits, probabilities, labels, patients)
-        assert (wide[1] - wide[0]) / (narrow[1] - narrow[0]) == pytest.approx(3, rel=0.2)
-
-    def test_draws_whole_patients_with_replacement(self) -> None:
-        patients = ["b", "a", "c", "a", "b", "a", "d", "e"]
-        probabilities = np.stack([np.arange(8.0), np.zeros(8)], axis=1)  # the first column tells the row
-        seen: list[list[int]] = []
-
-        def spy(drawn: Array, _: Labels) -> float:
-            seen.append([int(row) for row in drawn[:, 0]])
-            return 0.0
-
-        bootstrap_interval(spy, probabilities, np.zeros(8, dtype=np.int64), patients, resamples=50)
-        assert len(seen) >= 50
-        for rows in seen:
-            times = [rows.count(row) for row in range(8)]
-            assert times[1] == times[3] == times[5]
-            assert times[0] == times[4]
-            assert times[0] + times[1] + times[2] + times[6] + times[7] == 5
-        assert len({tuple(sorted(rows)) for rows in seen}) > 20
-
-    def test_is_the_same_for_the_same_seed_alone(self) -> None:
-        probabilities, labels = sample(0)
-        groups = [str(i // 2) for i in range(len(labels))]
-
-        def interval(seed: int) -> tuple[float, float]:
-            return bootstrap_interval(naive_nll, probabilities, labels, groups, resamples=60, seed=seed)
-
-        assert interval(3) == interval(3)
-        assert interval(3) != interval(4)
-
-    def test_draws_again_where_a_class_is_missing(self) -> None:
-        probabilities, labels = sample(0, images=30)
-        labels = np.where(labels == 3, 0, labels)
-        labels[0] = 3  # one image: missing from about a third of all draws
-        missing = []
-
-        def spy(drawn: Array, of: Labels) -> float:
-            missing.append(set(range(4)) - set(of.tolist()))
-            return METRICS["macro_auc"](drawn, of)
-
-        low, high = bootstrap_interval(spy, probabilities, labels, [str(i) for i in range(30)], resamples=100)
-        assert len(missing) == 100
-        assert set().union(*missing) == set()
-        assert 0 <= low < high <= 1
+    def test_a_rate_that_is_just_reached_counts(self) -> None:
+        # 9 of 10 healthy images are below the only ill one: a specificity of .9, whatever 1 - 1/10 rounds to.
+        ill = np.append(np.linspace(0.1, 0.8, 9), [0.95, 0.9])
+        figures = class_metrics(np.stack([1 - ill, ill], axis=1), np.array([0] * 10 + [1]))
+        assert figures["sensitivity_at_specificity_0.90"][1] == 1
+        assert figures["sensitivity_at_specificity_0.95"][1] == 0
+        assert figures["specificity_at_sensitivity_0.95"][1] == pytest.approx(0.9)

@@ -79,7 +79,7 @@ class TestLoss:
 
 
 class TestWeightDecay:
-    @pytest.mark.parametrize("name", ["adamw", "sgd"])
+    @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
     @pytest.mark.parametrize("recalibration", ["srm", "se", "ge", "none"])
     def test_is_everywhere_but_in_the_recalibration(self, name: str, recalibration: str) -> None:
         model = network(recalibration)
@@ -120,10 +120,31 @@ class TestOptimiser:
         # Velocities 1 and 1.5; each step is gradient + momentum * velocity: 1.5 + 1.75.
         assert float(layer.weight.detach()) == pytest.approx(-3.25)
 
+    def test_sgd_without_nesterov_steps_by_the_velocity(self) -> None:
+        layer = nn.Linear(1, 1, bias=False)
+        layer.weight.data.zero_()
+        spec = OptimiserSpec(name="sgd", learning_rate=1, momentum=0.5, nesterov=False, weight_decay=0)
+        optimiser = create_optimiser(layer, spec)
+        for _ in range(2):
+            layer.weight.grad = torch.ones(1, 1)
+            optimiser.step()
+        assert float(layer.weight.detach()) == pytest.approx(-(1 + 1.5))
 
-def learning_rates(steps: int, **spec: Any) -> list[float]:
+    def test_adam_adds_the_decay_to_the_gradient_and_adamw_does_not(self) -> None:
+        # Adam's first step has the size of the rate whatever the gradient's: decay alone moves it a whole step.
+        ends = {}
+        for name in ("adam", "adamw"):
+            layer = nn.Linear(1, 1, bias=False)
+            layer.weight.data.fill_(2.0)
+            layer.weight.grad = torch.zeros(1, 1)
+            create_optimiser(layer, OptimiserSpec(name=name, learning_rate=0.1, weight_decay=0.5)).step()
+            ends[name] = float(layer.weight.detach())
+        assert ends == pytest.approx({"adam": 2 - 0.1, "adamw": 2 * (1 - 0.1 * 0.5)}, rel=1e-5)
+
+
+def learning_rates(steps: int, steps_per_epoch: int = 1, **spec: Any) -> list[float]:
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    schedule = create_schedule(optimiser, ScheduleSpec(**spec), steps)
+    schedule = create_schedule(optimiser, ScheduleSpec(**spec), steps, steps_per_epoch)
     rates = []
     for _ in range(steps):
         rates.append(optimiser.param_groups[0]["lr"])
@@ -147,6 +168,20 @@ class TestSchedule:
         assert (rises > 0).all()
         assert rises.max() == pytest.approx(rises.min())  # linear
         assert rates[0] <= 0.1
+
+    def test_steps_down_after_the_milestones_as_torchs_does(self) -> None:
+        reference = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+        theirs = torch.optim.lr_scheduler.MultiStepLR(reference, [3, 6], gamma=0.2)
+        expected = []
+        for _ in range(10):  # epochs of 5 steps
+            expected += [reference.param_groups[0]["lr"]] * 5
+            reference.step()
+            theirs.step()
+        rates = learning_rates(50, 5, name="step", milestones=[3, 6], factor=0.2, warmup=0)
+        assert rates == pytest.approx(expected)
+        warm = learning_rates(50, 5, name="step", milestones=[3, 6], factor=0.2, warmup=0.2)
+        assert warm[:10] == pytest.approx([2.0 * (step + 1) / 10 for step in range(10)])
+        assert warm[10:] == pytest.approx(expected[10:])
 
     @pytest.mark.parametrize("name", ["cosine", "constant"])
     def test_without_warm_up_starts_at_the_full_rate(self, name: str) -> None:

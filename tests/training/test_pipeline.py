@@ -14,13 +14,16 @@ from torch import Tensor
 
 from models.card import InputSpec
 from models.preprocessing import fit, preprocess
+from tests.training.tiny_data import write_tree
 from training.augmentation import AugmentationSpec, BatchAugmentation
 from training.datasets import Item
+from training.errors import TrainingError
 from training.mixup import MixUp
 from training.pipeline import (
     IMAGE,
     LABEL,
     Normalisation,
+    OnDemand,
     PrepareBatch,
     PrepareTrainingBatch,
     Preprocessd,
@@ -218,3 +221,33 @@ class TestPrepareTrainingBatch:
         # Each image was its own class, so the targets say which images were blended, and in which parts.
         unmixed, _ = PrepareBatch(self.normalisation)(batch, torch.device("cpu"))
         torch.testing.assert_close(images, torch.einsum("nk,kchw->nchw", targets, unmixed), atol=1e-4, rtol=1e-4)
+
+
+class TestOnDemand:
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_gives_what_the_cache_gives(self, tmp_path: Path, workers: int) -> None:
+        files = write_tree(tmp_path, {"a": 3, "b": 2}, size=(20, 14))
+        spec = InputSpec(height=8, width=8, channels=3)
+        items = [Item(tmp_path / file, int(file[0] == "b"), file, file) for file in files]
+        (kept,) = loader(cached(items, spec), 5)
+        (anew,) = loader(OnDemand(items, spec), 5, workers=workers)
+        assert kept[IMAGE].dtype == anew[IMAGE].dtype == torch.uint8
+        torch.testing.assert_close(anew[IMAGE], kept[IMAGE], atol=0, rtol=0)
+        assert anew[LABEL].tolist() == kept[LABEL].tolist() == [0, 0, 0, 1, 1]
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_an_unreadable_image_is_one_sentence(self, tmp_path: Path, workers: int) -> None:
+        (tmp_path / "broken.png").write_bytes(b"not an image")
+        item = Item(tmp_path / "broken.png", 0, "a", "a")
+        with pytest.raises(TrainingError) as caught:
+            list(loader(OnDemand([item], InputSpec(height=8, width=8, channels=3)), 1, workers=workers))
+        assert str(caught.value).startswith(f"{tmp_path / 'broken.png'} can't be read: This is not an image file")
+
+    def test_labels_of_a_multi_label_task(self) -> None:
+        items = [Item(np.zeros((8, 8, 3), np.uint8), label, str(label), str(label)) for label in ((1, 0, 1), (0, 0, 0))]
+        for dataset in (
+            OnDemand(items, InputSpec(height=8, width=8, channels=3)),
+            cached(items, InputSpec(height=8, width=8, channels=3)),
+        ):
+            (batch,) = loader(dataset, 2)
+            assert batch[LABEL].tolist() == [[1, 0, 1], [0, 0, 0]]

@@ -118,7 +118,7 @@ class TestValues:
             ("batch_size=1", "batch_size"),
             ("name=two words", "name"),
             ("name=../up", "name"),
-            ("dataset=imagenet", "dataset"),
+            ("dataset=mnist", "dataset"),
             ("network.depth=19", "network.depth"),
             ("network.recalibration=cbam", "network.recalibration"),
             ("network.dropout=1", "network.dropout"),
@@ -129,6 +129,10 @@ class TestValues:
             ("card.limits=[]", "card.limits"),
             ("card.description='  '", "card.description"),
             ("network=18", "network"),
+            ("fine_tuning.stage_decay=0", "fine_tuning.stage_decay"),
+            ("precision=float16", "precision"),
+            ("patience=-1", "patience"),
+            ("tracking=wandb", "tracking"),
         ],
     )
     def test_that_do_not_fit_are_named_with_the_key(self, tmp_path: Path, override: str, where: str) -> None:
@@ -153,6 +157,22 @@ class TestValues:
         load_recipe(path, ["loss.logit_adjustment=1"])
         with pytest.raises(TrainingError, match="class_weights and logit_adjustment"):
             load_recipe(path, ["loss.class_weights=balanced", "loss.logit_adjustment=1"])
+
+    @pytest.mark.parametrize(
+        ("changes", "sentence"),
+        [
+            ({"schedule": {"name": "step"}}, "milestones go with name: step"),
+            ({"schedule": {"milestones": [3]}}, "milestones go with name: step"),
+            ({"schedule": {"name": "step", "milestones": [6, 3]}}, "milestones must rise"),
+            ({"folds": {"count": 1}}, "at least 2"),
+            ({"folds": {"count": 5, "index": 5}}, "index below it"),
+        ],
+    )
+    def test_that_contradict_each_other_are_refused(
+        self, tmp_path: Path, changes: dict[str, Any], sentence: str
+    ) -> None:
+        with pytest.raises(TrainingError, match=sentence):
+            load_recipe(write_recipe(tmp_path, **changes))
 
     @pytest.mark.parametrize("prior", [[1, 0, 0, 0, 0], [-1, 2, 1, 1, 1], [0, 0, 0, 0, 0], [], [float("inf"), 1]])
     def test_a_prior_that_has_no_logarithm_is_refused(self, tmp_path: Path, prior: list[float]) -> None:

@@ -17,8 +17,9 @@ from training.check.finding import Finding, count
 from training.datasets import DataSet
 from training.datasets.base import SPLITS
 from training.datasets.download import md5_of
-from training.datasets.folder import SPLIT_NAMES, SUFFIXES, read_manifest
+from training.datasets.folder import SPLIT_NAMES, read_manifest
 from training.datasets.medmnist import RELEASES, file_name
+from training.datasets.released import SUFFIXES
 from training.errors import TrainingError
 
 

@@ -19,10 +19,13 @@ class Item(NamedTuple):
 
     image: Path | NDArray[np.uint8]
     """A file, or pixels (H, W, 1 or 3)."""
-    label: int
+    label: int | tuple[int, ...]
+    """The class; for a multi-label task a 0 or 1 for each label."""
     group: str
     """The patient; images of one group are never in two splits. The image's own id where patients are unknown."""
     id: str
+    attention: Path | None = None
+    """Where people looked, as a grey image of the same view: to compare with, never a target."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,23 @@ class DataSet:
     source: str
     md5: str
     split_rule: str
+    random_split: bool = False
+    """Whether the split was drawn here, so that no official test split stands in the way of a cross-validation."""
 
     def __post_init__(self) -> None:
         for split in SPLITS:
-            present = {item.label for item in self.splits[split]}
-            missing = [label for index, label in enumerate(self.labels) if index not in present]
+            images, frequencies = len(self.splits[split]), self.frequencies(split)
+            missing = [label for label, count in zip(self.labels, frequencies, strict=True) if count == 0]
             if missing:
                 raise TrainingError(
                     f"{self.name}: the {split} split has no image of {', '.join(missing)}: every class is needed in "
                     "every split, so add images or change the split"
+                )
+            always = [label for label, count in zip(self.labels, frequencies, strict=True) if count == images]
+            if always and self.multi_label:
+                raise TrainingError(
+                    f"{self.name}: every image of the {split} split has {', '.join(always)}: images without are needed "
+                    "too, so add some or change the split"
                 )
         owners: dict[str, str] = {}
         for split in SPLITS:
@@ -55,17 +66,25 @@ class DataSet:
                         "correct the split, or accuracy will be overestimated"
                     )
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image has any number of labels rather than exactly one class."""
+        return any(isinstance(item.label, tuple) for item in self.splits["train"][:1])
+
+    def frequencies(self, split: str) -> NDArray[np.int64]:
+        """Number of images of each label in a split, (K,)."""
+        labels = np.array([item.label for item in self.splits[split]], dtype=np.int64)
+        if labels.ndim == 2:
+            return np.asarray(labels.sum(axis=0))
+        return np.bincount(labels, minlength=len(self.labels))
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Split to label to number of images."""
-        return {
-            split: {label: sum(item.label == index for item in items) for index, label in enumerate(self.labels)}
-            for split, items in self.splits.items()
-        }
+        return {split: dict(zip(self.labels, self.frequencies(split).tolist(), strict=True)) for split in self.splits}
 
     def prior(self, split: str) -> NDArray[np.float64]:
-        """Class frequencies (K,) of a split."""
-        counts = np.bincount([item.label for item in self.splits[split]], minlength=len(self.labels))
-        return counts / counts.sum()
+        """Class frequencies (K,) of a split; of several labels an image, each one's own frequency."""
+        return self.frequencies(split) / len(self.splits[split])
 
     def provenance(self) -> TrainingData:
         """The card's section on training data."""

@@ -1,17 +1,15 @@
 """Your own images: one folder a class, with an optional CSV of label, patient and split."""
 
 import csv
-import hashlib
 from pathlib import Path
 
-import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
-
+from training.data_choices import FolderSpec
 from training.datasets.base import SPLITS, DataSet, Item
+from training.datasets.released import SUFFIXES
+from training.datasets.splits import at_random, tree_md5
 from training.errors import TrainingError
-from training.recipe import FolderSpec, Provenance
+from training.recipe import Provenance
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 LAYOUT = "expected one folder a class: FOLDER/<class>/<image>.jpg, with an optional FOLDER/manifest.csv"
 
@@ -27,7 +25,7 @@ def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> 
     if not path.is_dir():
         raise TrainingError(f"{path} is not a folder; {LAYOUT}")
     rows = read_rows(path, spec)
-    labels = sorted({row["label"] for row in rows})
+    labels = in_order(sorted({row["label"] for row in rows}), spec.labels, path)
     if len(labels) < 2:
         raise TrainingError(f"{path} holds {len(labels)} class(es) with images; {LAYOUT}")
     empty = (
@@ -62,7 +60,17 @@ def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> 
         source=provenance.source,
         md5=tree_md5(path, [row["file"] for row in rows]),
         split_rule=rule,
+        random_split=not with_split,
     )
+
+
+def in_order(found: list[str], wanted: list[str] | None, path: Path) -> list[str]:
+    """The classes in the order that the recipe states, if it states one."""
+    if wanted is None:
+        return found
+    if sorted(wanted) != found:
+        raise TrainingError(f"folder.labels names {', '.join(wanted)}, and {path} has {', '.join(found) or 'none'}")
+    return list(wanted)
 
 
 def manifest_of(path: Path, spec: FolderSpec) -> Path | None:
@@ -117,32 +125,3 @@ def by_manifest(rows: list[dict[str, str]], items: list[Item]) -> dict[str, list
             raise TrainingError(f"split {row['split']!r} of {row['file']}: use one of {', '.join(SPLITS)}")
         splits[split].append(item)
     return splits
-
-
-def at_random(items: list[Item], spec: FolderSpec) -> dict[str, list[Item]]:
-    """Test first, then validation out of the rest; each the fold nearest to the wanted part."""
-    rest, test = split_off(items, spec.test, spec.split_seed)
-    train, val = split_off(rest, spec.validation * len(items) / len(rest), spec.split_seed)
-    return {"train": train, "val": val, "test": test}
-
-
-def split_off(items: list[Item], part: float, seed: int) -> tuple[list[Item], list[Item]]:
-    folds = max(2, min(int(1 / part), int(1 / part) + 1, key=lambda count: abs(1 / count - part)))
-    labels, groups = [item.label for item in items], [item.group for item in items]
-    if len(set(groups)) < folds:
-        raise TrainingError(f"{len(set(groups))} patient(s) are too few for a split of 1 in {folds}: add images")
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    try:
-        kept, taken = next(splitter.split(np.zeros(len(items)), labels, groups))
-    except ValueError as error:
-        raise TrainingError(f"the images can't be split 1 in {folds} by class ({error}): add images") from None
-    return [items[index] for index in kept], [items[index] for index in taken]
-
-
-def tree_md5(path: Path, files: list[str]) -> str:
-    """MD5 over the sorted files' names and sums: changes when any image does."""
-    total = hashlib.md5(usedforsecurity=False)
-    for name in sorted(files):
-        with (path / name).open("rb") as file:
-            total.update(f"{hashlib.file_digest(file, 'md5').hexdigest()}  {name}\n".encode())
-    return total.hexdigest()

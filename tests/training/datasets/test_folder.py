@@ -11,7 +11,7 @@ import pytest
 
 from models.card import InputSpec
 from tests.training.tiny_data import tiny_recipe, write_manifest, write_tree
-from training.datasets import DataSet, read_dataset
+from training.datasets import DataSet, Item, read_dataset
 from training.errors import TrainingError
 from training.pipeline import cached
 
@@ -39,6 +39,11 @@ def files_of(data: DataSet) -> dict[str, list[str]]:
 
 def all_files(data: DataSet) -> list[str]:
     return sorted(file for files in files_of(data).values() for file in files)
+
+
+def class_of(data: DataSet, item: Item) -> str:
+    assert isinstance(item.label, int)
+    return data.labels[item.label]
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ class TestPlainTree:
             f"{folder.name}/{file.name}" for folder in tree.iterdir() for file in folder.iterdir()
         )
         for items in data.splits.values():
-            assert all(Path(str(item.image)).parent.name == data.labels[item.label] for item in items)
+            assert all(Path(str(item.image)).parent.name == class_of(data, item) for item in items)
 
     def test_takes_images_alone(self, tree: Path) -> None:
         (tree / "cnv" / "000.png").rename(tree / "cnv" / "000.PNG")
@@ -91,7 +96,7 @@ class TestPlainTree:
             {"train": 66, "val": 24, "test": 30}, abs=3
         )
         for items in data.splits.values():
-            counts = Counter(data.labels[item.label] for item in items)
+            counts = Counter(class_of(data, item) for item in items)
             parts = {label: count / len(items) for label, count in counts.items()}
             assert parts == pytest.approx({"normal": 1 / 2, "drusen": 1 / 6, "cnv": 1 / 3}, abs=0.05)
 
@@ -134,7 +139,7 @@ class TestPatients:
     def test_split_in_about_the_stated_parts_and_by_class(self, patients: Path) -> None:
         data = read(patients, validation=0.2, test=0.2)
         for split, part in {"train": 0.6, "val": 0.2, "test": 0.2}.items():
-            labels = [data.labels[item.label] for item in data.splits[split]]
+            labels = [class_of(data, item) for item in data.splits[split]]
             assert len(labels) / 480 == pytest.approx(part, abs=0.04)
             assert labels.count("glaucoma") / len(labels) == pytest.approx(1 / 3, abs=0.06)
 

@@ -1,0 +1,154 @@
+"""CIFAR-10 and CIFAR-100 as released for Python: pickled batches, read without running what a pickle could run.
+
+Krizhevsky: "Learning Multiple Layers of Features from Tiny Images", 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
+"""
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+from numpy._core.multiarray import _reconstruct  # the only function that a pickled array calls
+
+from training.data_choices import FolderSpec
+from training.datasets.base import DataSet, Item
+from training.datasets.released import release_folder
+from training.datasets.splits import cut_validation
+from training.errors import TrainingError
+from training.recipe import Provenance
+
+SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is published about one data set."""
+
+    title: str
+    folder: str
+    train: dict[str, str]
+    """File to its published MD5."""
+    test: dict[str, str]
+    meta: dict[str, str]
+    labels: str
+    """Key of the labels in a batch."""
+    names: str
+    """Key of the labels' names in the meta file."""
+
+
+RELEASES = {
+    "cifar10": Release(
+        "CIFAR-10",
+        "cifar-10-batches-py",
+        {
+            "data_batch_1": "c99cafc152244af753f735de768cd75f",
+            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            "data_batch_4": "634d18415352ddfa80567beed471001a",
+            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        },
+        {"test_batch": "40351d587109b95175f43aff81a1287e"},
+        {"batches.meta": "5ff9c542aee3614f3951f8cda6e48888"},
+        "labels",
+        "label_names",
+    ),
+    "cifar100": Release(
+        "CIFAR-100",
+        "cifar-100-python",
+        {"train": "16019d7e3df5f24257cddd939b257f8d"},
+        {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+        {"meta": "7973b15100ade9c7d40fb424638fde48"},
+        "fine_labels",
+        "fine_label_names",
+    ),
+}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads plain values and NumPy arrays; any other class or function that a file names is refused."""
+
+    ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
+        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, encoding="latin1")  # Python 2 wrote the release; its strings are bytes
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        try:
+            return self.ALLOWED[module_name, global_name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which data never need") from None
+
+
+def read_cifar(dataset: str, path: Path | None, spec: FolderSpec, provenance: Provenance) -> DataSet:
+    """Read one of the releases, or other files in the same layout; validation is cut from the training images.
+
+    As with MedMNIST, only files with the published MD5 sums bear the release's name.
+    """
+    release = RELEASES[dataset]
+    files = release.train | release.test | release.meta
+    layout = f"FOLDER/{{{','.join(files)}}}, or these in FOLDER/{release.folder}/"
+    folder = release_folder(
+        path, release.folder, release.title, f"Unpack the version for Python from {SOURCE}.", layout
+    )
+    root = folder / release.folder if (folder / release.folder).is_dir() else folder
+    missing = [name for name in files if not (root / name).is_file()]
+    if missing:
+        raise TrainingError(f"{root} lacks {', '.join(missing)}; expected layout: {layout}")
+    sums = {name: hashlib.md5((root / name).read_bytes(), usedforsecurity=False).hexdigest() for name in files}
+    official = sums == files
+    (meta,) = release.meta
+    labels = [str(name) for name in read_pickle(root / meta).get(release.names, [])]
+    if len(labels) < 2:
+        raise TrainingError(f"{root / meta} has no {release.names}; expected layout: {layout}")
+    published = [item for name in release.train for item in read_batch(root / name, release, len(labels))]
+    train, val = cut_validation(published, spec)
+    test = [item for name in release.test for item in read_batch(root / name, release, len(labels))]
+    listing = "".join(f"{sums[name]}  {name}\n" for name in sorted(files))
+    return DataSet(
+        labels=labels,
+        splits={"train": train, "val": val, "test": test},
+        name=release.title if official else f"{provenance.name or root.resolve().name} (not {release.title})",
+        licence="not stated by its authors" if official else provenance.licence,
+        source=SOURCE if official else provenance.source,
+        md5=hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest(),
+        split_rule=f"published test split; validation is {spec.validation:.3g} of the published training images, "
+        f"stratified by class, seed {spec.split_seed}",
+    )
+
+
+def read_batch(path: Path, release: Release, classes: int) -> list[Item]:
+    """The images of one file: each row holds the red, then the green, then the blue plane of 32 x 32 pixels."""
+    batch = read_pickle(path)
+    pixels, labels = batch.get("data"), batch.get(release.labels)
+    if (
+        not isinstance(pixels, np.ndarray)
+        or not isinstance(labels, list)
+        or (pixels.dtype, pixels.shape) != (np.uint8, (len(labels), PIXELS))
+        or not all(isinstance(label, int) and 0 <= label < classes for label in labels)
+    ):
+        raise TrainingError(
+            f"{path} must hold uint8 data of {PIXELS} values an image and, for each, a number from 0 to {classes - 1} "
+            f"in {release.labels}"
+        )
+    images = np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    ids = [f"{path.name}-{index}" for index in range(len(labels))]
+    return [Item(image, label, id_, id_) for image, label, id_ in zip(images, labels, ids, strict=True)]
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = ArrayUnpickler(file).load()
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise TrainingError(f"{path} is not a batch of the published kind ({error}): fetch it again") from None
+    if not isinstance(content, dict):
+        raise TrainingError(f"{path} is not a batch of the published kind (it holds no dictionary): fetch it again")
+    return content

@@ -1,0 +1,29 @@
+"""Where a released data set lies, and what to say where it does not."""
+
+from pathlib import Path
+
+from training.errors import TrainingError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+
+
+def release_folder(path: Path | None, default: str, title: str, access: str, layout: str) -> Path:
+    """The data set's folder: the recipe's, or ``data/<default>``.
+
+    Raises:
+        TrainingError: if it is not there; it says where access is requested and what layout is expected.
+    """
+    folder = path or Path("data") / default
+    if not folder.is_dir():
+        raise TrainingError(
+            f"{folder} is not a folder: {title} is never downloaded by command. {access} Then name it with "
+            f"--set data=FOLDER; expected layout: {layout}"
+        )
+    return folder
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files directly in a folder, by name; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")

@@ -1,0 +1,139 @@
+"""How the figures differ between groups of patients, by the columns of a CSV of their metadata."""
+
+import csv
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.bootstrap import figures, resample, with_intervals
+from training.errors import TrainingError
+from training.evaluation import Evaluation
+from training.metrics import METRICS
+
+KEYS = ("id", "file", "patient")
+"""Columns that say whose row it is, in the order in which they are tried."""
+NOT_GROUPS = {*KEYS, "label", "split", "source"}
+SHOWN = ("accuracy", "balanced_accuracy", "macro_auc", "ece")
+NEED_ALL = {"balanced_accuracy", "macro_auc"}
+"""These mean something else where a class is missing."""
+FEWEST_IMAGES, FEWEST_PATIENTS = 30, 10
+MOST_GROUPS = 12
+UNKNOWN = "not stated"
+
+
+class Subgroup(NamedTuple):
+    """A group's size and figures; ``fault`` says why there are none."""
+
+    column: str
+    value: str
+    images: int
+    patients: int
+    figures: dict[str, dict[str, Any] | None]
+    """Figure to value and interval; None where a class is missing in the group."""
+    fault: str
+
+
+class Subgroups(NamedTuple):
+    """All groups, and what of the file was not used."""
+
+    rows: list[Subgroup]
+    joined_by: str
+    unmatched: int
+    """Images without a row in the file."""
+    left_out: list[str]
+    """Columns with too many values to be groups."""
+
+
+def read_subgroups(path: Path, evaluation: Evaluation, resamples: int) -> Subgroups:
+    """Join a CSV to the images by ``id``, ``file`` or ``patient``, and measure each group of each other column.
+
+    Numbers of more than twelve values are cut at their quartiles.
+
+    Raises:
+        TrainingError: if the file is no CSV, or none of its rows is about an image of the evaluation.
+    """
+    rows = read_rows(path)
+    key = next((name for name in KEYS if name in rows[0]), None)
+    if key is None:
+        raise TrainingError(f"{path} needs a column id, file or patient that says whose row it is")
+    of_image = evaluation.patients if key == "patient" else evaluation.ids
+    table = {row[key]: row for row in rows}
+    if len(table) < len(rows) and key != "patient":
+        raise TrainingError(f"{path} has two rows with one {key}: give each image one row")
+    known = [table.get(str(name)) for name in of_image]
+    if not any(known):
+        raise TrainingError(
+            f"no {key} in {path} is one of this evaluation, such as {str(of_image[0])!r}: correct the column {key}"
+        )
+    groups: list[Subgroup] = []
+    left_out = []
+    for column in rows[0]:
+        if column in NOT_GROUPS:
+            continue
+        values = [(row.get(column) or "").strip() if row else "" for row in known]
+        names = group_names(values)
+        if names is None:
+            left_out.append(column)
+            continue
+        for name in dict.fromkeys(names[1]):
+            chosen = np.array([value == name for value in names[0]])
+            if chosen.any():
+                groups.append(measure_group(column, name, chosen, evaluation, resamples))
+    return Subgroups(groups, key, sum(row is None for row in known), left_out)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{path} can't be read as a CSV file in UTF-8: {error}") from None
+    if not rows:
+        raise TrainingError(f"{path} holds no rows: expected a header, and one row an image or a patient")
+    return rows
+
+
+def group_names(values: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """Return each image's group and the groups in order; None for a column that does not make groups."""
+    stated = sorted({value for value in values if value})
+    order = stated
+    names = [value or UNKNOWN for value in values]
+    if len(stated) > MOST_GROUPS:
+        try:
+            numbers = np.array([float(value) if value else np.nan for value in values])
+        except ValueError:
+            return None
+        names, order = quartiles(numbers)
+    return names, [*order, UNKNOWN]
+
+
+def quartiles(numbers: NDArray[np.float64]) -> tuple[list[str], list[str]]:
+    """Name each number by the quarter that it is in, such as ``54 to 63``; a border belongs to the upper quarter."""
+    low, *cuts, high = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1])).tolist()
+    edges = [low, *cuts, high]
+    order = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(edges)]
+    place = np.searchsorted(cuts, np.nan_to_num(numbers), side="right")
+    return [UNKNOWN if np.isnan(n) else order[p] for n, p in zip(numbers, place.tolist(), strict=True)], order
+
+
+def measure_group(
+    column: str, name: str, chosen: NDArray[np.bool_], evaluation: Evaluation, resamples: int
+) -> Subgroup:
+    labels, probabilities = evaluation.labels[chosen], evaluation.probabilities[chosen]
+    patients = evaluation.patients[chosen]
+    images, people = int(chosen.sum()), len(set(patients.tolist()))
+    fault = ""
+    if images < FEWEST_IMAGES or people < FEWEST_PATIENTS:
+        fault = f"too few: figures need {FEWEST_IMAGES} images of {FEWEST_PATIENTS} patients"
+    complete = len(np.unique(labels)) == probabilities.shape[1]
+    shown: dict[str, dict[str, Any] | None] = {}
+    if not fault:
+        weights = resample(patients.tolist(), labels, resamples=resamples)
+        drawn = figures(probabilities, labels, weights) if weights is not None else {}
+        values = {name: METRICS[name](probabilities, labels) for name in SHOWN if complete or name not in NEED_ALL}
+        shown = dict.fromkeys(SHOWN) | with_intervals(values, drawn)
+    return Subgroup(column, name, images, people, shown, fault)
