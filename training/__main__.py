@@ -194,20 +194,42 @@ def export(
 
 
 @app.command()
-def summarise(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    split: Annotated[Literal["val", "test"], typer.Option(help="Which figures.")] = "test",
+def compare(
+    recipe: RecipeArgument,
+    recalibration: Annotated[str, typer.Option(help="Kinds to compare, separated by commas.")] = "none,se,ge,srm",
+    seeds: Annotated[int, typer.Option(min=1, help="How many of each kind, from the recipe's seed on.")] = 5,
+    set_: SetOption = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The kind that the others are compared with; default: none, or the first.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the run folders; those that are finished are used.")] = Path(
+        "runs"
+    ),
+    split: Annotated[Literal["val", "test"], typer.Option(help="Opening the test split is logged.")] = "val",
+    jobs: Annotated[int, typer.Option(min=1, help="Runs fitted at once, each with one thread.")] = 1,
+    timing: Annotated[float, typer.Option(min=0, help="Seconds for each measurement of time; 0 for none.")] = 30,
 ) -> None:
-    """Compare runs: mean and standard deviation over seeds, by data set and recalibration."""
-    from training.summary import summarise
+    """Compare kinds of recalibration over seeds: figures, paired tests and cost; fits what is not there yet."""
+    from training.comparison import compare, plan
+    from training.comparison_tables import show_comparison, write_comparison
 
-    rows = summarise(runs, split)
-    names = list(dict.fromkeys(name for row in rows for name in row.mean))
-    table = Table("data", "recalibration", "seeds", *names, title=f"{split} split")
-    for row in rows:
-        cells = [f"{row.mean[name]:.3f} ±{row.spread[name]:.3f}" if name in row.mean else "" for name in names]
-        table.add_row(row.data, row.recalibration, str(len(row.seeds)), *cells)
-    console.print(table)
+    kinds = [kind.strip() for kind in recalibration.split(",")]
+    members = plan(recipe, set_ or (), kinds, seeds, runs)
+    found = compare(
+        members,
+        baseline or ("none" if "none" in kinds else kinds[0]),
+        split,
+        jobs=jobs,
+        seconds=timing,
+        report=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        progress=console.is_terminal,
+    )
+    paths = write_comparison(found, runs / f"{found['name']}-comparison-{split}")
+    show_comparison(found, console)
+    console.print("Written: " + ", ".join(map(str, paths)))
+    if found["failed"]:
+        reasons = "".join(f"\n  {folder}: {reason}" for folder, reason in found["failed"].items())
+        raise TrainingError(f"these runs failed, and the comparison is without them:{reasons}")
 
 
 def show(report: dict[str, Any]) -> None:
