@@ -221,15 +221,45 @@ def compare(
         split,
         jobs=jobs,
         seconds=timing,
-        report=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        report=tell,
         progress=console.is_terminal,
     )
     paths = write_comparison(found, runs / f"{found['name']}-comparison-{split}")
     show_comparison(found, console)
-    console.print("Written: " + ", ".join(map(str, paths)))
+    console.print("Written: " + ", ".join(map(str, paths)), soft_wrap=True)
     if found["failed"]:
         reasons = "".join(f"\n  {folder}: {reason}" for folder, reason in found["failed"].items())
         raise TrainingError(f"these runs failed, and the comparison is without them:{reasons}")
+
+
+@app.command()
+def analyse(
+    run: RunArgument,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Opening the test split is logged.")] = "val",
+    against: Annotated[Path | None, typer.Option(help="Another run on the same data, to compare with.")] = None,
+    images: Annotated[bool, typer.Option(help="Show the images that move a gate most.")] = True,
+) -> None:
+    """Look into a run's gates: correlation between channels, pruning, classes, images; writes analysis.html."""
+    from training.analysis import analyse
+    from training.run import Run
+
+    other = None if against is None else Run.open(against)
+    found = analyse(Run.open(run), split, against=other, images=images, report=tell)
+    shown = found["runs"][0]["pruning"]["lowest"][::3]
+    table = Table("run", "mean |r|", *(f"accuracy, {step['fraction']:.0%} pruned" for step in shown))
+    for each in found["runs"]:
+        steps, together = each["pruning"]["lowest"][::3], each["mean_absolute_correlation"]
+        name = f"{each['recalibration']}, {Path(each['run']).name}"
+        table.add_row(
+            name, "none" if together is None else f"{together:.3f}", *(f"{step['accuracy']:.3f}" for step in steps)
+        )
+    console.print(table)
+    console.print(f"Written: {run / 'analysis.html'} and {run / 'analysis.json'}", soft_wrap=True)
+
+
+def tell(line: str) -> None:
+    """Print a line of progress as it is."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(report: dict[str, Any]) -> None:

@@ -80,13 +80,13 @@ def difference_table(comparison: dict[str, Any]) -> tuple[list[str], Rows]:
                 [
                     kind,
                     name,
-                    f"{found['difference']:+.4f}",
-                    "{:+.4f} to {:+.4f}".format(*interval) if interval else "none",
+                    f"{found['difference']:+.3f}",
+                    "{:+.3f} to {:+.3f}".format(*interval) if interval else "none",
                     probability(found["p"]),
                     probability(found["p_holm"]),
                 ]
             )
-    return ["less the baseline", "figure", "difference", "95 % interval", "p", "p (Holm)"], rows
+    return [f"kind - {comparison['baseline']}", "figure", "difference", "95 % interval", "p", "p (Holm)"], rows
 
 
 def cost_table(comparison: dict[str, Any]) -> tuple[list[str], Rows]:

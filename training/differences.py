@@ -16,10 +16,10 @@ RESAMPLES = 1000
 METHOD = (
     "Means and standard deviations over the seeds. Differences to {baseline} are paired by seed and by {unit}; their "
     "95 % intervals and p-values are over seeds and {unit} together: the multi-reader multi-case analysis of "
-    "Obuchowski and Rockette 1995 with seeds as readers, covariances from {resamples} bootstrap resamples of the {unit}, and "
-    "degrees of freedom by Hillis 2007. With a single seed the interval is over the {unit} alone, and there is no "
-    "p-value. p (Holm) is adjusted for the kinds compared on one figure; the figures beside {primary}, by which the "
-    "recipe chooses, are for description."
+    "Obuchowski and Rockette 1995 with seeds as readers, covariances from {resamples} bootstrap resamples of the "
+    "{unit}, and degrees of freedom by Hillis 2007. With a single seed the interval is over the {unit} alone, and "
+    "there is no p-value. p (Holm) is adjusted for the kinds compared on one figure; the figures beside {primary}, by "
+    "which the recipe chooses, are for description."
 )
 
 

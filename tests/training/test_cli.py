@@ -16,7 +16,7 @@ from training.datasets.medmnist import RELEASES
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("recipes", "download", "check", "fit", "cross-validate", "evaluate", "report", "export", "summarise")
+COMMANDS = ("recipes", "download", "check", "fit", "cross-validate", "evaluate", "report", "export", "compare", "analyse")
 FEW = {"train": (8, 8, 8, 8, 8), "val": (3, 3, 3, 3, 3), "test": (3, 3, 3, 3, 3)}
 
 
@@ -124,13 +124,6 @@ class TestRound:
         assert str(path) in capsys.readouterr().out
         assert "Validation split" in path.read_text()
 
-    def test_summarise_shows_the_mean(
-        self, finished: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert call(monkeypatch, "summarise", finished.folder) == 0
-        value = finished.metrics()["test"]["metrics"]["macro_auc"]["value"]
-        assert f"{value:.3f}" in capsys.readouterr().out
-
 
 class TestMistake:
     @pytest.mark.parametrize(
@@ -149,7 +142,8 @@ class TestMistake:
             (["evaluate", "gone"], "gone is not a run folder"),
             (["export", "gone"], "gone is not a run folder"),
             (["report", "gone"], "gone is not a run folder"),
-            (["summarise", "gone"], "gone is not a run folder"),
+            (["analyse", "gone"], "gone is not a run folder"),
+            (["compare", "retinamnist", "--recalibration", "srm,sse"], "network.recalibration"),
             (["download", "lag"], "'lag' can't be downloaded"),
             (["download", "octmnist", "--size", "32"], "28, 64, 128, 224"),
         ],
