@@ -200,6 +200,7 @@ def described(examined: Examined) -> dict[str, Any]:
             {
                 "name": block.name,
                 "channels": block.channels,
+                "spread": float(examined.outputs.gates[:, part].std(axis=0, dtype=np.float64).mean()),
                 "mean_gate": float(examined.outputs.gates[:, part].mean(dtype=np.float64)),
                 "correlation": {key: value for key, value in together._asdict().items() if key != "matrix"},
                 "mean_eta_squared": float(eta.mean()),

@@ -50,6 +50,7 @@ def write_page(
         names=names,
         split={"val": "validation", "test": "test"}[content["split"]],
         charts={name: Markup(svg) for name, svg in charts.items()},
+        by_block=by_block(content["runs"]),
         profiles=[
             Markup(svg.replace("gates-", f"gates-{index}-")) for index, svg in enumerate(profiles)
         ],  # identifiers stay unique in the page
@@ -58,6 +59,12 @@ def write_page(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     replace_text(path, text)
+
+
+def by_block(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any] | None]]:
+    """Block name to what each run has of it; None where a network has no such block."""
+    own = [{block["name"]: block for block in run["blocks"]} for run in runs]
+    return {name: [blocks.get(name) for blocks in own] for name in dict.fromkeys(n for blocks in own for n in blocks)}
 
 
 def name_of(examined: Examined) -> str:

@@ -12,7 +12,7 @@ class TestCorrelation:
         random = np.random.default_rng(0)
         gates = random.normal(0.5, 0.1, (40, 6)) @ random.normal(0, 1, (6, 6))
         found = correlation(gates)
-        expected = np.corrcoef(gates.T)
+        expected = np.asarray(np.corrcoef(gates.T))
         np.testing.assert_allclose(found.matrix, expected)
         off = [abs(expected[i, j]) for i in range(6) for j in range(6) if i != j]
         assert found.mean_absolute == pytest.approx(np.mean(off))
