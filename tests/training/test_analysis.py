@@ -24,7 +24,7 @@ def analysed(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("analysis")
     run, other = (Run(Path(shutil.copytree(finished.folder, folder / name))) for name in ("first", "second"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.analysis.FRACTIONS", (0.0, 0.3, 0.6, 0.9))
+        patch.setattr("training.analysis.FRACTIONS", (0.0, 0.9))
         patch.setattr("training.analysis.BLOCK_FRACTIONS", (0.9,))
         analyse(run, "val", against=other, report=lambda _: None)
     return run
