@@ -245,13 +245,13 @@ def analyse(
 
     other = None if against is None else Run.open(against)
     found = analyse(Run.open(run), split, against=other, images=images, report=tell)
-    shown = found["runs"][0]["pruning"]["lowest"][::3]
-    table = Table("run", "mean |r|", *(f"accuracy, {step['fraction']:.0%} pruned" for step in shown))
+    shown, name = found["runs"][0]["pruning"]["lowest"][::3], found["runs"][0]["pruning"]["figures"][0]
+    table = Table("run", "mean |r|", *(f"{name}, {step['fraction']:.0%} pruned" for step in shown))
     for each in found["runs"]:
         steps, together = each["pruning"]["lowest"][::3], each["mean_absolute_correlation"]
-        name = f"{each['recalibration']}, {Path(each['run']).name}"
+        correlation = "none" if together is None else f"{together:.3f}"
         table.add_row(
-            name, "none" if together is None else f"{together:.3f}", *(f"{step['accuracy']:.3f}" for step in steps)
+            f"{each['recalibration']}, {Path(each['run']).name}", correlation, *(f"{step[name]:.3f}" for step in steps)
         )
     console.print(table)
     console.print(f"Written: {run / 'analysis.html'} and {run / 'analysis.json'}", soft_wrap=True)

@@ -19,8 +19,9 @@ from training.datasets import DataSet, Item
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluate import calibrate, log_opening, read_same_data, replace_text
+from training.evaluation import has_label
 from training.gates import Correlation, Separation, class_means, correlation, extremes, separation
-from training.metrics import accuracy, balanced_accuracy
+from training.metrics import metric_of
 from training.model_card import blocks_of
 from training.pipeline import cached
 from training.predict import Outputs, predict
@@ -29,6 +30,8 @@ from training.run import Run, source_commit
 
 Split = Literal["val", "test"]
 BLOCK_FRACTIONS = (0.3, 0.6, 0.9)
+PRUNING_FIGURES = {"multi-label": ("macro_f1", "macro_auc")}
+"""By task; of the others ``accuracy`` and ``balanced_accuracy``."""
 PRUNED_IMAGES = 2000
 """Most images that pruning is measured on; a random part of a larger split."""
 CHANNELS, OF_A_BLOCK, IMAGES = 6, 2, 5
@@ -120,6 +123,7 @@ def examine(run: Run, data: DataSet, split: Split, report: Callable[[str], None]
         log_opening(run, data)
     items = data.splits[split]
     outputs = validation if split == "val" else predict(network, items, facts)
+    truth = has_label(outputs.labels, len(data.labels))
     blocks = blocks_of(network)
     part = {block.name: outputs.gates[:, block.offset : block.offset + block.channels] for block in blocks}
     return Examined(
@@ -129,8 +133,8 @@ def examine(run: Run, data: DataSet, split: Split, report: Callable[[str], None]
         blocks,
         outputs,
         {name: correlation(gates) for name, gates in part.items()},
-        separation(outputs.gates, outputs.labels, [item.group for item in items]),
-        class_means(outputs.gates, outputs.labels, len(data.labels)),
+        separation(outputs.gates, truth, [item.group for item in items]),
+        class_means(outputs.gates, truth),
         prune(Pruning(fold(network)), calibrate(recipe, data, validation), run, items, report),
     )
 
@@ -142,17 +146,14 @@ def prune(
     if len(items) > PRUNED_IMAGES:
         chosen = np.random.default_rng(0).choice(len(items), PRUNED_IMAGES, replace=False)
         items = [items[row] for row in sorted(chosen)]
-    facts = run.facts()
+    facts, task = run.facts(), run.recipe().task
+    measured = PRUNING_FIGURES.get(task, ("accuracy", "balanced_accuracy"))
     images, labels = cached(items, facts.input), np.array([item.label for item in items])
 
     def figures(names: list[str], fraction: float, order: Literal["lowest", "random"] = "lowest") -> dict[str, float]:
         logits = pruning.logits(images, facts, blocks=names, fraction=fraction, order=order)
         probabilities = calibrator(logits)
-        return {
-            "fraction": fraction,
-            "accuracy": accuracy(probabilities, labels),
-            "balanced_accuracy": balanced_accuracy(probabilities, labels),
-        }
+        return {"fraction": fraction} | {name: metric_of(task, name)(probabilities, labels) for name in measured}
 
     everywhere = list(pruning.modules)
     report(f"{run.folder}: pruning all blocks, by the lowest gates and at random")
@@ -160,7 +161,7 @@ def prune(
     chance = [lowest[0], *(figures(everywhere, fraction, "random") for fraction in FRACTIONS[1:])]
     report(f"{run.folder}: pruning each of {len(everywhere)} blocks alone")
     alone = {name: [lowest[0], *(figures([name], fraction) for fraction in BLOCK_FRACTIONS)] for name in everywhere}
-    return {"images": len(items), "lowest": lowest, "random": chance, "blocks": alone}
+    return {"images": len(items), "figures": measured, "lowest": lowest, "random": chance, "blocks": alone}
 
 
 def telling_channels(examined: Examined) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from training.analysis import Examined
 from training.datasets import Item
-from training.evaluate import replace_text
+from training.evaluate import replace_text, true_label
 from training.pipeline import IMAGE, cached
 from training.report import environment
 from training.report.charts import gate_profiles
@@ -118,10 +118,10 @@ def matrices(examined: Sequence[Examined], names: Sequence[str]) -> str:
 
 
 def pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """Accuracy and balanced accuracy as channels of all blocks are pruned."""
+    """The task's two figures as channels of all blocks are pruned."""
     with drawing():
         figure = Figure(figsize=(8.6, 3.4))
-        for axes, key in zip(figure.subplots(1, 2, sharey=True), ("accuracy", "balanced_accuracy"), strict=True):
+        for axes, key in zip(figure.subplots(1, 2, sharey=True), runs[0]["pruning"]["figures"], strict=True):
             for index, (run, name) in enumerate(zip(runs, names, strict=True)):
                 for order, style in (("lowest", "o-"), ("random", "o:")):
                     steps = run["pruning"][order]
@@ -141,13 +141,12 @@ def pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, bbox_to_anchor=(0.5, -0.16))
         figure.subplots_adjust(wspace=0.1)
-    return to_svg(
-        figure, "pruning", "Accuracy and balanced accuracy as channels are pruned; the values are in the table."
-    )
+    return to_svg(figure, "pruning", "What is left as channels are pruned; the values are in the table.")
 
 
 def block_pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """Balanced accuracy as channels of one block alone are pruned."""
+    """The second figure of the task as channels of one block alone are pruned."""
+    measured = runs[0]["pruning"]["figures"][1]
     blocks = list(runs[0]["pruning"]["blocks"])
     columns = min(4, len(blocks))
     rows = -(-len(blocks) // columns)
@@ -159,7 +158,7 @@ def block_pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) ->
                 steps = run["pruning"]["blocks"].get(block, [])
                 axes.plot(
                     [s["fraction"] for s in steps],
-                    [s["balanced_accuracy"] for s in steps],
+                    [s[measured] for s in steps],
                     "o-",
                     color=SERIES[index],
                     markersize=3,
@@ -173,9 +172,7 @@ def block_pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) ->
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.02 - 0.12 / rows))
         figure.subplots_adjust(hspace=0.45, wspace=0.1)
-    return to_svg(
-        figure, "blocks", "Balanced accuracy as the lowest gates of one block alone are pruned, block by block."
-    )
+    return to_svg(figure, "blocks", "What is left as the lowest gates of one block alone are pruned, block by block.")
 
 
 def sheet(channel: dict[str, Any], items: Sequence[Item], examined: Examined) -> dict[str, list[dict[str, Any]]]:
@@ -187,7 +184,7 @@ def sheet(channel: dict[str, Any], items: Sequence[Item], examined: Examined) ->
         ends[end] = [
             {
                 "id": items[row].id,
-                "label": examined.labels[items[row].label],
+                "label": true_label(items[row], examined.labels),
                 "gate": gate,
                 "image": address(enlarged(one[IMAGE].permute(1, 2, 0).numpy())),
             }

@@ -13,13 +13,13 @@ from training.differences import METHOD, RESAMPLES, Key, check_same_data, differ
 from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.evaluation import Evaluation, evaluation_path
-from training.parallel import Job, fit_all, unfinished
+from training.parallel import Job, fit_all
 from training.recipe import Recipe, load_recipe
 from training.run import Run, library_versions, source_commit
 
 Split = Literal["val", "test"]
 # Where a run computes does not make it another experiment.
-FREE = {"device", "threads"}
+FREE = {"device", "threads", "workers", "checkpoint_every", "tracking"}
 
 
 class Member(NamedTuple):
@@ -65,7 +65,7 @@ def plan(recipe: str, overrides: Sequence[str], kinds: Sequence[str], seeds: int
 def check_same_recipe(member: Member) -> None:
     """Refuse a folder that holds a run of another recipe."""
     run = Run(member.folder)
-    if not run.recipe_path.is_file():
+    if not run.begun():
         return
     there, here = (recipe.model_dump(mode="json", exclude=FREE) for recipe in (run.recipe(), member.recipe))
     for key, value in here.items():
@@ -105,7 +105,7 @@ def compare(
     kinds = list(dict.fromkeys(member.kind for member in members))
     if baseline not in kinds:
         raise TrainingError(f"--baseline {baseline} is not among the kinds compared: {', '.join(kinds)}")
-    missing = [member for member in members if not finished(member.folder)]
+    missing = [m for m in members if not (Run(m.folder).begun() and Run(m.folder).finished())]
     if len(missing) < len(members):
         report(f"{len(members) - len(missing)} of {len(members)} runs are finished and taken as they are")
     failed = fit_all([Job(m.recipe, m.folder) for m in missing], workers=jobs, report=report, progress=progress)
@@ -163,10 +163,6 @@ def compare(
         "source_commit": source_commit(),
         "libraries": library_versions(),
     }
-
-
-def finished(folder: Path) -> bool:
-    return Run(folder).recipe_path.is_file() and not unfinished(folder)
 
 
 def evaluated(run: Run, split: Split) -> bool:

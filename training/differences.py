@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from training.bootstrap import figures, resample
+from training import multilabel
+from training.bootstrap import Values, figures, resample
 from training.errors import TrainingError
 from training.evaluation import Evaluation
 from training.significance import difference, holm
@@ -54,11 +55,7 @@ def differences(
 ) -> dict[str, dict[str, Any]]:
     """Kind to figure to its difference to the baseline, over the seeds that both have."""
     names = list(next(iter(reports.values()))["metrics"])
-    first = next(iter(evaluations.values()))
-    weights = resample(first.patients.tolist(), first.labels, resamples=RESAMPLES)  # the same for all: paired
-    drawn = {}
-    if weights is not None:
-        drawn = {key: figures(e.probabilities, e.labels, weights) for key, e in evaluations.items()}
+    drawn = resampled(evaluations)
     result: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         seeds = [seed for k, seed in reports if k == kind and (baseline, seed) in reports]
@@ -69,9 +66,8 @@ def differences(
             ours, theirs = (
                 np.array([reports[k, seed]["metrics"][name]["value"] for seed in seeds]) for k in (kind, baseline)
             )
-            if weights is None:
-                found = None
-            else:
+            found = None
+            if drawn:
                 found = difference(
                     ours, theirs, *(np.stack([drawn[k, seed][name] for seed in seeds]) for k in (kind, baseline))
                 )
@@ -88,3 +84,28 @@ def differences(
         for entry, adjusted in zip(tested, holm([entry["p"] for entry in tested]), strict=True):
             entry["p_holm"] = adjusted
     return result
+
+
+def resampled(evaluations: Mapping[Key, Evaluation]) -> dict[Key, Values]:
+    """Every network's figures in the same resamples of the patients, which keeps the pairing; empty if too few."""
+    first = next(iter(evaluations.values()))
+    patients = first.patients.tolist()
+    if first.labels.ndim == 1:
+        weights = resample(patients, first.labels, resamples=RESAMPLES)
+        if weights is None:
+            return {}
+        return {key: figures(e.probabilities, e.labels, weights) for key, e in evaluations.items()}
+    draws = resample(patients, np.zeros(len(patients), np.int64), resamples=RESAMPLES)
+    assert draws is not None  # of a single class every draw is complete
+    count = draws @ first.labels
+    complete = draws[((count > 0) & (count < draws.sum(axis=1, keepdims=True))).all(axis=1)]
+    if len(complete) < RESAMPLES / 2:  # a label so rare that the resamples with a value are a special choice
+        return {}
+    rows = [np.repeat(np.arange(len(patients)), draw.astype(np.int64)) for draw in complete]
+    return {
+        key: {
+            name: np.array([metric(e.probabilities[row], e.labels[row]) for row in rows])
+            for name, metric in multilabel.METRICS.items()
+        }
+        for key, e in evaluations.items()
+    }

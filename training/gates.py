@@ -46,55 +46,53 @@ class Separation(NamedTuple):
     """How well each channel's gate tells the classes apart, (C,) each."""
 
     f: NDArray[np.float64]
-    """F statistic of a one-way analysis of variance; 0 for a constant gate."""
+    """F statistic of the analysis of variance; 0 for a constant gate."""
     eta_squared: NDArray[np.float64]
-    """Part of the gate's variance that lies between the classes, 0 to 1."""
+    """Part of the gate's variance that the classes explain, 0 to 1."""
     floor: float
     """The largest eta squared of any channel that chance gives: the 95th percentile over permuted labels."""
     rows: int
-    """Independent values behind it: one a patient and class."""
+    """Independent values behind it: one for each patient and class."""
 
 
 def separation(
-    gates: Gates, labels: NDArray[np.int64], patients: Sequence[str], *, permutations: int = 200, seed: int = 0
+    gates: Gates, truth: NDArray[np.bool_], patients: Sequence[str], *, permutations: int = 200, seed: int = 0
 ) -> Separation:
-    """Compare the gates (N, C) of the classes.
+    """Compare the gates (N, C) of images with and without each label, ``truth`` (N, K).
 
-    Several images of a patient in one class count once, by their mean gate, since they are not independent. The floor
-    holds for all channels together, so that a channel above it is one that chance would rarely give among so many.
+    Where an image has one class this is the analysis of variance between classes; where it may have several labels, the
+    regression on all of them. Several images of a patient with the same labels count once, by their mean gate, since
+    they are not independent. The floor holds for all channels together, so that a channel above it is one that chance
+    would rarely give among so many.
     """
-    names = [f"{label}/{patient}" for label, patient in zip(labels, patients, strict=True)]
+    names = [f"{label.tobytes().hex()}/{patient}" for label, patient in zip(truth, patients, strict=True)]
     _, first, unit = np.unique(names, return_index=True, return_inverse=True)
     count = len(first)
     sums = np.zeros((count, gates.shape[1]))
     np.add.at(sums, unit, gates.astype(np.float64))
-    values, of_class = sums / np.bincount(unit)[:, None], labels[first]
+    values = sums / np.bincount(unit)[:, None]
     centred = values - values.mean(axis=0)
-    total = (centred**2).sum(axis=0)
     varies = values.std(axis=0) > CONSTANT
-    present = np.unique(of_class)
+    total = np.where(varies, (centred**2).sum(axis=0), 1)
+    labels = truth[first].astype(np.float64)
+    basis, sizes, _ = np.linalg.svd(labels - labels.mean(axis=0), full_matrices=False)
+    basis = basis[:, sizes > 1e-9 * max(sizes.max(), 1)]
 
-    def between(classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    def explained(directions: NDArray[np.float64]) -> NDArray[np.float64]:
         """eta squared, (C,)"""
-        member = (classes == present[:, None]).astype(np.float64)
-        squares = ((member @ centred) ** 2 / member.sum(axis=1, keepdims=True)).sum(axis=0)
-        return np.where(varies, squares / np.where(varies, total, 1), 0.0)
+        return np.where(varies, ((directions.T @ centred) ** 2).sum(axis=0) / total, 0.0)
 
-    eta = between(of_class)
+    eta = explained(basis)
     random = np.random.default_rng(seed)
-    by_chance = [between(random.permutation(of_class)).max() for _ in range(permutations)]
-    within = np.maximum(1 - eta, np.finfo(np.float64).tiny)
-    f = eta / within * (count - len(present)) / (len(present) - 1)
+    by_chance = [explained(basis[random.permutation(count)]).max() for _ in range(permutations)]
+    freedom = basis.shape[1]
+    f = eta / np.maximum(1 - eta, np.finfo(np.float64).tiny) * (count - freedom - 1) / freedom
     return Separation(f, eta, float(np.percentile(by_chance, 95)), count)
 
 
-def class_means(gates: Gates, labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Mean gate of each class and channel, (K, C); NaN for a class without images."""
-    with np.errstate(invalid="ignore"):
-        return np.stack(
-            [gates[labels == k].sum(axis=0, dtype=np.float64) / (labels == k).sum() for k in range(classes)],
-            dtype=np.float32,
-        )
+def class_means(gates: Gates, truth: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean gate of the images of each class (or with each label) and channel, (K, C)."""
+    return np.stack([gates[has].mean(axis=0, dtype=np.float64) for has in truth.T], dtype=np.float32)
 
 
 def extremes(gates: Gates, channel: int, count: int) -> tuple[list[int], list[int]]:

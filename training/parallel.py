@@ -35,8 +35,8 @@ def fit_all(
 ) -> dict[Path, str]:
     """Fit all jobs, at most ``workers`` at once, and return the folders that failed with the reason.
 
-    With several workers each has one thread, and no progress bar. An interruption ends the processes; the runs that are
-    finished stay, and the others can be begun again.
+    A run that was begun goes on from its checkpoint, as it was set to compute. With several workers each has one
+    thread, and no progress bar. An interruption ends the processes, and loses no more than a kill does.
     """
     # A fork server imports torch once; and unlike a plain fork, its children may use CUDA.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -49,11 +49,13 @@ def fit_all(
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.popleft()
-                if workers > 1:
+                if Run(job.folder).begun():
+                    job = job._replace(recipe=Run(job.folder).recipe())
+                elif workers > 1:
                     job = job._replace(recipe=job.recipe.model_copy(update={"threads": 1}))
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(  # type: ignore[attr-defined]  # typeshed: not in the common base
-                    target=work, args=(job, sender, progress and workers == 1), daemon=True
+                    target=work, args=(job, sender, progress and workers == 1)
                 )
                 process.start()
                 sender.close()
@@ -83,18 +85,12 @@ def fit_all(
 def work(job: Job, fault: Connection, progress: bool) -> None:
     """In the process: fit, and send the sentence if there is something that the user can put right."""
     try:
-        fit(job.recipe, job.folder, overwrite=unfinished(job.folder), progress=progress)
+        fit(job.recipe, job.folder, resume=True, progress=progress)
     except TrainingError as error:
         fault.send(str(error))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def unfinished(folder: Path) -> bool:
-    """Whether a run was begun here and did not get to its end."""
-    run = Run(folder)
-    return run.recipe_path.is_file() and not run.checkpoint("last").is_file()
 
 
 def why_failed(finished: Running) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import spearmanr
 
 from tests.training.test_cli import call
 from tests.training.tiny_data import medmnist_arrays, write_medmnist
@@ -59,8 +60,7 @@ class TestFigures:
         # The made-up classes are levels of brightness, which is what style pooling sees.
         found = content(analysed)
         assert all(channel["above_floor"] for channel in found["channels"])
-        means = np.array(found["channels"][0]["class_means"])
-        assert means.max() - means.min() > 0.05
+        assert abs(spearmanr(range(5), found["channels"][0]["class_means"]).statistic) > 0.8
         assert sum(block["channels_above_floor"] for block in found["runs"][0]["blocks"]) > 20
 
     def test_extreme_images_have_the_extreme_gates(self, analysed: Run) -> None:

@@ -1,14 +1,16 @@
 """Comparing kinds of recalibration: a real comparison through the command line, and what can go wrong in one."""
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, roc_auc_score
 
 from models.resnet import ResNet
 from tests.training.test_cli import call
@@ -122,14 +124,17 @@ def test_finished_runs_are_used_and_a_failing_one_is_left_out(
     before = {path: path.read_bytes() for path in runs.glob("mine-*-?/last.pt")}
     assert len(before) == 4
     monkeypatch.setattr("training.differences.RESAMPLES", 20)
+    (runs / "mine-none-1" / "last.pt").unlink()  # as if it had been killed in its last moments
     options = ("--recalibration", "none,srm", "--seeds", 3, "--runs", runs, "--timing", 0, "--split", "test")
     (runs / "mine-srm-2").write_text("a file where the run folder should be")
     assert call(monkeypatch, "compare", recipe, *options) == 1
     given = capsys.readouterr()
     assert "mine-srm-2" in given.err
     assert "Traceback" not in given.err
-    assert "4 of 6 runs are finished" in given.out
-    assert all(path.read_bytes() == content for path, content in before.items())
+    assert "3 of 6 runs are finished" in given.out
+    for path, earlier_file in before.items():
+        again, earlier = (torch.load(file, weights_only=True)["network"] for file in (path, io.BytesIO(earlier_file)))
+        assert all(torch.equal(again[name], value) for name, value in earlier.items())
     content = stored(runs, "test")
     assert {kind: entry["seeds"] for kind, entry in content["kinds"].items()} == {"none": [0, 1, 2], "srm": [0, 1]}
     assert content["kinds"]["srm"]["differences"]["mcc"]["seeds"] == [0, 1]
@@ -216,6 +221,31 @@ class TestDifferences:
         assert p["srm"] < p["se"]
         assert found["srm"]["accuracy"]["p_holm"] == pytest.approx(min(2 * p["srm"], 1))
         assert found["se"]["accuracy"]["p_holm"] == pytest.approx(max(p["se"], min(2 * p["srm"], 1)))
+
+
+def test_several_labels_are_resampled_by_patient() -> None:
+    random = np.random.default_rng(0)
+    patients = np.array([f"p{i // 2}" for i in range(60)])
+    labels = (random.random((60, 3)) < 0.4).astype(np.int64)
+    empty = np.zeros((0,))
+    reports, evaluations = {}, {}
+    for key, noise in {("none", 0): 0.8, ("srm", 0): 0.1}.items():
+        probabilities = (labels + random.normal(0, noise, labels.shape)).clip(0.01, 0.99)
+        evaluations[key] = Evaluation(
+            patients,
+            patients,
+            labels,
+            probabilities,
+            probabilities,
+            probabilities,
+            *[empty] * 5,  # type: ignore[arg-type]
+        )
+        reports[key] = {"metrics": {"macro_auc": {"value": roc_auc_score(labels, probabilities, average="macro")}}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.differences.RESAMPLES", 100)
+        found = differences(reports, evaluations, ["none", "srm"], "none")["srm"]["macro_auc"]
+    low, high = found["patient_interval"]
+    assert 0 < low < found["difference"] < high < 1
 
 
 def test_interruption_leaves_finished_runs_and_no_process(recipe: Path, tmp_path: Path) -> None:

@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import f_oneway, norm
+from sklearn.linear_model import LinearRegression
 
 from training.gates import class_means, correlation, extremes, separation
+
+
+def one_hot(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return labels[:, None] == np.unique(labels)
 
 
 class TestCorrelation:
@@ -43,7 +49,7 @@ class TestSeparation:
         random = np.random.default_rng(0)
         labels = random.integers(0, 3, 60)
         gates = random.normal(0, 1, (60, 5)) + labels[:, None] * np.array([0, 0.5, 1, 2, 4])
-        found = separation(gates, labels, [str(i) for i in range(60)])
+        found = separation(gates, one_hot(labels), [str(i) for i in range(60)])
         expected = f_oneway(*(gates[labels == k] for k in range(3))).statistic
         np.testing.assert_allclose(found.f, expected)
         np.testing.assert_allclose(found.eta_squared, 2 * expected / (2 * expected + 57))
@@ -56,14 +62,22 @@ class TestSeparation:
         gates = random.normal(0, 1, (40, 3))
         means = [gates[4 * i : 4 * i + 4].mean(axis=0) for i in range(5)]
         others = [gates[20 + 2 * i : 22 + 2 * i].mean(axis=0) for i in range(10)]
-        found = separation(gates, labels, patients)
+        found = separation(gates, one_hot(labels), patients)
         np.testing.assert_allclose(found.f, f_oneway(np.array(means), np.array(others)).statistic)
         assert found.rows == 15
+
+    def test_of_several_labels_is_the_regression_on_them(self) -> None:
+        random = np.random.default_rng(2)
+        truth = random.random((50, 3)) < 0.4
+        gates = random.normal(0, 1, (50, 4)) + truth @ random.normal(0, 1, (3, 4))
+        found = separation(gates, truth, [str(i) for i in range(50)])
+        expected = [LinearRegression().fit(truth, column).score(truth, column) for column in gates.T]
+        np.testing.assert_allclose(found.eta_squared, expected)
 
     def test_constant_gate_separates_nothing(self) -> None:
         labels = np.repeat([0, 1], 10)
         gates = np.stack([np.full(20, 0.3), labels + np.tile([0, 0.1], 10)], axis=1)
-        found = separation(gates, labels, [str(i) for i in range(20)])
+        found = separation(gates, one_hot(labels), [str(i) for i in range(20)])
         assert (found.f[0], found.eta_squared[0]) == (0, 0)
         assert found.eta_squared[1] > 0.98 > found.floor
 
@@ -73,7 +87,8 @@ class TestSeparation:
         patients = [str(i) for i in range(30)]
         passed = 0
         for seed in range(100):
-            found = separation(random.normal(0, 1, (30, 20)), labels, patients, permutations=100, seed=seed)
+            gates = random.normal(0, 1, (30, 20))
+            found = separation(gates, one_hot(labels), patients, permutations=100, seed=seed)
             passed += bool((found.eta_squared > found.floor).any())
         low, high = 100 * (0.05 + norm.ppf([0.001, 0.999]) * np.sqrt(0.05 * 0.95 / 100))
         assert low <= passed <= high
@@ -81,7 +96,7 @@ class TestSeparation:
 
 def test_class_means_by_hand() -> None:
     gates = np.array([[0.1, 0.2], [0.3, 0.4], [0.9, 0.8]])
-    np.testing.assert_allclose(class_means(gates, np.array([1, 1, 0]), 2), [[0.9, 0.8], [0.2, 0.3]], rtol=1e-6)
+    np.testing.assert_allclose(class_means(gates, one_hot(np.array([1, 1, 0]))), [[0.9, 0.8], [0.2, 0.3]], rtol=1e-6)
 
 
 def test_extremes_by_hand() -> None:
