@@ -16,7 +16,18 @@ from training.datasets.medmnist import RELEASES
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("recipes", "download", "check", "fit", "cross-validate", "evaluate", "report", "export", "compare", "analyse")
+COMMANDS = (
+    "recipes",
+    "download",
+    "check",
+    "fit",
+    "cross-validate",
+    "evaluate",
+    "report",
+    "export",
+    "compare",
+    "analyse",
+)
 FEW = {"train": (8, 8, 8, 8, 8), "val": (3, 3, 3, 3, 3), "test": (3, 3, 3, 3, 3)}
 
 
