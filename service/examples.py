@@ -5,7 +5,7 @@ ANSWER: dict[str, object] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:7a5aee41e91cbc33cb79cf1a1c5d9e8b04c1a7d3db6a314cc2ce6db1526cb4df",
+        "digest": "sha256:aaf5c7d889c036ff6f25e95cd28ef94332ce4731965758558b23d42d50327ae8",
     },
     "notice": "Research use only; not a medical device.",
     "predictions": [

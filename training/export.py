@@ -6,6 +6,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -93,6 +94,17 @@ def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
         )
     assert program is not None
     program.save(path, external_data=False)
+    forget_origin(path)
+
+
+def forget_origin(path: Path) -> None:
+    """Take out what the exporter says of its origin: each node's stack trace, with the paths of this machine."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 def verify_parity(path: Path, reference: nn.Module, spec: InputSpec) -> Parity:

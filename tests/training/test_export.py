@@ -348,3 +348,9 @@ def test_the_recipe_on_the_card_can_be_fitted_again(package: Path) -> None:
     again = tiny_recipe(Path("elsewhere.npz"), **yaml.safe_load(yaml.safe_dump(card.recipe)))
     assert again.epochs == 3
     assert again.network.width == 0.1
+
+
+def test_the_package_does_not_tell_where_it_was_made(package: Path) -> None:
+    content = package.read_bytes()
+    for told in (b"stack_trace", str(Path(__file__).parents[2] / "training").encode(), str(package.parent).encode()):
+        assert told not in content
