@@ -15,11 +15,12 @@ from training.evaluate import evaluate
 from training.evaluation import Evaluation, evaluation_path
 from training.parallel import Job, fit_all
 from training.recipe import Recipe, load_recipe
+from training.resume import flat
 from training.run import Run, library_versions, source_commit
 
 Split = Literal["val", "test"]
-# Where a run computes does not make it another experiment.
-FREE = {"device", "threads", "workers", "checkpoint_every", "tracking"}
+# Where a run computes, and the words on its card, do not make it another experiment.
+FREE = {"device", "threads", "workers", "checkpoint_every", "tracking", "provenance", "card"}
 
 
 class Member(NamedTuple):
@@ -67,13 +68,17 @@ def check_same_recipe(member: Member) -> None:
     run = Run(member.folder)
     if not run.begun():
         return
-    there, here = (recipe.model_dump(mode="json", exclude=FREE) for recipe in (run.recipe(), member.recipe))
-    for key, value in here.items():
-        if there[key] != value:
-            raise TrainingError(
-                f"{member.folder} holds a run of another recipe ({key}: {there[key]} there, {value} here): name "
-                "another folder with --runs, or remove that run"
-            )
+    there, here = (flat(recipe.model_dump(mode="json", exclude=FREE)) for recipe in (run.recipe(), member.recipe))
+    changes = [
+        f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
+        for key in dict.fromkeys([*here, *there])
+        if there.get(key) != here.get(key)
+    ]
+    if changes:
+        raise TrainingError(
+            f"{member.folder} holds a run of another recipe ({'; '.join(changes)}): undo the change, name another "
+            "folder with --runs, or remove that run"
+        )
 
 
 def compare(
