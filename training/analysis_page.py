@@ -85,7 +85,7 @@ def correlation_chart(examined: Sequence[Examined], names: Sequence[str]) -> str
         )
         axes.set(ylim=(0, 1), ylabel="Mean |r| of pairs of channels")
         axes.tick_params(axis="x", rotation=45 if len(examined[0].blocks) > 10 else 0)
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside lower center", ncols=3, bbox_to_anchor=(0.5, -0.1))
     text = "Mean absolute correlation between the gates of a block's channels, by block; the values are in the table."
     return to_svg(figure, "correlation", text)
 

@@ -74,6 +74,9 @@ def fit_all(
                 else:
                     faults[finished.job.folder] = reason
                     report(f"{finished.job.folder}: FAILED {took}: {reason}")
+    except KeyboardInterrupt:
+        report(f"interrupted: {done} of {len(jobs)} runs are over; the same command goes on with the others")
+        raise
     finally:
         for left in running.values():
             left.process.terminate()
