@@ -13,23 +13,26 @@ import sys
 from typing import Literal
 
 Codec = Literal["jpeg-ls", "libjpeg"]
-TIME_LIMIT_S = 30
-"""Enough for 50 million pixels on a slow machine."""
+START_LIMIT_S, MEGAPIXEL_LIMIT_S = 5.0, 1.0
+"""What the process may take to start, and for each million pixels: ten times what it does take."""
 MEMORY_LIMIT = 4 << 30
 """Of address space, in bytes."""
 
 
-def decode_apart(codestream: bytes, codec: Codec) -> tuple[bytes, bool]:
+def decode_apart(codestream: bytes, codec: Codec, pixels: int) -> tuple[bytes, bool]:
     """Return the pixels of a codestream (1 or 2 bytes a component, little-endian), and whether they are in planes.
+
+    ``pixels`` is how many it should hold, by which the time is measured out.
 
     Raises:
         ValueError: if the decoder refused it, broke or took too long.
     """
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # numpy would reserve address space for each thread
+    limit = START_LIMIT_S + MEGAPIXEL_LIMIT_S * pixels / 1e6
     command = [sys.executable, "-I", __file__, codec]
     try:
         done = subprocess.run(
-            command, input=codestream, capture_output=True, timeout=TIME_LIMIT_S, env=environment, check=False
+            command, input=codestream, capture_output=True, timeout=limit, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
         raise ValueError("the decoder took too long") from None

@@ -55,13 +55,13 @@ def decode(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, vr: str
             return lossless_colour(frame, header)
         # libjpeg-turbo sees from the codestream itself which kind of JPEG it is.
         return as_array(encapsulate([frame]), 0, uid.JPEGBaseline8Bit, "pillow", options)
+    pixels = header.Rows * header.Columns
     if syntax == uid.RLELossless:
-        pixels = header.Rows * header.Columns
         raw, in_planes = decode_rle(frame, pixels, header.SamplesPerPixel, max(bits // 8, 1)).tobytes(), True
     elif syntax in JPEG_LS:
-        raw, in_planes = decode_apart(frame, "jpeg-ls")
+        raw, in_planes = decode_apart(frame, "jpeg-ls", pixels)
     elif find_spec("libjpeg"):
-        raw, in_planes = decode_apart(frame, "libjpeg")
+        raw, in_planes = decode_apart(frame, "libjpeg", pixels)
     else:
         raise ImageError(
             "unsupported",

@@ -79,7 +79,8 @@ def grey(domain: NDArray[np.int64], header: Dataset, index: int, little_endian: 
     else:
         slope = float(modality.get("RescaleSlope") or 1)
         intercept = float(modality.get("RescaleIntercept") or 0)
-        values, ends = domain * slope + intercept, ends * slope + intercept
+        with np.errstate(all="ignore"):  # of an absurd slope; eight_bit sees what comes of it
+            values, ends = domain * slope + intercept, ends * slope + intercept
     voi = functional_group(header, index, "FrameVOILUTSequence") or header
     if voi.get("VOILUTSequence"):
         item = voi.VOILUTSequence[0]
@@ -90,7 +91,8 @@ def grey(domain: NDArray[np.int64], header: Dataset, index: int, little_endian: 
         return window(
             values, first(voi.WindowCenter), first(voi.WindowWidth), str(voi.get("VOILUTFunction") or "LINEAR")
         )
-    full_range: Values = (values - ends.min()) / np.ptp(ends)
+    with np.errstate(all="ignore"):
+        full_range: Values = (values - ends.min()) / np.ptp(ends)
     return full_range
 
 

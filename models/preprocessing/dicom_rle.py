@@ -29,4 +29,5 @@ def decode_rle(frame: bytes, pixels: int, samples: int, sample_bytes: int) -> ND
 
 def unpack(segment: bytes, length: int) -> NDArray[np.uint8]:
     """Undo PackBits; as a picture of one row, since some writers let a run go on in the next one."""
-    return np.asarray(Image.frombytes("L", (length, 1), segment, "packbits", "L"))[0]
+    plane: NDArray[np.uint8] = np.asarray(Image.frombytes("L", (length, 1), segment, "packbits", "L"))[0]
+    return plane

@@ -11,6 +11,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
+from models.preprocessing.dicom import read_frame
+
 Array = NDArray[Any]
 PHOTOGRAPH, TOMOGRAPHY = uid.OphthalmicPhotography8BitImageStorage, uid.OphthalmicTomographyImageStorage
 
@@ -45,8 +47,9 @@ def written(image: Dataset, syntax: UID = uid.ExplicitVRLittleEndian, preamble: 
     """A file's bytes; without preamble there is no meta information either, as old archives stored them."""
     stream = io.BytesIO()
     if not preamble:
+        del image.file_meta
         image.save_as(stream, implicit_vr=syntax.is_implicit_VR, little_endian=True, enforce_file_format=False)
-        return stream.getvalue().partition(b"DICM")[2] or stream.getvalue()
+        return stream.getvalue()
     image.file_meta.TransferSyntaxUID = syntax
     image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
@@ -67,3 +70,8 @@ def bundled(name: str) -> bytes:
     path = get_testdata_file(name, download=False)
     assert isinstance(path, str), name
     return Path(path).read_bytes()
+
+
+def picture_of(data: bytes, frame: int | None = None) -> Array:
+    """A frame's 8-bit pixels, before they are fitted to a network's input."""
+    return np.asarray(read_frame(data, frame, 10**7).picture)
