@@ -1,6 +1,7 @@
 """Valid files of every format and kind, and deterministic damage to them."""
 
 import random
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -45,7 +46,7 @@ def dicom_files() -> dict[str, bytes]:
     colour, grey = noise(40, 48, 3), noise(40, 48)
     deep = grey.astype(np.uint16) * 16
     table = bytes(range(256))
-    palette = {f"{name}PaletteColorLookupTableData": table for name in ("Red", "Green", "Blue")}
+    palette: dict[str, Any] = {f"{name}PaletteColorLookupTableData": table for name in ("Red", "Green", "Blue")}
     palette |= {f"{name}PaletteColorLookupTableDescriptor": [256, 0, 8] for name in ("Red", "Green", "Blue")}
     jpeg = dataset(colour, PhotometricInterpretation="YBR_FULL_422")
     jpeg.PixelData = encapsulate([encode(colour, "JPEG")])

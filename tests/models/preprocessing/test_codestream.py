@@ -8,7 +8,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 
 from models.preprocessing.codestream import MAX_SCANS, read_jpeg, read_jpeg_2000
-from tests.models.preprocessing.dicom_files import dataset, dicom, written
+from tests.models.preprocessing.dicom_files import dataset, picture_of, written
 from tests.models.preprocessing.image_files import encode, fault_of, noise
 
 
@@ -69,20 +69,16 @@ def test_run_lengths_of_more_or_less_than_the_picture(segment: bytes) -> None:
     frame = struct.pack("<16I", 1, 64, *[0] * 14) + segment
     data = with_frame(frame, uid.RLELossless)
     if len(segment) > 1000:
-        from models.preprocessing.dicom import read_frame
-
-        assert (np.asarray(read_frame(data, None, 10_000).picture) == 255).all()
+        assert (picture_of(data) == 255).all()
     else:
         assert fault_of(data) == "damaged"
 
 
 def test_run_lengths_across_rows() -> None:
     """The standard forbids it (PS3.5 G.3.1), and some writers do it."""
-    from models.preprocessing.dicom import read_frame
-
     runs = b"\x81\x07" * 15  # 15 runs of 128 are 40 rows of 48
     data = with_frame(struct.pack("<16I", 1, 64, *[0] * 14) + runs, uid.RLELossless)
-    assert (np.asarray(read_frame(data, None, 10_000).picture) == 7).all()
+    assert (picture_of(data) == 7).all()
 
 
 def test_more_segments_than_the_samples_need() -> None:
@@ -92,9 +88,6 @@ def test_more_segments_than_the_samples_need() -> None:
 
 def test_a_jpeg_2000_in_a_file_format() -> None:
     """Against the standard (PS3.5 A.4.4), and seen."""
-    from models.preprocessing.dicom import read_frame
-
     picture = noise(40, 48)
     data = with_frame(encode(picture, "JPEG2000"), uid.JPEG2000Lossless)
-    assert np.array_equal(read_frame(data, None, 10_000).picture, picture)
-    assert dicom(picture)  # the same picture, uncompressed, has no such wrapping
+    assert np.array_equal(picture_of(data), picture)

@@ -22,7 +22,7 @@ from tests.models.preprocessing.dicom_files import TOMOGRAPHY, bundled, dataset,
 from tests.models.preprocessing.image_files import encode, fault_of, noise, spec_for
 
 MARKER = "ZQXJKVW"
-IDENTIFYING = {
+IDENTIFYING: dict[str, Any] = {
     "PatientName": f"{MARKER}^A",
     "PatientID": f"{MARKER}B",
     "OtherPatientNames": f"{MARKER}^C",
@@ -129,7 +129,7 @@ class TestFacts:
         ],
         ids=str,
     )
-    def test_laterality(self, elements: dict[str, str], eye: str | None) -> None:
+    def test_laterality(self, elements: dict[str, Any], eye: str | None) -> None:
         assert result(dicom(noise(9, 11), **elements)).laterality == eye
 
     def test_laterality_of_a_frame(self) -> None:

@@ -14,6 +14,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import UID
 
 from models.preprocessing import dicom_codecs
+from models.preprocessing.dicom_rle import decode_rle
 from tests.models.preprocessing.dicom_files import bundled, dataset, dicom, picture_of, written
 from tests.models.preprocessing.image_files import encode, fault_of, noise, smooth
 
@@ -100,7 +101,7 @@ class TestFrames:
 
     def test_a_volume_is_not_decoded_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         decoded: list[bytes] = []
-        real = dicom_codecs.decode_rle
+        real = decode_rle
 
         def spy(frame: bytes, *options: Any) -> Any:
             decoded.append(frame)
@@ -172,7 +173,7 @@ BUNDLED = {
 def test_looks_as_dcmtk_shows_it(name: str, tmp_path: Path) -> None:
     source, shown = tmp_path / "image.dcm", tmp_path / "image.png"
     source.write_bytes(bundled(name))
-    command = ["dcmj2pnm", *BUNDLED[name].split(), "+on", source, shown]
+    command = ["dcmj2pnm", *BUNDLED[name].split(), "+on", str(source), str(shown)]
     subprocess.run(command, check=True, capture_output=True)
     wanted = np.asarray(Image.open(shown)).astype(int)
     assert np.abs(picture_of(source.read_bytes()) - wanted).max() <= 1

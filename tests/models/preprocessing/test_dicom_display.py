@@ -44,7 +44,7 @@ class TestGrey:
 
     def test_monochrome1_is_inverted_after_the_window(self) -> None:
         """Inverting first would show the other end of the range (REFERENCE: a complaint about peers)."""
-        window = {"bits": 12, "WindowCenter": 1000, "WindowWidth": 400}
+        window: dict[str, Any] = {"bits": 12, "WindowCenter": 1000, "WindowWidth": 400}
         normal = picture_of(dicom(ALL_12_BITS, **window))
         inverted = picture_of(dicom(ALL_12_BITS, PhotometricInterpretation="MONOCHROME1", **window))
         assert np.abs(inverted.astype(int) - (255 - normal.astype(int))).max() <= 1
@@ -56,7 +56,7 @@ class TestGrey:
     def test_rescale_then_window(
         self, slope: float, intercept: float, function: str, centre: float, width: float
     ) -> None:
-        elements = {"RescaleSlope": slope, "RescaleIntercept": intercept, "VOILUTFunction": function}
+        elements: dict[str, Any] = {"RescaleSlope": slope, "RescaleIntercept": intercept, "VOILUTFunction": function}
         image = dataset(ALL_12_BITS, bits=12, WindowCenter=centre, WindowWidth=width, **elements)
         ends = np.array([0, 4095]) * slope + intercept
         with np.errstate(all="ignore"):  # pydicom divides by the width less one
@@ -103,7 +103,7 @@ class TestGrey:
         windows = [item(WindowCenter=1000, WindowWidth=200), item(WindowCenter=3000, WindowWidth=900)]
         scale = item(RescaleSlope=2, RescaleIntercept=0, RescaleType="US")
         frames = np.stack([ALL_12_BITS] * 2)
-        groups = {
+        groups: dict[str, Any] = {
             "own": {"PerFrameFunctionalGroupsSequence": [item(FrameVOILUTSequence=window)[0] for window in windows]},
             "shared": {"SharedFunctionalGroupsSequence": item(FrameVOILUTSequence=windows[1])},
         }[place]

@@ -1,7 +1,10 @@
 """Hostile files: each becomes an input or an ImageError, in bounded memory; nothing else ever comes out."""
 
+import subprocess
+import sys
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,3 +84,21 @@ def test_any_bytes(data: bytes) -> None:
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 def test_any_bytes_after_a_signature(start: bytes, rest: bytes) -> None:
     survives(start + rest, SPECS[len(rest) % 2])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
+def test_memory_stays_bounded() -> None:
+    """Of a process that meets 1,000 mutants; Python, numpy and the decoders alone are half of it."""
+    script = (
+        "import resource, warnings; warnings.simplefilter('ignore')\n"
+        "from tests.models.preprocessing.test_fuzz import APART, SPECS, survives\n"
+        "from tests.models.preprocessing.corpus import VALID, mutant\n"
+        "names = [name for name in VALID if name not in APART]\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for number in range(1000): survives(mutant(names[number % len(names)], 5000 + number), SPECS[number % 2])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    root = Path(__file__).resolve().parents[3]
+    run = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(run.stdout) * unit < 150e6

@@ -90,10 +90,10 @@ def test_colours_of_8_bits_in_planes() -> None:
 
 @pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_tiles(big: bool, dtype: type) -> None:
+def test_tiles(big: bool, dtype: type[Any]) -> None:
     """Of 16 by 16, of which those at the edges are only partly used."""
-    picture = noise(40, 50).astype(dtype) * (257 if dtype == np.uint16 else 1)
-    padded = np.zeros((48, 64), dtype)
+    picture: NDArray[Any] = noise(40, 50).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    padded: NDArray[Any] = np.zeros((48, 64), dtype)
     padded[:40, :50] = picture
     parts = [padded[row : row + 16, left : left + 16].tobytes() for row in (0, 16, 32) for left in (0, 16, 32, 48)]
     data = tiff_file(parts, page(picture) | {TILE_WIDTH: [16], TILE_HEIGHT: [16]}, tiled=True, big=big)
@@ -128,8 +128,8 @@ def test_other_files_are_one_picture(file_format: str) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "sample_format"), [(np.int8, 2), (np.int16, 2), (np.float32, 3), (np.uint32, 1)])
-def test_pixels_without_a_stated_range(dtype: type, sample_format: int) -> None:
-    values = np.ones((12, 14), dtype)
+def test_pixels_without_a_stated_range(dtype: type[Any], sample_format: int) -> None:
+    values: NDArray[Any] = np.ones((12, 14), dtype)
     data = tiff_file([values.tobytes()], page(values) | {ROWS: [12], SAMPLE_FORMAT: [sample_format]})
     assert fault_of(data) == "unsupported"
 
