@@ -27,6 +27,7 @@ from pydicom.uid import generate_uid
 
 from models.preprocessing import Preprocessed
 from service import NOTICE, __version__
+from service.answers import present
 from service.problems import ProblemError
 from service.runtime import Model, Outputs
 
@@ -113,11 +114,13 @@ def referred_to(data: bytes) -> Dataset:
 
 def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs) -> ContainerContentItem:
     """The report's tree: the algorithm, the image, each class with its probability, the conclusion."""
-    labels, top = model.card.labels, int(np.argmax(outputs.probabilities))
+    labels, probabilities = model.card.labels, outputs.probabilities
+    several = model.card.task == "multi-label"
+    conclusion = present(model.card, probabilities) if several else [labels[int(np.argmax(probabilities))]]
     root = ContainerContentItem(REPORT)
     findings = ContainerContentItem(codes.DCM.Findings, relationship_type=CONTAINS)
     findings.ContentSequence = ContentSequence(
-        [finding(label, float(value)) for label, value in zip(labels, outputs.probabilities, strict=True)]
+        [finding(label, float(value)) for label, value in zip(labels, probabilities, strict=True)]
     )
     items: list[ContentItem] = [
         TextContentItem(codes.DCM.AlgorithmName, model.name, HAS_CONTEXT),
@@ -135,7 +138,7 @@ def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs
         items.append(CodeContentItem(codes.DCM.ImageLaterality, SIDES[image.laterality], CONTAINS))
     items += [
         findings,
-        TextContentItem(codes.DCM.Conclusion, labels[top], CONTAINS),
+        TextContentItem(codes.DCM.Conclusion, ", ".join(conclusion) or "none of the labels", CONTAINS),
         TextContentItem(codes.DCM.Comment, NOTICE, CONTAINS),
     ]
     root.ContentSequence = ContentSequence(items)

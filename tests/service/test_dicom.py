@@ -15,8 +15,8 @@ from service.answers import PredictionAnswer
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom, written
 from tests.models.preprocessing.image_files import encode, noise
 from tests.models.preprocessing.test_dicom import MARKER, marked
+from tests.service.process import running
 from tests.service.test_bad_input import problem
-from tests.service.test_server import running
 
 PREDICT = "/v1/models/grey/predict"
 VOLUME = noise(5, 40, 50)

@@ -5,15 +5,21 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 
-from tests.conftest import LABELS
+from models.architecture import Architecture
+from models.preprocessing import preprocess
+from service.runtime import Model, Outputs
+from service.structured_report import write_report
+from tests.conftest import LABELS, random_network, tiny_card
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dataset, dicom, written
 from tests.models.preprocessing.image_files import encode, noise
 from tests.models.preprocessing.test_dicom import MARKER, marked
@@ -174,3 +180,20 @@ def test_breaks_no_rule_of_its_class(client: TestClient, tmp_path: Path) -> None
     checked = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
     assert "ComprehensiveSR" in checked.stdout + checked.stderr
     assert "Error" not in checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "conclusion"),
+    [([0.6, 0.2, 0.9], f"{LABELS[2]}, {LABELS[0]}"), ([0.1, 0.2, 0.3], "none of the labels")],
+)
+def test_a_multi_label_model_concludes_each_or_none(probabilities: list[float], conclusion: str) -> None:
+    architecture = Architecture(depth=20, stem="small", width=0.25, num_classes=len(LABELS), image_size=16)
+    card = tiny_card("eyes", "1", architecture, random_network(architecture, 0))
+    model = SimpleNamespace(
+        name="eyes", version="1", digest="sha256:0", card=card.model_copy(update={"task": "multi-label"})
+    )
+    data = source()
+    image = preprocess(data, card.input)
+    outputs = Outputs(np.array(probabilities, np.float32), np.zeros(1, np.float32), np.zeros((3, 2, 2), np.float32))
+    report = dcmread(io.BytesIO(write_report(data, cast(Model, model), image, outputs)))
+    assert [item.TextValue for item in named(report, "Conclusion")] == [conclusion]
