@@ -21,6 +21,7 @@ from pydicom.uid import UID
 from models.preprocessing.dicom_codecs import ENCAPSULATED, NATIVE, decode
 from models.preprocessing.dicom_display import as_eight_bit, functional_group
 from models.preprocessing.faults import ImageError, check_size
+from models.preprocessing.metered import MeteredBytes
 
 # pydicom quotes values of the file in what it warns and logs, and those must not reach the service's log.
 config.settings.reading_validation_mode = config.IGNORE
@@ -89,7 +90,7 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
             a frame has more than ``max_pixels``.
     """
     try:
-        stream = io.BytesIO(data)
+        stream = MeteredBytes(data)
         syntax = transfer_syntax(stream, data)
         header = read_dataset(
             stream, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=at_pixels, specific_tags=TAGS

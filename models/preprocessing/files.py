@@ -1,6 +1,5 @@
 """Photograph and scan files that Pillow reads, as 8-bit pictures."""
 
-import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from models.card import InputSpec
 from models.preprocessing.codestream import MAX_SCANS, has_too_many_scans
 from models.preprocessing.faults import ImageError, check_size
+from models.preprocessing.metered import MeteredBytes
 
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 
@@ -37,7 +37,7 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
         ImageError: if it is none, is damaged, has no such page, or the page has more than ``max_pixels``.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS)
+        image = Image.open(MeteredBytes(data), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
         if data.startswith(TIFF_STARTS):
             raise ImageError(
@@ -49,6 +49,8 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
             "unrecognised",
             f"This is not an image file of a known format: send one of {', '.join(PILLOW_FORMATS)}, DICOM.",
         ) from None
+    except ImageError:
+        raise
     except Exception as error:  # a decoder meeting hostile bytes raises many kinds of errors
         raise damaged(error) from error
     try:
