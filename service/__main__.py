@@ -50,6 +50,9 @@ def predict(
     model: Annotated[str | None, typer.Option(help="Model name; needed where the repository has several.")] = None,
     version: Annotated[str | None, typer.Option(help="Default: the highest.")] = None,
     output: Annotated[Literal["csv", "json"], typer.Option(help="Format of the answer.")] = "csv",
+    frame: Annotated[
+        int | None, typer.Option(min=1, help="DICOM frame or TIFF page, from 1. Default: DICOM's middle frame, else 1.")
+    ] = None,
     weights: Annotated[Literal["full", "summary", "none"], typer.Option(help="Of the JSON answer.")] = "full",
     activation_map: Annotated[bool, typer.Option(help="Add the activation maps to the JSON answer.")] = False,
     repository: RepositoryOption = None,
@@ -66,7 +69,7 @@ def predict(
     if model is None and len(loaded.models) > 1:
         raise UnknownModelError(f"Say which model: --model {' or --model '.join(loaded.models)}")
     chosen = loaded.get(model or next(iter(loaded.models)), version)
-    answers = predict_files(chosen, files, settings, weights=weights, activation_map=activation_map)
+    answers = predict_files(chosen, files, settings, frame=frame, weights=weights, activation_map=activation_map)
     done = list(track(answers, "predict", total=len(files), console=stderr, disable=not stderr.is_terminal))
     print(write(chosen, [answer for answer in done if not isinstance(answer, Failure)], output))
     failures = [answer for answer in done if isinstance(answer, Failure)]

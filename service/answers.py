@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.card import Card, InputSpec, Task
 
 if TYPE_CHECKING:  # a client reads answers without ONNX Runtime
+    from models.preprocessing import Preprocessed
     from service.runtime import Model, Outputs
 
 Weights = Literal["full", "summary", "none"]
@@ -69,10 +70,21 @@ class PredictionSet(BaseModel):
     labels: list[str] = Field(description="The most probable first.")
 
 
+class ImageFacts(BaseModel):
+    """What the file says of its image; of a DICOM file nothing else is read, and nothing about the patient."""
+
+    format: str = Field(description="JPEG, PNG, TIFF, BMP, WEBP or DICOM.")
+    width: int = Field(description="In pixels, upright.")
+    height: int
+    frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
+    laterality: Literal["R", "L", "B"] | None = Field(description="The eye or eyes, where a DICOM file says which.")
+
+
 class Prediction(BaseModel):
     """The answer for one image."""
 
     file: str | None = Field(default=None, description="The file's name, where one was sent.")
+    image: ImageFacts
     label: str = Field(description="The most probable class. Of a multi-label model, see `present`.")
     probability: float = Field(ge=0, le=1)
     present: list[str] | None = Field(
@@ -128,12 +140,19 @@ class ModelList(BaseModel):
 
 
 def prediction(
-    card: Card, outputs: Outputs, *, file: str | None, weights: Weights, activation_map: bool
+    card: Card, image: Preprocessed, outputs: Outputs, *, file: str | None, weights: Weights, activation_map: bool
 ) -> dict[str, Any]:
     """Write one image's outputs as :class:`Prediction`; arrays stay NumPy's, for the JSON encoder."""
     top = int(outputs.probabilities.argmax())
     return {
         "file": file,
+        "image": {
+            "format": image.format,
+            "width": image.width,
+            "height": image.height,
+            "frame": image.frame,
+            "laterality": image.laterality,
+        },
         "label": card.labels[top],
         "probability": outputs.probabilities[top],
         **({"present": present(card, outputs.probabilities)} if card.task == "multi-label" else {}),

@@ -11,6 +11,7 @@ ANSWER: dict[str, object] = {
     "predictions": [
         {
             "file": None,
+            "image": {"format": "JPEG", "width": 529, "height": 256, "frame": 1, "laterality": None},
             "label": "choroidal neovascularization",
             "probability": 0.9946,
             "probabilities": [

@@ -24,17 +24,23 @@ class Failure(NamedTuple):
 
 
 def predict_files(
-    model: Model, files: Iterable[Path], settings: Settings, *, weights: Weights, activation_map: bool
+    model: Model,
+    files: Iterable[Path],
+    settings: Settings,
+    *,
+    frame: int | None = None,
+    weights: Weights,
+    activation_map: bool,
 ) -> Iterator[dict[str, Any] | Failure]:
     """Yield a prediction, or the reason why there is none, for each file in order."""
     for file in files:
         try:
-            pixels = preprocess(file.read_bytes(), model.card.input, settings.max_pixels).pixels
+            image = preprocess(file.read_bytes(), model.card.input, settings.max_pixels, frame)
         except (ImageError, OSError) as error:
             yield Failure(file, str(error))
             continue
-        outputs = model.run(np.expand_dims(pixels, 0)).row(0)
-        yield prediction(model.card, outputs, file=str(file), weights=weights, activation_map=activation_map)
+        outputs = model.run(np.expand_dims(image.pixels, 0)).row(0)
+        yield prediction(model.card, image, outputs, file=str(file), weights=weights, activation_map=activation_map)
 
 
 def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv", "json"]) -> str:

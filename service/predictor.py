@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing import ImageError, preprocess
+from models.preprocessing import ImageError, Preprocessed, preprocess
 from service.batching import Batcher, QueueFullError
 from service.cpu import usable_cpus
 from service.metrics import Metrics, ModelMetrics
@@ -83,33 +83,37 @@ class Predictor:
         others = [served.model for served in self.served.values()]
         self.metrics.forget(model, [o for o in others if (o.name, o.version) == (model.name, model.version)])
 
-    async def predict(self, model: Model, uploads: list[Upload]) -> list[Outputs]:
-        """Return the outputs of each upload, in order.
+    async def predict(
+        self, model: Model, uploads: list[Upload], frame: int | None = None
+    ) -> list[tuple[Preprocessed, Outputs]]:
+        """Return each upload as the model took it and the outputs for it, in order; ``frame`` is counted from 1.
 
         Raises:
             ProblemError: if an upload is not a usable image, or too many images wait already.
         """
-        return await self.run(model, await self.decode(model, uploads))
+        images = await self.decode(model, uploads, frame)
+        outputs = await self.run(model, [image.pixels for image in images])
+        return list(zip(images, outputs, strict=True))
 
-    async def decode(self, model: Model, uploads: list[Upload]) -> list[NDArray[np.uint8]]:
-        """Return each upload as the model's input (H, W, C), in order.
+    async def decode(self, model: Model, uploads: list[Upload], frame: int | None = None) -> list[Preprocessed]:
+        """Return each upload as the model takes it, in order; ``frame`` is counted from 1.
 
         Raises:
             ProblemError: if an upload is not a usable image.
         """
         metrics, start = self.of(model).metrics, time.perf_counter()
         loop = asyncio.get_running_loop()
-        decode = partial(self.decode_one, model, metrics)
+        decode = partial(self.decode_one, model, metrics, frame)
         decoded = await asyncio.gather(
             *(loop.run_in_executor(self.decoders, decode, upload.data) for upload in uploads), return_exceptions=True
         )
         images = []
-        for upload, pixels in zip(uploads, decoded, strict=True):
-            if isinstance(pixels, ImageError):
-                raise ProblemError.of_image(pixels, upload.name)
-            if isinstance(pixels, BaseException):
-                raise pixels
-            images.append(pixels)
+        for upload, image in zip(uploads, decoded, strict=True):
+            if isinstance(image, ImageError):
+                raise ProblemError.of_image(image, upload.name)
+            if isinstance(image, BaseException):
+                raise image
+            images.append(image)
         metrics.statistics.compute_input.add(time.perf_counter() - start, len(images))
         return images
 
@@ -127,11 +131,11 @@ class Predictor:
         served.metrics.images.inc(len(outputs))
         return outputs
 
-    def decode_one(self, model: Model, metrics: ModelMetrics, data: bytes) -> NDArray[np.uint8]:
+    def decode_one(self, model: Model, metrics: ModelMetrics, frame: int | None, data: bytes) -> Preprocessed:
         start = time.perf_counter()
-        pixels = preprocess(data, model.card.input, self.settings.max_pixels).pixels
+        image = preprocess(data, model.card.input, self.settings.max_pixels, frame)
         metrics.decode_seconds.observe(time.perf_counter() - start)
-        return pixels
+        return image
 
     def close(self) -> None:
         """Finish what runs and end the threads."""

@@ -21,6 +21,7 @@ IMAGE_STATUS: dict[ImageFault, HTTPStatus] = {
     "unrecognised": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "damaged": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "frame": HTTPStatus.UNPROCESSABLE_ENTITY,
     "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 

@@ -20,7 +20,10 @@ HOW_TO = (
 
 
 class Upload(NamedTuple):
-    """An image as it was sent."""
+    """An image as it was sent.
+
+    The name goes into the answer, and nowhere else: exported DICOM files are often named after the patient.
+    """
 
     name: str | None
     data: bytes
@@ -41,7 +44,7 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     """
     kind = request.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
     multipart = kind == "multipart/form-data"
-    if not (multipart or kind.startswith("image/") or kind == "application/octet-stream"):
+    if not (multipart or kind.startswith("image/") or kind in ("application/octet-stream", "application/dicom")):
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-type", f"Content-Type {kind!r} is not an image's: {HOW_TO}."
         )

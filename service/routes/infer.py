@@ -143,4 +143,4 @@ async def run(state: State, model: Model, inference: Inference) -> list[Outputs]
         images = await state.predictor.decode(model, uploads)
     except ProblemError as problem:  # a file is part of a message here, so 400 whatever its fault
         raise invalid(f"input {IMAGE_BYTES}: {problem.file}: {problem.detail}") from None
-    return await state.predictor.run(model, images)
+    return await state.predictor.run(model, [image.pixels for image in images])

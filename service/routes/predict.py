@@ -1,20 +1,25 @@
 """``POST /v1/models/{model}/predict``: images in, probabilities and recalibration weights out."""
 
+import asyncio
 import time
-from typing import Annotated, Any
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from models.preprocessing import Preprocessed
 from service import NOTICE
 from service.admission import admitted
 from service.answers import PredictionAnswer, Weights, identity, prediction
 from service.examples import ANSWER
-from service.problems import ProblemDocument
-from service.state import state_of
-from service.uploads import read_uploads
+from service.problems import ProblemDocument, ProblemError
+from service.runtime import Model, Outputs
+from service.state import State, state_of
+from service.uploads import Upload, read_uploads
 
 router = APIRouter(tags=["predict"])
 
@@ -23,20 +28,22 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: {"description": "Unknown model or version."},
     408: {"description": "The body did not arrive in time."},
     413: {"description": "Too many bytes or pixels."},
-    415: {"description": "Not an image of a known format."},
-    422: {"description": "Damaged image or invalid parameter."},
+    415: {"description": "Not an image of a known format or kind."},
+    422: {"description": "Damaged image, no such frame, no report possible, or invalid parameter."},
     503: {"description": "Too much to do: try again after `Retry-After` seconds."},
 }
+REPORT = {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": PredictionAnswer, "content": {"application/json": {"example": ANSWER}}},
+    200: {"model": PredictionAnswer, "content": {"application/json": {"example": ANSWER}, **REPORT}},
     **{code: {"model": ProblemDocument, **text} for code, text in PROBLEMS.items()},
 }
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "One image as the body, or one or more as files of a form. JPEG, PNG, TIFF, BMP or WebP.",
+        "description": "One image as the body, or one or more as files of a form. JPEG, PNG, TIFF, BMP, WebP or DICOM.",
         "content": {
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/dicom": {"schema": {"type": "string", "format": "binary"}},
             "image/*": {"schema": {"type": "string", "format": "binary"}},
             "multipart/form-data": {
                 "schema": {
@@ -57,6 +64,18 @@ class PredictQuery(BaseModel):
 
     weights: Weights = Field(default="full", description="Recalibration weights: all, a summary a block, or none.")
     activation_map: bool = Field(default=False, description="Add the class activation maps.")
+    frame: int | None = Field(
+        default=None,
+        ge=1,
+        le=65536,
+        description="Frame of a DICOM file or page of a TIFF file, from 1 as in DICOMweb. Without it: a DICOM file's "
+        "middle frame, number (n + 1) // 2 of n, and any other file's first.",
+    )
+    format: Literal["json", "dicom-sr"] | None = Field(
+        default=None,
+        description="`dicom-sr` answers a single DICOM file with a structured report that refers to it, as "
+        "`Accept: application/dicom` does.",
+    )
 
 
 @router.post("/v1/models/{model}/predict", response_class=Response, responses=RESPONSES, openapi_extra=BODY)
@@ -79,7 +98,9 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
     state = state_of(request)
     with admitted(state, name, version) as model:
         uploads = await read_uploads(request, state.settings)
-        outputs = await state.predictor.predict(model, uploads)
+        predicted = await state.predictor.predict(model, uploads, query.frame)
+        if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
+            return await report(state, model, uploads, predicted)
         start = time.perf_counter()
         content = {
             "id": request.state.request_id,
@@ -87,11 +108,39 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
             "notice": NOTICE,
             "predictions": [
                 prediction(
-                    model.card, row, file=upload.name, weights=query.weights, activation_map=query.activation_map
+                    model.card,
+                    image,
+                    row,
+                    file=upload.name,
+                    weights=query.weights,
+                    activation_map=query.activation_map,
                 )
-                for upload, row in zip(uploads, outputs, strict=True)
+                for upload, (image, row) in zip(uploads, predicted, strict=True)
             ],
         }
         body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
         state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
         return Response(body, media_type="application/json")
+
+
+def accepts_dicom(request: Request) -> bool:
+    """Whether the client asks for DICOM by name; one that takes anything gets JSON."""
+    kinds = (kind.partition(";")[0].strip().lower() for kind in request.headers.get("Accept", "").split(","))
+    return "application/dicom" in kinds
+
+
+async def report(
+    state: State, model: Model, uploads: list[Upload], predicted: list[tuple[Preprocessed, Outputs]]
+) -> Response:
+    """Answer one DICOM file with a structured report."""
+    from service.structured_report import write_report  # half a second that who asks for none does not wait for
+
+    if len(uploads) > 1:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no-report",
+            f"A structured report is about one file, and {len(uploads)} came: send them one by one, or ask for JSON.",
+        )
+    write = partial(write_report, uploads[0].data, model, *predicted[0])
+    body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, write)
+    return Response(body, media_type="application/dicom")

@@ -10,6 +10,7 @@ import pytest
 
 from models.architecture import Architecture
 from models.card import Card
+from models.preprocessing import Preprocessed
 from service.answers import Prediction, prediction
 from service.offline import write
 from service.runtime import Model, Outputs
@@ -26,7 +27,8 @@ def answer(card: Card, probabilities: list[float]) -> dict[str, Any]:
     outputs = Outputs(
         np.array(probabilities, np.float32), np.zeros(card.gates, np.float32), np.zeros((len(LABELS), 2, 2), np.float32)
     )
-    return prediction(card, outputs, file="a.png", weights="none", activation_map=False)
+    image = Preprocessed(np.zeros((16, 16, 3), np.uint8), 30, 20, "PNG")
+    return prediction(card, image, outputs, file="a.png", weights="none", activation_map=False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""What a compressed picture says of itself, read without decoding it.
+
+A decoder allocates what the codestream asks for, whatever the file around it says, so the two are compared first.
+"""
+
+import struct
+from typing import NamedTuple
+
+MAX_SCANS = 100
+"""Of a JPEG. Encoders write 10 at most; each costs a pass over the whole picture, and a few bytes suffice for one."""
+MAX_TILES = 4096
+"""Of a JPEG 2000 picture. OpenJPEG holds some 10 kB for each before it decodes any."""
+
+START_OF_IMAGE, START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
+HUFFMAN_FRAMES, JPEG_LS_FRAME = (0xC0, 0xC1, 0xC2, 0xC3), 0xF7
+OTHER_FRAMES = (0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+"""Hierarchical and arithmetic coding, which nobody uses."""
+J2K_START = b"\xff\x4f\xff\x51"
+
+
+class Codestream(NamedTuple):
+    """The size of a picture, its components a pixel and bits a component."""
+
+    width: int
+    height: int
+    components: int
+    bits: int
+
+
+def read_jpeg(data: bytes) -> Codestream:
+    """Read the frame header of a JPEG or JPEG-LS picture (ITU-T T.81 B.2.2, T.87 C.2.2).
+
+    Raises:
+        ValueError: if there is none, or it is of a coding that is not decoded here.
+    """
+    if not data.startswith(START_OF_IMAGE):
+        raise ValueError("no JPEG picture")
+    position = 2
+    while True:
+        position = data.index(b"\xff", position)
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill bytes may precede a marker
+            position += 1
+            continue
+        if marker in HUFFMAN_FRAMES or marker == JPEG_LS_FRAME:
+            bits, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
+            return Codestream(width, height, components, bits)
+        if marker in OTHER_FRAMES or marker == START_OF_SCAN[1]:
+            raise ValueError("no JPEG frame header of a known coding")
+        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+
+
+def read_jpeg_2000(data: bytes) -> Codestream:
+    """Read the size marker of a JPEG 2000 codestream (ITU-T T.800 A.5.1); DICOM puts no file format around it.
+
+    Raises:
+        ValueError: if there is none, or it asks for more tiles than any encoder makes.
+    """
+    if not data.startswith(J2K_START):
+        raise ValueError("no JPEG 2000 codestream")
+    right, bottom, left, top, tile_width, tile_height, _, _, components = struct.unpack_from(">8IH", data, 8)
+    width, height = right - left, bottom - top
+    if -(-width // tile_width) * -(-height // tile_height) > MAX_TILES:
+        raise ValueError("too many tiles")
+    bits = max((depth & 0x7F) + 1 for depth in data[42 : 42 + 3 * components : 3])
+    return Codestream(width, height, components, bits)
+
+
+def has_too_many_scans(jpeg: bytes) -> bool:
+    """Whether decoding takes far longer than the number of pixels says; entropy-coded bytes hold no such marker."""
+    return jpeg.count(START_OF_SCAN) > MAX_SCANS

@@ -1,0 +1,199 @@
+"""One frame of a DICOM file as an 8-bit picture.
+
+Only the elements that are named here are read: who the patient is never enters an object, a message or a log. Errors of
+the decoders are not repeated either, since they may quote what the file holds.
+"""
+
+import io
+import logging
+import struct
+import warnings
+from typing import NamedTuple
+
+from PIL import Image
+from pydicom import config, uid
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import UID
+
+from models.preprocessing.dicom_codecs import ENCAPSULATED, NATIVE, decode
+from models.preprocessing.dicom_display import as_eight_bit, functional_group
+from models.preprocessing.faults import ImageError, check_size
+from models.preprocessing.metered import MeteredBytes
+
+# pydicom quotes values of the file in what it warns and logs, and those must not reach the service's log.
+config.settings.reading_validation_mode = config.IGNORE
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # for its children too
+warnings.filterwarnings("ignore", module="pydicom")
+
+PREAMBLE, MAGIC = 128, b"DICM"
+IMAGE_ELEMENTS = (
+    "SOPClassUID",
+    "ImageLaterality",
+    "Laterality",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    *(
+        f"{colour}PaletteColorLookupTable{part}"
+        for colour in ("Red", "Green", "Blue")
+        for part in ("Descriptor", "Data")
+    ),
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+)
+TAGS: list[BaseTag | int] = [tag for keyword in IMAGE_ELEMENTS if (tag := tag_for_keyword(keyword))]
+TRANSFER_SYNTAX = 0x00020010
+FLOAT_PIXELS, PIXELS = 0x7FE00008, 0x7FE00010
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+class Frame(NamedTuple):
+    """One frame of a DICOM file."""
+
+    picture: Image.Image
+    """Mode L or RGB."""
+    number: int
+    """From 1."""
+    laterality: str | None
+    """R, L or B; none where the file does not say."""
+
+
+def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
+    """Decode one frame; without ``frame``, counted from 1, the middle one, which of a volume is the one at its centre.
+
+    Pixels come out as the file asks to show them: rescaled, then windowed, MONOCHROME1 inverted, colours as RGB.
+    Spacing, overlays and colour profiles are not used: the networks' training images have none.
+
+    Raises:
+        ImageError: if the file is damaged, holds no such frame or no image, is compressed in a way that is not read, or
+            a frame has more than ``max_pixels``.
+    """
+    try:
+        stream = MeteredBytes(data)
+        syntax = transfer_syntax(stream, data)
+        header = read_dataset(
+            stream, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=at_pixels, specific_tags=TAGS
+        )
+        vr = find_pixels(stream, syntax, header)
+        check_size(int(header.Columns), int(header.Rows), max_pixels)
+        check_layout(header)
+        frames = max(int(header.get("NumberOfFrames") or 1), 1)
+        number = (frames + 1) // 2 if frame is None else frame
+        if number > frames:
+            raise ImageError("frame", f"There is no frame {number}: this DICOM file has {frames}, counted from 1.")
+        pixels, photometric = decode(stream, header, syntax, number - 1, vr)
+        return Frame(
+            as_eight_bit(pixels, photometric, header, number - 1, syntax.is_little_endian),
+            number,
+            laterality(header, number - 1),
+        )
+    except ImageError:
+        raise
+    except Exception as error:  # hostile bytes raise many kinds of errors
+        raise ImageError(
+            "damaged",
+            f"The DICOM file is damaged, truncated or contradicts itself ({type(error).__name__}): check that the "
+            "whole file was sent, or export it anew.",
+        ) from None
+
+
+def transfer_syntax(stream: io.BytesIO, data: bytes) -> UID:
+    """Read how the file is encoded, and leave the stream behind its meta information.
+
+    Raises:
+        ImageError: if it is an encoding that is not read.
+    """
+    stream.seek(PREAMBLE + len(MAGIC) if data.startswith(MAGIC, PREAMBLE) else 0)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != 2, specific_tags=[TRANSFER_SYNTAX])
+    if TRANSFER_SYNTAX not in meta:
+        vr = stream.getbuffer()[stream.tell() + 4 : stream.tell() + 6].tobytes()
+        return uid.ExplicitVRLittleEndian if vr.isalpha() and vr.isupper() else uid.ImplicitVRLittleEndian
+    syntax = UID(meta.TransferSyntaxUID)
+    if syntax not in NATIVE and syntax not in ENCAPSULATED:
+        # Deflated files are among these: how far they expand is known only afterwards.
+        name = syntax.name if syntax in uid.AllTransferSyntaxes else "unknown"
+        raise ImageError(
+            "unsupported",
+            f"The DICOM file's transfer syntax ({name}) is not read: store it uncompressed or as JPEG, JPEG-LS, "
+            "JPEG 2000 or RLE.",
+        )
+    return syntax
+
+
+def at_pixels(tag: BaseTag, *_: object) -> bool:
+    return bool(FLOAT_PIXELS <= tag <= PIXELS)
+
+
+def find_pixels(stream: io.BytesIO, syntax: UID, header: Dataset) -> str:
+    """Move from the head of the pixel data's element to its value (PS3.5 7.1), and return its value representation.
+
+    Raises:
+        ImageError: if there are no integer pixels, or they are compressed where the transfer syntax says that they
+            are not, or the other way round.
+    """
+    order = "<" if syntax.is_little_endian else ">"
+    start = stream.read(8)
+    tag = 0
+    if start:
+        group, element = struct.unpack(f"{order}HH", start[:4])
+        tag = group << 16 | element
+    if tag != PIXELS:
+        kind = UID(str(header.get("SOPClassUID", "")))
+        kind_name = kind.name if kind.keyword else "of an unknown class"
+        what = "no pixels" if not tag else "pixels of floating point"
+        raise ImageError(
+            "unsupported", f"The DICOM object ({kind_name}) holds {what}: send one with an image of 8 or 16 bits."
+        )
+    implicit = header.original_encoding[0]  # some writers keep to implicit VR whatever their transfer syntax says
+    length = struct.unpack(f"{order}I", start[4:] if implicit else stream.read(4))[0]
+    if (length == UNDEFINED_LENGTH) != syntax.is_encapsulated:
+        raise ValueError("pixel data and transfer syntax")
+    return "OW" if implicit else start[4:6].decode("ascii")
+
+
+def check_layout(header: Dataset) -> None:
+    """Refuse pixels that no ophthalmic file has, and whose meaning would be a guess.
+
+    Raises:
+        ImageError: for other bits than 1, 8 or 16, or a high bit that is not the highest one stored.
+    """
+    if header.BitsAllocated not in (1, 8, 16):
+        raise ImageError(
+            "unsupported", f"The DICOM file has {int(header.BitsAllocated)} bits a pixel: send one with 8 or 16."
+        )
+    if not header.get("HighBit", header.BitsStored - 1) == header.BitsStored - 1 < header.BitsAllocated:
+        raise ImageError(
+            "unsupported",
+            "The DICOM file's high bit (0028,0102) is not bits stored (0028,0101) less one: export it anew.",
+        )
+
+
+def laterality(header: Dataset, index: int) -> str | None:
+    """Return the eye of a frame: frame laterality, else image laterality (0020,0062), else laterality (0020,0060)."""
+    anatomy = functional_group(header, index, "FrameAnatomySequence")
+    for place, keyword in ((anatomy, "FrameLaterality"), (header, "ImageLaterality"), (header, "Laterality")):
+        value = place.get(keyword) if place is not None else None
+        if value:
+            return str(value) if value in ("R", "L", "B") else None
+    return None

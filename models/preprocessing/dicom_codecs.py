@@ -1,0 +1,113 @@
+"""The values of one frame of a DICOM file, uncompressed or out of a codestream, each kind always by one decoder."""
+
+import io
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
+from pydicom.pixels.utils import as_pixel_options
+from pydicom.uid import UID
+
+from models.preprocessing.codestream import J2K_START, has_too_many_scans, read_jpeg, read_jpeg_2000
+from models.preprocessing.contained import decode_apart
+from models.preprocessing.dicom_rle import decode_rle
+from models.preprocessing.faults import ImageError
+
+NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
+JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+LOSSLESS_JPEG = (uid.JPEGLossless, uid.JPEGLosslessSV1)
+JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, *LOSSLESS_JPEG)
+ENCAPSULATED = (*JPEG, *JPEG_LS, *uid.JPEG2000TransferSyntaxes, uid.RLELossless)
+JP2_SIGNATURE = b"\0\0\0\x0cjP  "
+
+
+def decode(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, vr: str) -> tuple[NDArray[Any], str]:
+    """Decode frame ``index``, from 0, of the pixel data (of this VR) that ``stream`` stands at, and no other.
+
+    Returns:
+        The stored values (rows, columns) or (rows, columns, 3), and their photometric interpretation, RGB for YBR's.
+
+    Raises:
+        ImageError: if it needs a decoder that is not installed.
+        ValueError: if a codestream is not the picture that the header describes.
+    """
+    options = as_pixel_options(header, pixel_keyword="PixelData", pixel_vr=vr)
+    if not syntax.is_encapsulated:
+        return as_array(stream, index, syntax, "", options)
+    offsets = options.pop("extended_offsets", None)
+    frame = get_frame(stream, index, number_of_frames=options["number_of_frames"], extended_offsets=offsets)
+    if syntax in uid.JPEG2000TransferSyntaxes and frame.startswith(JP2_SIGNATURE):
+        frame = frame[frame.index(J2K_START) :]  # some writers leave a file format around it
+    bits = check_codestream(frame, header, syntax)
+    options["number_of_frames"] = 1
+    if syntax in uid.JPEG2000TransferSyntaxes:
+        return as_array(encapsulate([frame]), 0, syntax, "pylibjpeg", options)
+    options["bits_allocated"] = header.BitsAllocated if syntax == uid.RLELossless else 8 if bits <= 8 else 16
+    if syntax in JPEG and bits == 8:
+        if syntax in LOSSLESS_JPEG and header.SamplesPerPixel == 3:
+            return lossless_colour(frame, header)
+        # libjpeg-turbo sees from the codestream itself which kind of JPEG it is.
+        return as_array(encapsulate([frame]), 0, uid.JPEGBaseline8Bit, "pillow", options)
+    pixels = header.Rows * header.Columns
+    if syntax == uid.RLELossless:
+        raw, in_planes = decode_rle(frame, pixels, header.SamplesPerPixel, max(bits // 8, 1)).tobytes(), True
+    elif syntax in JPEG_LS:
+        raw, in_planes = decode_apart(frame, "jpeg-ls", pixels)
+    elif find_spec("libjpeg"):
+        raw, in_planes = decode_apart(frame, "libjpeg", pixels)
+    else:
+        raise ImageError(
+            "unsupported",
+            f"The DICOM file holds a JPEG picture of {bits} bits, whose decoder is not installed: store it as JPEG "
+            "2000 or uncompressed, or have the extra 'libjpeg' installed.",
+        )
+    if options["bits_allocated"] > 1:
+        options["planar_configuration"] = int(in_planes)
+    return as_array(raw, 0, uid.ExplicitVRLittleEndian, "", options)
+
+
+def as_array(
+    source: io.BytesIO | bytes, index: int, syntax: UID, plugin: str, options: dict[str, Any]
+) -> tuple[NDArray[Any], str]:
+    pixels, properties = get_decoder(syntax).as_array(source, index=index, decoding_plugin=plugin, **options)
+    return pixels, str(properties["photometric_interpretation"])
+
+
+def lossless_colour(frame: bytes, header: Dataset) -> tuple[NDArray[np.uint8], str]:
+    """Decode lossless JPEG colours of 8 bits, which are stored as they are: libjpeg-turbo refuses to convert them."""
+    image = Image.open(io.BytesIO(frame), formats=("JPEG",))
+    try:
+        pixels = np.asarray(image)
+    except OSError:  # a marker says YCbCr
+        image = Image.open(io.BytesIO(frame), formats=("JPEG",))
+        image.draft("YCbCr", image.size)
+        pixels = np.asarray(image)
+    if header.PhotometricInterpretation != "RGB":
+        pixels = convert_color_space(pixels, header.PhotometricInterpretation, "RGB")
+    return pixels, "RGB"
+
+
+def check_codestream(frame: bytes, header: Dataset, syntax: UID) -> int:
+    """Return the bits of a compressed frame, which must be the picture that the header describes.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if syntax == uid.RLELossless:
+        return int(header.BitsAllocated)
+    if syntax in uid.JPEG2000TransferSyntaxes:
+        codestream = read_jpeg_2000(frame)
+    else:
+        codestream = read_jpeg(frame)
+        if has_too_many_scans(frame):
+            raise ValueError("scans")
+    if codestream[:3] != (header.Columns, header.Rows, header.SamplesPerPixel) or codestream.bits > 16:
+        raise ValueError("size of the codestream")
+    return codestream.bits

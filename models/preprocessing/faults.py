@@ -1,0 +1,27 @@
+"""Why an image can't be used, in words for whoever sent it."""
+
+from typing import Literal
+
+ImageFault = Literal["empty", "unrecognised", "damaged", "too-large", "unsupported", "frame"]
+
+
+class ImageError(ValueError):
+    """An image that can't be used; the text says why and what to do."""
+
+    def __init__(self, fault: ImageFault, message: str) -> None:
+        super().__init__(message)
+        self.fault: ImageFault = fault
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse a picture from what its header says, before any pixel is decoded.
+
+    Raises:
+        ImageError: if it has more than ``max_pixels``.
+    """
+    if width * height > max_pixels:
+        raise ImageError(
+            "too-large",
+            f"The image has {width} x {height} = {width * height:,} pixels and the limit is {max_pixels:,}: "
+            "send a smaller one.",
+        )

@@ -1,0 +1,107 @@
+"""Valid files of every format and kind, and deterministic damage to them."""
+
+import random
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydicom import uid
+from pydicom.encaps import encapsulate
+
+from tests.models.preprocessing.dicom_files import bundled, dataset, dicom, written
+from tests.models.preprocessing.image_files import encode, noise, orientation
+
+
+def pillow_files() -> dict[str, bytes]:
+    """A file of each format and of its usual variants."""
+    colour, grey = noise(14, 20, 3), noise(14, 20)
+    deep, palette = Image.fromarray(grey.astype(np.uint16) * 257), Image.fromarray(colour).convert("P")
+    turned, second = orientation(6), [Image.fromarray(noise(14, 20, 3, seed=9))]
+    return {
+        "jpeg": encode(colour, "JPEG", exif=turned),
+        "jpeg-progressive": encode(colour, "JPEG", progressive=True),
+        "jpeg-grey": encode(grey, "JPEG"),
+        "jpeg-cmyk": encode(Image.fromarray(colour).convert("CMYK"), "JPEG"),
+        "mpo": encode(colour, "MPO", save_all=True, append_images=second),
+        "png": encode(colour, "PNG", exif=turned),
+        "png-16": encode(deep, "PNG"),
+        "png-palette": encode(palette, "PNG", transparency=bytes(range(256))),
+        "png-animated": encode(colour, "PNG", save_all=True, append_images=second),
+        "tiff": encode(colour, "TIFF", exif=turned),
+        "tiff-16": encode(deep, "TIFF"),
+        "tiff-lzw": encode(colour, "TIFF", compression="tiff_lzw"),
+        "tiff-jpeg": encode(colour, "TIFF", compression="jpeg"),
+        "tiff-group4": encode(Image.fromarray(grey > 127), "TIFF", compression="group4"),
+        "tiff-ycbcr": encode(Image.fromarray(colour).convert("YCbCr"), "TIFF"),
+        "bmp": encode(colour, "BMP"),
+        "bmp-palette": encode(palette, "BMP"),
+        "webp": encode(colour, "WEBP"),
+        "webp-lossless": encode(noise(14, 20, 4), "WEBP", lossless=True),
+        "webp-animated": encode(colour, "WEBP", save_all=True, append_images=second),
+    }
+
+
+def dicom_files() -> dict[str, bytes]:
+    """A file of each photometric interpretation and each transfer syntax, where an encoder is at hand."""
+    colour, grey = noise(40, 48, 3), noise(40, 48)
+    deep = grey.astype(np.uint16) * 16
+    table = bytes(range(256))
+    palette: dict[str, Any] = {f"{name}PaletteColorLookupTableData": table for name in ("Red", "Green", "Blue")}
+    palette |= {f"{name}PaletteColorLookupTableDescriptor": [256, 0, 8] for name in ("Red", "Green", "Blue")}
+    jpeg = dataset(colour, PhotometricInterpretation="YBR_FULL_422")
+    jpeg.PixelData = encapsulate([encode(colour, "JPEG")])
+    return {
+        "dicom": dicom(colour),
+        "dicom-implicit": dicom(grey, uid.ImplicitVRLittleEndian),
+        "dicom-big-endian": dicom(deep.astype(">u2"), uid.ExplicitVRBigEndian, bits=12),
+        "dicom-window": dicom(deep, bits=12, WindowCenter=2000, WindowWidth=900, RescaleSlope=2, RescaleIntercept=-9),
+        "dicom-signed": dicom(deep.view(np.int16), PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=-1),
+        "dicom-palette": dicom(grey, PhotometricInterpretation="PALETTE COLOR", **palette),
+        "dicom-frames": dicom(np.stack([grey] * 3), frames=3),
+        "dicom-rle": dicom(colour, uid.RLELossless),
+        "dicom-rle-frames": dicom(np.stack([deep] * 3), uid.RLELossless, frames=3),
+        "dicom-jpeg": written(jpeg, uid.JPEGBaseline8Bit),
+        "dicom-jpeg-lossless": bundled("SC_rgb_jpeg_gdcm.dcm"),
+        "dicom-jpeg-ls": dicom(grey, uid.JPEGLSLossless),
+        "dicom-jpeg-ls-16": dicom(deep, uid.JPEGLSLossless),
+        "dicom-jpeg-2000": dicom(colour, uid.JPEG2000Lossless, PhotometricInterpretation="YBR_RCT"),
+        "dicom-jpeg-2000-16": dicom(deep, uid.JPEG2000Lossless),
+        "dicom-no-preamble": dicom(grey, uid.ImplicitVRLittleEndian)[132:],
+    }
+
+
+VALID = pillow_files() | dicom_files()
+
+
+def mutant(name: str, seed: int) -> bytes:
+    """One of the valid files, damaged; the same name and seed give the same bytes on every machine."""
+    chance = random.Random(f"{name} {seed}")
+    data = bytearray(VALID[name])
+    reach = min(len(data), chance.choice([120, 800, len(data)]))  # headers break more than pixels do
+
+    def place() -> int:
+        return chance.randrange(reach)
+
+    for _ in range(chance.randint(1, 4)):
+        start = place()
+        match chance.randrange(8):
+            case 0 | 1 | 2:
+                data[start] = chance.choice([0, 1, 127, 128, 255, chance.randrange(256)])
+            case 3:
+                data[start] ^= 1 << chance.randrange(8)
+            case 4:  # a length, a size, an offset
+                value = chance.choice([0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**32 - 1])
+                data[start : start + 4] = value.to_bytes(4, chance.choice(["little", "big"]))
+            case 5:
+                data[start:start] = chance.randbytes(chance.randint(1, 20))
+            case 6:
+                del data[start : start + chance.randint(1, 20)]
+            case 7:
+                source = place()
+                data[start:start] = data[source : source + chance.randint(1, 64)]
+        reach = max(min(reach, len(data)), 1)
+        if not data:
+            break
+    if chance.random() < 0.1:
+        del data[chance.randrange(len(data) + 1) :]
+    return bytes(data)
