@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.recalibration.base import Recalibration
-from models.recalibration.style_function import EPSILON, RecalibrateByStyle
+from models.recalibration.style_function import EPSILON, RecalibrateByStyle, recalibrate_by_style
 
 
 def style_pooling(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,7 @@ def style_pooling(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
     mu = x.mean(dim=(2, 3), keepdim=True)
     centred = x - mu
     variance = (centred * centred).mean(dim=(2, 3)) * (positions / max(positions - correction, 1))
-    return mu[:, :, 0, 0], (variance + EPSILON).sqrt()
+    return mu.squeeze((2, 3)), (variance + EPSILON).sqrt()
 
 
 class StyleGate(Recalibration):
@@ -46,21 +46,19 @@ class StyleGate(Recalibration):
         raise NotImplementedError(f"{type(self).__name__} must define integrate()")
 
     def gate(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.to(torch.promote_types(x.dtype, torch.float32))
-            return self.integrate(*style_pooling(x, self.correction))
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        return self.integrate(*style_pooling(x, self.correction))
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if torch.compiler.is_compiling():  # compilers and the exporter see through plain operations alone
             return super().forward(x, shortcut)
-        parameters = tuple(self.parameters())
-        inputs = (x, *parameters) if shortcut is None else (x, shortcut, *parameters)
-        differentiable = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
-        with torch.autocast(x.device.type, enabled=False):
-            y, gate = RecalibrateByStyle.apply(
-                x, shortcut, self.correction, self.integrate, differentiable, *parameters
-            )
-        return y, gate
+        # Autocast needs no switching off here: it lowers convolutions and matrix products, and there are none.
+        if not torch.is_grad_enabled():
+            return recalibrate_by_style(x, shortcut, self.correction, self.integrate)
+        result: tuple[Tensor, Tensor] = RecalibrateByStyle.apply(  # type: ignore[no-untyped-call]  # torch's
+            x, shortcut, self.correction, self.integrate, *self.parameters()
+        )
+        return result
 
 
 class StyleRecalibration(StyleGate):
@@ -117,4 +115,4 @@ class FoldedStyleRecalibration(StyleGate):
         self.register_buffer("d", bn.bias.detach() - bn.running_mean * scale)
 
     def integrate(self, mu: Tensor, sigma: Tensor) -> Tensor:
-        return torch.sigmoid(self.a * mu + self.b * sigma + self.d)
+        return torch.sigmoid(torch.addcmul(torch.addcmul(self.d, self.a, mu), self.b, sigma))

@@ -1,4 +1,4 @@
-"""SRM as one differentiable operation, with its backward pass written out."""
+"""The computation of SRM with few passes over the features and little memory, and its backward pass written out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,61 +9,82 @@ from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-5  # added to the variance before its square root, as in the authors' code
 
+Integrate = Callable[[Tensor, Tensor], Tensor]
+
+
+def pool(x: Tensor, correction: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return mean and standard deviation over the positions, each (N, C), and memory of x's size to use again.
+
+    In float32, or float64 for such features. ``torch.var_mean`` is fast on a GPU; on a CPU it is a multiple slower
+    than the steps here, most of whose time would go to fresh memory if each took its own.
+    """
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    positions = x.shape[2] * x.shape[3]
+    divisor = max(positions - correction, 1)
+    if x.device.type != "cpu":
+        variance, mu = torch.var_mean(x.to(dtype), dim=(2, 3), correction=0)
+        return mu, variance.mul_(positions / divisor).add_(EPSILON).sqrt_(), None
+    mu = x.mean(dim=(2, 3), keepdim=True, dtype=dtype)
+    scratch = torch.empty_like(x, dtype=dtype)
+    squares = torch.sub(x, mu, out=scratch).square_().sum(dim=(2, 3))
+    return mu.squeeze((2, 3)), squares.div_(divisor).add_(EPSILON).sqrt_(), scratch if dtype == x.dtype else None
+
+
+def rescale(x: Tensor, shortcut: Tensor | None, gate: Tensor, scratch: Tensor | None) -> Tensor:
+    """Return ``x * gate + shortcut``, or ``x * gate`` where the shortcut is None, in ``scratch`` if there is one."""
+    scale = per_map(gate.to(x.dtype))
+    if shortcut is None:
+        return torch.mul(x, scale, out=scratch)
+    return torch.addcmul(shortcut, x, scale, out=scratch if shortcut.dtype == x.dtype else None)
+
+
+def recalibrate_by_style(
+    x: Tensor, shortcut: Tensor | None, correction: int, integrate: Integrate
+) -> tuple[Tensor, Tensor]:
+    """Return ``x * gate + shortcut`` (N, C, H, W) and the gates (N, C); no gradient can be asked for."""
+    mu, sigma, scratch = pool(x, correction)
+    gate = integrate(mu, sigma)
+    return rescale(x, shortcut, gate, scratch), gate
+
 
 class RecalibrateByStyle(torch.autograd.Function):
-    """Style pooling, style integration and recalibration of features (N, C, H, W) together.
-
-    ``apply(x, shortcut, correction, integrate, differentiable, *parameters)`` returns ``x * gate + shortcut``, or
-    ``x * gate`` where the shortcut is None, and the gates (N, C).
+    """``apply(x, shortcut, correction, integrate, *parameters)`` is :func:`recalibrate_by_style` with a gradient.
 
     Autograd would keep the centred features as well as ``x``, and go over all features for each operation. Here ``x``
-    alone is kept, intermediate values share the memory of the result, and the gradient is
+    alone is kept, and the gradient is
 
         dx = dy * gate + a + b * x
 
     with an ``a`` and a ``b`` for each channel of each image. What lies between the pooling and the gate is of size
     (N, C): there autograd does its part, whatever ``integrate(mu, sigma)`` makes of ``parameters``. It can be
     differentiated once; a second derivative raises.
-
-    ``differentiable`` says whether a gradient may be asked for, which the forward pass itself can't see.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        shortcut: Tensor | None,
-        correction: int,
-        integrate: Callable[[Tensor, Tensor], Tensor],
-        differentiable: bool,
-        *parameters: Tensor,
+        ctx: Any, x: Tensor, shortcut: Tensor | None, correction: int, integrate: Integrate, *parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        mu, squares, scratch = centred_squares(x)
-        divisor = max(x.shape[2] * x.shape[3] - correction, 1)
-        sigma = (squares / divisor + EPSILON).sqrt()
-        with torch.set_grad_enabled(differentiable):
-            gate = integrate(mu.requires_grad_(differentiable), sigma.requires_grad_(differentiable))
-        if differentiable:
-            ctx.set_materialize_grads(False)
-            ctx.save_for_backward(x)
-            ctx.divisor = divisor
-            ctx.shortcut_dtype = None if shortcut is None else shortcut.dtype
-            ctx.integration = mu, sigma, gate, parameters
+        mu, sigma, scratch = pool(x, correction)
+        with torch.enable_grad():
+            gate = integrate(mu.requires_grad_(), sigma.requires_grad_())
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x)
+        ctx.divisor = max(x.shape[2] * x.shape[3] - correction, 1)
+        ctx.shortcut_dtype = None if shortcut is None else shortcut.dtype
+        ctx.integration = mu, sigma, gate, parameters
         gate = gate.detach()
-        scale = gate.to(x.dtype)[:, :, None, None]
-        if shortcut is None:
-            return torch.mul(x, scale, out=scratch), gate
-        return torch.addcmul(shortcut, x, scale, out=scratch if shortcut.dtype == x.dtype else None), gate
+        return rescale(x, shortcut, gate, scratch), gate
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor | None, dgate: Tensor | None) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
         mu, sigma, gate, parameters = ctx.integration
-        needs_x, needs_shortcut, _, _, _, *needs_parameters = ctx.needs_input_grad
+        needs_x, needs_shortcut, _, _, *needs_parameters = ctx.needs_input_grad
         dshortcut = dy.to(ctx.shortcut_dtype) if dy is not None and needs_shortcut else None
-        if not needs_x and not any(needs_parameters):
-            return None, dshortcut, None, None, None, *[None] * len(parameters)
+        unused = dy is None and dgate is None
+        if unused or not (needs_x or any(needs_parameters)):
+            return None, dshortcut, None, None, *[None] * len(parameters)
 
         scratch = torch.empty_like(x)
         if dy is not None:
@@ -80,23 +101,12 @@ class RecalibrateByStyle(torch.autograd.Function):
         if needs_x:
             b = dsigma / (sigma.detach() * ctx.divisor)
             a = dmu / (x.shape[2] * x.shape[3]) - b * mu.detach()
-            dx = torch.addcmul(a[:, :, None, None], x, b[:, :, None, None], out=scratch)
+            dx = torch.addcmul(per_map(a), x, per_map(b), out=scratch)
             if dy is not None:
-                dx.addcmul_(dy, gate.detach().to(x.dtype)[:, :, None, None])
-        return dx, dshortcut, None, None, None, *dparameters
+                dx.addcmul_(dy, per_map(gate.detach().to(x.dtype)))
+        return dx, dshortcut, None, None, *dparameters
 
 
-def centred_squares(x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return the mean over the positions (N, C), the sum of squared deviations from it (N, C), and memory to reuse.
-
-    In float32, or float64 for such features. ``torch.var_mean`` is fast on a GPU; on a CPU it is a multiple slower
-    than the three steps here, most of whose time would go to fresh memory if each had its own.
-    """
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    if x.device.type != "cpu":
-        variance, mu = torch.var_mean(x.to(dtype), dim=(2, 3), correction=0)
-        return mu, variance * (x.shape[2] * x.shape[3]), None
-    mu = x.mean(dim=(2, 3), keepdim=True, dtype=dtype)
-    scratch = torch.empty_like(x, dtype=dtype)
-    squares = torch.sub(x, mu, out=scratch).square_().sum(dim=(2, 3))
-    return mu[:, :, 0, 0], squares, scratch if dtype == x.dtype else None
+def per_map(values: Tensor) -> Tensor:
+    """Shape (N, C) to (N, C, 1, 1)."""
+    return values.view(*values.shape, 1, 1)
