@@ -74,11 +74,11 @@ class Block(nn.Module):
         y = self.bn2(self.conv2(y))
         if self.bottleneck:
             y = self.bn3(self.conv3(torch.relu(y)))
-        gate = None
-        if self.recalibration is not None:
-            y, gate = self.recalibration(y)
         shortcut = x if self.downsample is None else self.downsample(x)
-        return torch.relu(y + shortcut), gate
+        if self.recalibration is None:
+            return (y + shortcut).relu_(), None
+        y, gate = self.recalibration(y, shortcut)
+        return y.relu_(), gate
 
 
 class ResNet(nn.Module):

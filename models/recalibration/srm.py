@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.recalibration.base import Recalibration
-
-EPSILON = 1e-5  # added to the variance before its square root, as in the authors' code
+from models.recalibration.style_function import EPSILON, RecalibrateByStyle, recalibrate_by_style
 
 
 def style_pooling(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
@@ -28,19 +27,45 @@ def style_pooling(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
         ``mu`` (N, C) and ``sigma = sqrt(variance + 1e-5)`` (N, C).
     """
     positions = x.shape[-2] * x.shape[-1]
-    flat = x.flatten(2)
-    mu = flat.mean(dim=2)
-    squares = torch.linalg.vector_norm(flat - mu[:, :, None], dim=2).square()
-    variance = squares / max(positions - correction, 1)
-    return mu, (variance + EPSILON).sqrt()
+    mu = x.mean(dim=(2, 3), keepdim=True)
+    centred = x - mu
+    variance = (centred * centred).mean(dim=(2, 3)) * (positions / max(positions - correction, 1))
+    return mu.squeeze((2, 3)), (variance + EPSILON).sqrt()
 
 
-class StyleRecalibration(Recalibration):
+class StyleGate(Recalibration):
+    """A gate that :meth:`integrate` computes from the style of each channel.
+
+    The pooling runs in float32 also under autocast, since a float16 sum over a large map overflows.
+    """
+
+    correction: int
+
+    def integrate(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        """Return the gates (N, C) of channels with these means and standard deviations (N, C)."""
+        raise NotImplementedError(f"{type(self).__name__} must define integrate()")
+
+    def gate(self, x: Tensor) -> Tensor:
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        return self.integrate(*style_pooling(x, self.correction))
+
+    def forward(self, x: Tensor, shortcut: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if torch.compiler.is_compiling():  # compilers and the exporter see through plain operations alone
+            return super().forward(x, shortcut)
+        # Autocast needs no switching off here: it lowers convolutions and matrix products, and there are none.
+        if not torch.is_grad_enabled():
+            return recalibrate_by_style(x, shortcut, self.correction, self.integrate)
+        result: tuple[Tensor, Tensor] = RecalibrateByStyle.apply(  # type: ignore[no-untyped-call]  # torch's
+            x, shortcut, self.correction, self.integrate, *self.parameters()
+        )
+        return result
+
+
+class StyleRecalibration(StyleGate):
     """Gate each channel by its own style: style pooling, style integration, sigmoid (paper, section 3).
 
     Style integration is the channel-wise fully connected layer ``z_c = w_c1 * mu_c + w_c2 * sigma_c``, started at
     zero, and batch normalisation over the batch: a fresh module in evaluation mode has gate 0.5 everywhere.
-    The pooling runs in float32 also under autocast, since a float16 sum over a large map overflows.
 
     Args:
         channels: number of channels C; the module has 4*C trainable values.
@@ -55,22 +80,20 @@ class StyleRecalibration(Recalibration):
         self.cfc = nn.Parameter(torch.zeros(channels, 2))
         self.bn = nn.BatchNorm1d(channels)
 
-    def gate(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            mu, sigma = style_pooling(x.float(), self.correction)
-            z = self.cfc[:, 0] * mu + self.cfc[:, 1] * sigma
-            if self.training and z.shape[0] == 1:  # a single image has no batch statistics: take the running ones
-                bn = self.bn
-                z = F.batch_norm(z, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
-            else:
-                z = self.bn(z)
-            return torch.sigmoid(z)
+    def integrate(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        z = self.cfc[:, 0] * mu + self.cfc[:, 1] * sigma
+        if self.training and z.shape[0] == 1:  # a single image has no batch statistics: take the running ones
+            bn = self.bn
+            z = F.batch_norm(z, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+        else:
+            z = self.bn(z)
+        return torch.sigmoid(z)
 
     def extra_repr(self) -> str:
         return f"channels={self.cfc.shape[0]}, correction={self.correction}"
 
 
-class FoldedStyleRecalibration(Recalibration):
+class FoldedStyleRecalibration(StyleGate):
     """A trained SRM for inference: style integration and batch normalisation folded to three values a channel.
 
     ``gate = sigmoid(a * mu + b * sigma + d)`` equals the trained module's gate in evaluation mode.
@@ -91,6 +114,5 @@ class FoldedStyleRecalibration(Recalibration):
         self.register_buffer("b", trained.cfc.detach()[:, 1] * scale)
         self.register_buffer("d", bn.bias.detach() - bn.running_mean * scale)
 
-    def gate(self, x: Tensor) -> Tensor:
-        mu, sigma = style_pooling(x, self.correction)
-        return torch.sigmoid(self.a * mu + self.b * sigma + self.d)
+    def integrate(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        return torch.sigmoid(torch.addcmul(torch.addcmul(self.d, self.a, mu), self.b, sigma))

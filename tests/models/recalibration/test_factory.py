@@ -59,3 +59,14 @@ def test_a_module_must_define_its_gate() -> None:
 
     with pytest.raises(NotImplementedError, match=r"Ungated must define gate\(\)"):
         Ungated()(torch.zeros(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["srm", "se", "ge"])
+def test_adds_the_shortcut_of_a_block(name: str) -> None:
+    module = create_recalibration(name, 8, spatial_size=6)
+    assert module is not None
+    module.eval()
+    x, shortcut = torch.randn(3, 8, 6, 6), torch.randn(3, 8, 6, 6)
+    y, gate = module(x, shortcut)
+    torch.testing.assert_close(y, x * gate[:, :, None, None] + shortcut)
+    assert torch.equal(gate, module(x)[1])
