@@ -79,7 +79,8 @@ def test_metrics_are_prometheus(client: TestClient, make_image: ImageMaker) -> N
 def test_openapi_describes_the_predict_route(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/v1/models/{model}/predict"]["post"]
-    assert set(operation["requestBody"]["content"]) == {"application/octet-stream", "image/*", "multipart/form-data"}
+    content = {"application/octet-stream", "application/dicom", "image/*", "multipart/form-data"}
+    assert set(operation["requestBody"]["content"]) == content
     assert set(operation["responses"]) >= {"200", "400", "404", "413", "415", "422", "503"}
     example = operation["responses"]["200"]["content"]["application/json"]["example"]
     from service.answers import PredictionAnswer

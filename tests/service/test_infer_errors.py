@@ -97,7 +97,7 @@ def test_bad_files_are_the_message_s_fault(client: TestClient, make_image: Image
         "empty": b"",
         "not an image file": b"no image",
         "damaged or truncated": make_image("PNG")[:-200],
-        "32-bit pixels": stream.getvalue(),
+        "32-bit or floating-point": stream.getvalue(),
     }
     for words, content in bad.items():
         data = [base64.b64encode(file).decode() for file in (make_image(), content)]
