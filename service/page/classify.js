@@ -45,22 +45,18 @@ export function Classify({ models, items, session }) {
         <${ModelChoice} models=${models} chosen=${chosen} choose=${setChosen} tryDemo=${tryDemo} />
         <section aria-label="Images to classify">
           <input type="file" id="file" class="visually-hidden" multiple accept=${ACCEPT} disabled=${!chosen}
-            aria-describedby="drop-hint" onChange=${({ target }) => {
+            aria-label="Choose images" aria-describedby="drop-hint" onChange=${({ target }) => {
               take([...target.files]);
               target.value = ""; // so that choosing the same file again counts as a change
             }} />
-          <label for="file" class=${`drop ${over ? "over" : ""}`}>
-            <svg aria-hidden="true" viewBox="0 0 24 24"><path d="M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4" /></svg>
-            <span><b>Choose images</b>, drop them anywhere, or paste one</span>
-            <span id="drop-hint" class="muted">JPEG, PNG, TIFF, BMP, WebP or DICOM</span>
-          </label>
+          ${items.length > 0 && html`<${DropZone} over=${over} />`}
         </section>
         <${Gallery} items=${items} selected=${selected} other=${other} select=${select} compare=${compare} remove=${remove} />
       </div>
       <div class="work">
         <p class="visually-hidden" role="status">${item ? inWords(item) : ""}</p>
         ${problem && html`<${Fault} problem=${problem} />`}
-        ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} />`}
+        ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} over=${over} />`}
         ${item && html`<${Shown} item=${item} second=${second} session=${session} close=${() => compare(null)} />`}
         ${chosen && html`<${CardPanel} model=${(item ?? chosen).model} version=${(item ?? chosen).version} />`}
       </div>
@@ -84,7 +80,15 @@ function Shown({ item, second, session, close }) {
   return html`<${Result} item=${item} again=${(changes) => session.again(item.id, changes)} key=${item.id} />`;
 }
 
-function Welcome({ chosen, tryDemo }) {
+function DropZone({ over }) {
+  return html`<label for="file" class=${`drop ${over ? "over" : ""}`}>
+    <svg aria-hidden="true" viewBox="0 0 24 24"><path d="M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4" /></svg>
+    <span><b>Choose images</b>, drop them anywhere, or paste one</span>
+    <span id="drop-hint" class="muted">Fundus photographs or OCT B-scans, as the model asks: JPEG, PNG, TIFF, BMP, WebP, DICOM</span>
+  </label>`;
+}
+
+function Welcome({ chosen, tryDemo, over }) {
   if (!chosen)
     return html`<section class="panel welcome">
       <h2>No model is loaded</h2>
@@ -92,15 +96,16 @@ function Welcome({ chosen, tryDemo }) {
     </section>`;
   return html`<section class="panel welcome">
     <h2>See what the network saw</h2>
-    <p>Drop a fundus photograph or an OCT B-scan, as the model asks, and read from it:</p>
+    <${DropZone} over=${over} />
+    <p>For each image it shows</p>
     <ul>
-      <li><b>Which class, and how sure.</b> Calibrated probabilities, and the labels that can't be ruled out.</li>
-      <li><b>Where.</b> A map of the evidence for each class, laid over the image.</li>
-      <li><b>What stood out.</b> The gates of every block against the images it was trained on.</li>
+      <li><b>which class, and how sure:</b> calibrated probabilities, and the labels that can't be ruled out;</li>
+      <li><b>where:</b> a map of the evidence for each class, laid over the image;</li>
+      <li><b>what stood out:</b> the gates of every block against the images it was trained on.</li>
     </ul>
     ${
       chosen.model.demo &&
-      html`<p><button type="button" class="primary" onClick=${() => tryDemo(chosen)}>Try the demo image</button></p>`
+      html`<p>Nothing at hand? <button type="button" class="primary" onClick=${() => tryDemo(chosen)}>Try ${chosen.model.name}'s demo image</button></p>`
     }
   </section>`;
 }

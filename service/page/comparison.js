@@ -7,13 +7,13 @@ import { MapControls, Picture, startMap } from "./overlay.js";
 /** Two answers side by side. */
 export function Comparison({ items, close }) {
   const [first, second] = items;
-  const [prediction] = first.answer.predictions;
+  const predictions = items.map(({ answer }) => answer.predictions[0]);
   const { card } = useCardState(first.answer.model.name, first.answer.model.version);
-  const [map, setMap] = useState(() => startMap(prediction));
+  const [map, setMap] = useState(() => startMap(predictions[0]));
   const same = first.answer.model.digest === second.answer.model.digest;
-  const weights = items.map(({ file, answer }) => ({
+  const series = items.map(({ file }, i) => ({
     name: file.name,
-    weights: answer.predictions[0].recalibration_weights ?? {},
+    weights: predictions[i].recalibration_weights ?? {},
   }));
   return html`<section class="panel result" aria-labelledby="comparison-title">
     <div class="result-head">
@@ -24,23 +24,20 @@ export function Comparison({ items, close }) {
       ${items.map(
         (item, i) =>
           html`<div key=${item.id}>
-            <h3><span class="series">${"AB"[i]}</span> ${item.file.name}</h3>
-            <${Picture} item=${item} map=${same || i === 0 ? map : startMap(item.answer.predictions[0])} />
-            <p class="headline">
-              <strong>${finding(item.answer.predictions[0])}</strong>
-              ${!item.answer.predictions[0].present && percent(item.answer.predictions[0].probability)}
-            </p>
+            <h3><span class="series">${"AB"[i]}</span>${item.file.name}</h3>
+            <${Picture} item=${item} map=${same || i === 0 ? map : startMap(predictions[i])}
+              together=${same ? predictions : [predictions[i]]} />
+            <p class="headline"><strong>${finding(predictions[i])}</strong> ${!predictions[i].present && percent(predictions[i].probability)}</p>
             ${!same && html`<p class="muted">${item.answer.model.name}, version ${item.answer.model.version}</p>`}
           </div>`,
       )}
     </div>
-    <${MapControls} prediction=${prediction} drawable=${first.drawable} map=${map} setMap=${setMap} />
+    <${MapControls} together=${same ? predictions : [predictions[0]]} drawable=${first.drawable} map=${map} setMap=${setMap} />
     ${
       same
-        ? html`<${Differences} pair=${items.map(({ answer }) => answer.predictions[0])} />
-            <${Gates} series=${weights} card=${card} />`
+        ? html`<${Differences} pair=${predictions} /><${Gates} series=${series} card=${card} />`
         : html`<p class="note">The two were read by different models, so their labels and gates can't be set against each
-            other.</p>`
+            other. The class and opacity above are A's.</p>`
     }
   </section>`;
 }

@@ -1,6 +1,6 @@
 import { apiKey, contentType, predictPath } from "./api.js";
 import { finding, percent } from "./format.js";
-import { coloured } from "./overlay.js";
+import { coloured, rangeOf } from "./overlay.js";
 import { decode, drawOverlay } from "./picture.js";
 
 const NOTICE = "Research use only; not a medical device.";
@@ -50,7 +50,7 @@ export async function downloadPng(item, map) {
   const [prediction] = item.answer.predictions;
   const activation = prediction.class_activation;
   const canvas = document.createElement("canvas");
-  drawOverlay(canvas, await decode(item.drawable, item.model.input.crop), coloured(activation, map)?.canvas, map.opacity / 100);
+  drawOverlay(canvas, await decode(item.drawable, item.model.input.crop), coloured(prediction, map, rangeOf([prediction], map)), map.opacity / 100);
   const { name, version } = item.answer.model;
   const lines = [
     `${finding(prediction)}${prediction.present ? "" : `, ${percent(prediction.probability)}`} (${name}, version ${version})`,

@@ -1,8 +1,8 @@
 /** A probability (0 to 1) as a percentage that never claims certainty. */
 export function percent(probability) {
-  if (probability > 0 && probability < 0.001) return "< 0.1 %";
-  if (probability < 1 && probability > 0.999) return "> 99.9 %";
-  return `${(100 * probability).toFixed(1)} %`;
+  if (probability > 0 && probability < 0.001) return "< 0.1 %";
+  if (probability < 1 && probability > 0.999) return "> 99.9 %";
+  return `${(100 * probability).toFixed(1)} %`;
 }
 
 /** A number with its sign, a true minus, and so many decimals. */
@@ -14,9 +14,14 @@ export function signed(value, decimals = 2) {
 
 /** A metric's name in words. */
 export const metricName = (metric) =>
-  ({ ece: "calibration error (ECE)", macro_auc: "macro AUC", macro_f1: "macro F1", mcc: "Matthews correlation" })[
-    metric
-  ] ?? metric.replaceAll("_", " ");
+  ({
+    macro_auc: "macro AUC",
+    macro_f1: "macro F1",
+    mcc: "Matthews correlation",
+    nll: "log loss (lower is better)",
+    brier: "Brier score (lower is better)",
+    ece: "calibration error (lower is better)",
+  })[metric] ?? metric.replaceAll("_", " ");
 
 /** The finding in words: the most probable label, or every likely one of a multi-label model. */
 export function finding({ label, present }) {

@@ -49,7 +49,7 @@ export function Gates({ series, card }) {
           : html`<${Legend} low="0" high="1" colour=${viridis} />`
       }
     </div>
-    <div class=${`strip ${rows.length > MANY_BLOCKS ? "dense" : ""}`} ref=${strip}>
+    <div class=${`strip ${rows.length > MANY_BLOCKS ? "dense" : ""} ${series.length > 1 ? "paired" : ""}`} ref=${strip}>
       ${rows.map(
         (row, index) =>
           html`<${Row} row=${row} scale=${shown} several=${series.length > 1} key=${index}

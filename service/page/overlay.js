@@ -1,11 +1,16 @@
 import { paintLegend, viridis } from "./colours.js";
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
-import { colourMap, decode, drawOverlay, fade } from "./picture.js";
+import { colourMap, decode, drawOverlay, evidenceRange, fade } from "./picture.js";
 
-const TIP = `The map shows where the evidence for one class lies. It is scaled for this image and this class alone, from
-  the least to the greatest positive evidence; evidence against the class is not drawn. So colours can't be compared
-  between classes or between images. The legend's numbers are in the unit of the class's logit, which is the mean over
-  the whole map.`;
+const TIP = {
+  1: `The map shows where the evidence for one class lies. It is scaled for this image and this class alone, from the
+    least to the greatest positive evidence; evidence against the class is not drawn. So colours can't be compared
+    between classes or between images. The legend's numbers are in the unit of the class's logit, which is the mean over
+    the whole map.`,
+  2: `The maps show where the evidence for one class lies, both on one scale, from the least to the greatest positive
+    evidence in either; evidence against the class is not drawn. So colours can be compared between the two images, but
+    not between classes.`,
+};
 
 /** What is laid over a picture: the class (its number) and the opacity (0 to 100). */
 export const startMap = ({ label, class_activation: activation }) => ({
@@ -24,16 +29,25 @@ function usePicture({ drawable, model }) {
   return picture;
 }
 
-export const coloured = (activation, map) => activation && colourMap(activation.maps[map.label]);
+/** The ends of the chosen class's colours over all of these predictions; null without maps. */
+export const rangeOf = (predictions, map) =>
+  predictions.every((prediction) => prediction.class_activation)
+    ? evidenceRange(predictions.map(({ class_activation: { maps } }) => maps[map.label]))
+    : null;
 
-/** An item's image with its activation map. */
-export function Picture({ item, map }) {
-  const { class_activation: activation } = item.answer.predictions[0];
+/** The chosen class's map of a prediction, coloured; null without map or contrast. */
+export const coloured = ({ class_activation: activation }, map, range) =>
+  range && colourMap(activation.maps[map.label], range);
+
+/** An item's image with its activation map, coloured as for all of `together`. */
+export function Picture({ item, map, together }) {
+  const [prediction] = item.answer.predictions;
+  const activation = prediction.class_activation;
   const picture = usePicture(item);
-  const colours = useMemo(() => coloured(activation, map), [activation, map.label]);
+  const colours = useMemo(() => coloured(prediction, map, rangeOf(together, map)), [prediction, map.label, ...together]);
   const canvas = useRef(null);
   useEffect(() => {
-    if (picture) drawOverlay(canvas.current, picture, colours?.canvas, map.opacity / 100);
+    if (picture) drawOverlay(canvas.current, picture, colours, map.opacity / 100);
   }, [picture, colours, map.opacity]);
   if (picture === null)
     return html`<p class="note">This file can't be drawn here, so the picture and its map are left out. The service could
@@ -49,14 +63,14 @@ export function Picture({ item, map }) {
   </figure>`;
 }
 
-/** Choose the class and the opacity of the map; `predictions` beyond the first share the choice. */
-export function MapControls({ prediction, drawable, map, setMap }) {
-  const activation = prediction.class_activation;
-  const colours = useMemo(() => coloured(activation, map), [activation, map.label]);
+/** Choose the class and the opacity of the maps of one or two predictions. */
+export function MapControls({ together, drawable, map, setMap }) {
+  const activation = together[0].class_activation;
+  const range = useMemo(() => rangeOf(together, map), [map.label, ...together]);
   if (!activation) return html`<p class="muted">This model gives no class activation map.</p>`;
   if (!drawable) return null;
   return html`<div class="map-controls" role="group" aria-labelledby="map-title">
-    <div class="map-title"><h3 id="map-title">Class activation map</h3><${Tip} label="How the map is scaled" text=${TIP} /></div>
+    <div class="map-title"><h3 id="map-title">Class activation map</h3><${Tip} label="How the map is scaled" text=${TIP[together.length]} /></div>
     <div class="controls">
       <label for="map-class">Evidence for</label>
       <select id="map-class" onChange=${({ target }) => setMap({ ...map, label: Number(target.value) })}>
@@ -70,8 +84,8 @@ export function MapControls({ prediction, drawable, map, setMap }) {
       </span>
     </div>
     ${
-      colours.canvas
-        ? html`<${Legend} low=${colours.low.toFixed(2)} high=${colours.high.toFixed(2)} colour=${viridis} alpha=${fade} dark />`
+      range.high > range.low
+        ? html`<${Legend} low=${range.low.toFixed(2)} high=${range.high.toFixed(2)} colour=${viridis} alpha=${fade} dark />`
         : html`<p class="note">Nowhere in the image is there more evidence for this class than elsewhere: there is nothing
             to draw.</p>`
     }

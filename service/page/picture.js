@@ -51,21 +51,26 @@ function centreSquare({ width, height }) {
   return new DOMRect((width - side) / 2, (height - side) / 2, side, side);
 }
 
+/** The least and the greatest positive evidence in maps (each rows of numbers, h x w): the ends of their colours. */
+export function evidenceRange(maps) {
+  const positive = maps.flat(2).map((value) => Math.max(0, value));
+  return { low: Math.min(...positive), high: Math.max(...positive) };
+}
+
 /**
- * Scale one class's map to 0..1, per image and class, from the least to the greatest positive evidence, and colour it.
+ * Scale one class's map to 0..1 and colour it.
  *
  * @param map rows of numbers, h x w
- * @returns {{canvas: ?HTMLCanvasElement, low: number, high: number}} canvas is null for a map without any contrast
+ * @param range {low, high}, of this map or of several that are to be compared
+ * @returns {?HTMLCanvasElement} null where there is no contrast
  */
-export function colourMap(map) {
+export function colourMap(map, { low, high }) {
   const positive = map.map((row) => row.map((value) => Math.max(0, value)));
-  const low = Math.min(...positive.flat());
-  const high = Math.max(...positive.flat());
-  if (!(high > low)) return { canvas: null, low, high };
+  if (!(high > low)) return null;
   const canvas = document.createElement("canvas");
   const values = bilinear(positive, MAP_SIDE).map((value) => (value - low) / (high - low));
   paint(canvas, values, MAP_SIDE, viridis, fade);
-  return { canvas, low, high };
+  return canvas;
 }
 
 /**

@@ -22,8 +22,8 @@ export function Result({ item, again }) {
     </div>
     <div class="findings">
       <div class="seen">
-        <${Picture} item=${item} map=${map} />
-        <${MapControls} prediction=${prediction} drawable=${item.drawable} map=${map} setMap=${setMap} />
+        <${Picture} item=${item} map=${map} together=${[prediction]} />
+        <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
       </div>
       <div class="readings">
         <${Probabilities} prediction=${prediction} task=${item.model.task} card=${card} />

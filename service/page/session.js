@@ -3,7 +3,7 @@ import { decode, thumbnail } from "./picture.js";
 
 /** Requests in hand at once: enough to keep the service busy, few enough to leave room for others. */
 const AT_ONCE = 2;
-/** How often a file is sent again to a service that says it is too busy. */
+/** How often a file is sent again to a service that says it is too busy or that this was too much. */
 const RETRIES = 5;
 
 /**
@@ -103,7 +103,7 @@ async function patiently(request) {
     try {
       return await request();
     } catch (error) {
-      if (error.status !== 503 || tries === RETRIES) throw error;
+      if (![429, 503].includes(error.status) || tries === RETRIES) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1000 * (error.retryAfter ?? 1)));
     }
   }
