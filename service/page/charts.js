@@ -51,7 +51,7 @@ export function Confusion({ labels, counts }) {
             <th scope="row">${labels[i]}</th>
             ${row.map((count, j) => {
               const share = total ? count / total : 0;
-              return html`<td class=${`${i === j ? "right" : ""} ${share > 0.55 ? "strong" : ""}`}
+              return html`<td class=${i === j ? "right" : ""}
                 style=${{ "--share": `${Math.round(100 * share)}%` }} title=${`${percent(share)} of “${labels[i]}”`}>${count}</td>`;
             })}
           </tr>`;

@@ -27,9 +27,11 @@ export function Gates({ series, card }) {
   const go = (row, channel) => {
     const index = Math.min(rows.length - 1, Math.max(0, row));
     setCursor({ row: index, channel: Math.min(rows[index].values.length - 1, Math.max(0, channel)) });
-    return index;
   };
-  const focus = (row, channel) => strip.current.querySelectorAll(".row")[go(row, channel)].focus();
+  const focus = (row, channel) => {
+    strip.current.querySelectorAll(".row")[Math.min(rows.length - 1, Math.max(0, row))].focus();
+    go(row, channel); // after the focus, which goes to the row's own channel
+  };
   return html`<section class="gates" aria-labelledby="gates-title">
     <h3 id="gates-title">Recalibration weights</h3>
     <p class="muted">
