@@ -70,8 +70,8 @@ def preprocess(
     Raises:
         ImageError: as :func:`decode`.
     """
-    image, *facts = decode(data, spec, max_pixels, frame)
-    return Preprocessed(fit(image, spec), *facts)
+    found = decode(data, spec, max_pixels, frame)
+    return Preprocessed(fit(found.image, spec), found.width, found.height, found.format, found.frame, found.laterality)
 
 
 def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Decoded:
