@@ -10,7 +10,7 @@ const ordinal = (number) => {
 export function StyleShift({ shift }) {
   if (!shift) return null;
   const { score, percentile, unusual, blocks = [] } = shift;
-  const moved = [...blocks].sort((a, b) => b.percentile - a.percentile).slice(0, 3);
+  const moved = blocks.filter(({ percentile: of }) => of >= 95).sort((a, b) => b.percentile - a.percentile).slice(0, 3);
   const place = Math.min(100, Math.max(0, percentile));
   return html`<section class=${`style-shift ${unusual ? "unusual" : ""}`} aria-labelledby="style-title">
     <h3 id="style-title">Style shift</h3>
@@ -23,7 +23,7 @@ export function StyleShift({ shift }) {
     </div>
     <div class="gauge-ends muted" aria-hidden="true"><span>usual</span><span>unusual</span></div>
     <p class="muted">
-      More unusual than ${place >= 99.95 ? "all" : `${place.toFixed(0)} %`} of the validation images (score ${score.toFixed(2)}).${" "}
+      More unusual than ${place >= 99.95 ? "all" : `${place.toFixed(1)} %`} of the validation images (score ${score.toFixed(2)}).${" "}
       ${
         unusual
           ? "Another camera, setting or kind of image can do that. The figures beside it were not measured on such images: don't rely on them."
