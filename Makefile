@@ -7,7 +7,10 @@ PIP_ARGS ?=
 BIN      := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-env test check format bench wheel lock
+# Where the page's libraries lie; `vendor` writes them from the lock file there.
+VENDOR   := service/page/vendor
+
+.PHONY: help serve train-env test check format bench wheel lock vendor
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +52,17 @@ lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes
 	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --output-file requirements/serve.txt
 	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --extra gpu --no-emit-package onnxruntime \
 	    --output-file requirements/serve-gpu.txt
+
+# A browser has no import by package name without an inline import map, which the page's security policy refuses.
+vendor: ## Write the page's libraries anew from their lock file (needs npm)
+	@npm ci --prefix $(VENDOR) --ignore-scripts --no-audit --no-fund --loglevel error
+	@for pair in preact:preact/dist/preact.mjs hooks:preact/hooks/dist/hooks.mjs htm:htm/dist/htm.mjs; do \
+	    sed -e 's|from"preact"|from"./preact.js"|' -e '/^\/\/# sourceMappingURL/d' "$(VENDOR)/node_modules/$${pair#*:}" \
+	        > "$(VENDOR)/$${pair%%:*}.js" || exit 1; \
+	done
+	@cp $(VENDOR)/node_modules/preact/LICENSE $(VENDOR)/preact.LICENSE
+	@cp $(VENDOR)/node_modules/htm/LICENSE $(VENDOR)/htm.LICENSE
+	@rm -r $(VENDOR)/node_modules
 
 # A stamp is as old as the last installation of its lock file.
 $(VENV)/.%.stamp: requirements/%.txt | $(BIN)/python

@@ -81,6 +81,16 @@ class Result(Section):
     images: int = Field(ge=1)
 
 
+class ReliabilityBin(Section):
+    """Images whose most probable label has about the same probability."""
+
+    confidence: float = Field(ge=0, le=1)
+    """Mean probability of the most probable label."""
+    accuracy: float = Field(ge=0, le=1)
+    """How many of the most probable labels were right."""
+    images: int = Field(ge=1)
+
+
 class Measurement(Section):
     """All figures of one evaluation, and how they came about."""
 
@@ -90,6 +100,10 @@ class Measurement(Section):
     """Over how many training seeds the values are averaged; a package holds one network, so mostly 1."""
     selection: Text
     """On which data, and how, the network was chosen."""
+    confusion: list[list[int]] | None = None
+    """Test images by true label (rows) and most probable label (columns); None where multi-label or not kept."""
+    reliability: list[ReliabilityBin] | None = None
+    """15 bins of equal width over the probability of the most probable label, without the empty ones; None as above."""
 
 
 class Calibration(Section):
@@ -192,6 +206,9 @@ class Card(Section):
             )
         if self.task != "multi-label" and abs(sum(self.calibration.target_prior) - 1) > 1e-3:
             raise ValueError(f"calibration: target_prior sums to {sum(self.calibration.target_prior):g}, not to 1")
+        confusion = self.measured.confusion
+        if confusion is not None and {len(confusion), *map(len, confusion)} != {classes}:
+            raise ValueError(f"measured: confusion needs {classes} rows and columns, one for each label")
         if self.input.channels != self.architecture.in_channels:
             raise ValueError(f"input: {self.input.channels} channels for a network of {self.architecture.in_channels}")
         if self.conformal is not None:

@@ -16,7 +16,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.repository import Repository
-from service.routes import health, infer, models, page, predict, protocol, repository
+from service.routes import health, infer, models, page, predict, preview, protocol, repository
 from service.settings import Settings
 from service.state import State
 
@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = state
     problems.install(app)
     app.add_middleware(RequestId)
-    for module in (predict, models, protocol, infer, repository, health, page):
+    for module in (predict, preview, models, protocol, infer, repository, health, page):
         app.include_router(module.router)
     page.mount_files(app)
     return app

@@ -21,7 +21,7 @@ from training.datasets import DataSet, Item, read_dataset
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation import evaluation_path, record
-from training.metrics import METRICS, class_metrics, confusion, metrics_for
+from training.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
 from training.predict import Outputs, predict
 from training.recipe import Recipe
 from training.run import Run
@@ -140,6 +140,7 @@ def measure(
         "class_auc": {name: row["auc"]["value"] for name, row in shown["per_class"].items()},
         "per_class": shown["per_class"],
         "confusion": shown["confusion"],
+        "reliability": reliability(calibrator(outputs.logits), labels),
         "without_temperature": {name: METRICS[name](untempered, labels) for name in ("nll", "brier", "ece")},
         "at_prior": {
             name: {"prior": dict(zip(names, priors[name].tolist(), strict=True))}

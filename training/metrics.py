@@ -157,3 +157,17 @@ def confusion(probabilities: Probabilities, labels: Labels) -> list[list[int]]:
     classes = list(range(probabilities.shape[1]))
     rows: list[list[int]] = confusion_matrix(labels, probabilities.argmax(1), labels=classes).tolist()
     return rows
+
+
+def reliability(probabilities: Probabilities, labels: Labels) -> list[dict[str, float]]:
+    """Mean confidence, accuracy and number of images in each of 15 equal bins of confidence that holds any."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    return [
+        {
+            "confidence": float(confidence[place == each].mean()),
+            "accuracy": float(right[place == each].mean()),
+            "images": int((place == each).sum()),
+        }
+        for each in np.unique(place)
+    ]

@@ -143,4 +143,6 @@ def measurement(recipe: Recipe, report: dict[str, Any], openings: int) -> Measur
         interval_method=report["interval_method"],
         seeds=1,
         selection=f"recipe chosen on validation data; {chosen}; test split opened {times} in this run",
+        confusion=report.get("confusion"),
+        reliability=report.get("reliability"),
     )

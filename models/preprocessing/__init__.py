@@ -15,7 +15,17 @@ from models.card import InputSpec
 from models.preprocessing.faults import ImageError, ImageFault
 from models.preprocessing.files import PILLOW_FORMATS, read_picture
 
-__all__ = ["DEFAULT_MAX_PIXELS", "FORMATS", "ImageError", "ImageFault", "Preprocessed", "fit", "preprocess"]
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "FORMATS",
+    "Decoded",
+    "ImageError",
+    "ImageFault",
+    "Preprocessed",
+    "decode",
+    "fit",
+    "preprocess",
+]
 
 FORMATS = (*PILLOW_FORMATS, "DICOM")
 DEFAULT_MAX_PIXELS = 50_000_000
@@ -23,6 +33,18 @@ DEFAULT_MAX_PIXELS = 50_000_000
 DICOM_PREAMBLE, DICOM_MAGIC = 128, b"DICM"
 
 Resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+class Decoded(NamedTuple):
+    """An image as it came, upright and in 8 bits, perhaps at a reduced scale."""
+
+    image: Image.Image
+    width: int
+    height: int
+    """Of the file, in pixels, upright."""
+    format: str
+    frame: int
+    laterality: str | None
 
 
 class Preprocessed(NamedTuple):
@@ -43,7 +65,17 @@ class Preprocessed(NamedTuple):
 def preprocess(
     data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None
 ) -> Preprocessed:
-    """Decode an image file and fit it to a network's input.
+    """Decode an image file, as :func:`decode` does, and fit it to a network's input.
+
+    Raises:
+        ImageError: as :func:`decode`.
+    """
+    found = decode(data, spec, max_pixels, frame)
+    return Preprocessed(fit(found.image, spec), found.width, found.height, found.format, found.frame, found.laterality)
+
+
+def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Decoded:
+    """Decode an image file.
 
     EXIF orientation is applied; 16 bits are scaled to 8; palettes are expanded; transparency is laid over black; CMYK
     is converted. A JPEG much larger than the input is decoded at a reduced scale, never below twice the input's size.
@@ -64,11 +96,10 @@ def preprocess(
         from models.preprocessing.dicom import read_frame  # half a second that who sends no DICOM does not wait for
 
         found = read_frame(data, frame, max_pixels)
-        return Preprocessed(
-            fit(found.picture, spec), found.picture.width, found.picture.height, "DICOM", found.number, found.laterality
-        )
+        size = found.picture.width, found.picture.height
+        return Decoded(found.picture, *size, "DICOM", found.number, found.laterality)
     picture = read_picture(data, spec, frame, max_pixels)
-    return Preprocessed(fit(picture.image, spec), picture.width, picture.height, picture.format, frame or 1)
+    return Decoded(picture.image, picture.width, picture.height, picture.format, frame or 1, None)
 
 
 def is_dicom(data: bytes) -> bool:

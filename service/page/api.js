@@ -1,62 +1,90 @@
 /** Why there is no answer: in the service's words (RFC 9457 problem details) where it gave any. */
 export class Problem extends Error {
-  constructor(title, detail = "") {
+  constructor(title, detail = "", status = 0, retryAfter = null) {
     super(title);
     this.detail = detail;
+    this.status = status;
+    this.retryAfter = retryAfter;
   }
 }
 
-export const listModels = async () => (await request("/v1/models")).models;
+const KEY = "retina-api-key";
 
-export const readCard = (model) => request(model.card);
+/** The key that a guarded service asks for lives as long as the tab. */
+export const apiKey = {
+  get: () => sessionStorage.getItem(KEY) ?? "",
+  set: (key) => (key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY)),
+};
+
+export const listModels = async () => (await json("/v1/models")).models;
+
+export const cardPath = (name, version) => `${modelPath(name, version)}/card`;
+
+const cards = new Map();
+
+/** A version's card; it never changes, so it is asked for once. */
+export function readCard(name, version) {
+  const path = cardPath(name, version);
+  if (!cards.has(path)) {
+    const card = json(path);
+    card.catch(() => cards.delete(path));
+    cards.set(path, card);
+  }
+  return cards.get(path);
+}
 
 /** The address, from the root, that classifies an image with everything this page shows. */
-export const predictPath = (model) =>
-  `/v1/models/${encodeURIComponent(model.name)}/predict?weights=full&activation_map=true`;
+export const predictPath = ({ model, version, frame }) =>
+  `${modelPath(model.name, version)}/predict?weights=full&activation_map=true${frame ? `&frame=${frame}` : ""}`;
 
-export const contentType = (file) => file.type || "application/octet-stream";
+export const contentType = (file) =>
+  file.type || (/\.dcm$/i.test(file.name) ? "application/dicom" : "application/octet-stream");
 
-export const predict = (model, file, signal) =>
-  request(predictPath(model), {
-    method: "POST",
-    body: file,
-    headers: { "Content-Type": contentType(file), Accept: "application/json" },
-    signal,
-  });
+export const predict = (item) => json(predictPath(item), upload(item, "application/json"));
+
+/** The image as the service reads it, a PNG: for files that a browser can't draw. */
+export async function preview(item) {
+  const path = `/v1/models/${encodeURIComponent(item.model.name)}/preview${item.frame ? `?frame=${item.frame}` : ""}`;
+  return (await answer(path, upload(item, "image/png"))).blob();
+}
 
 /** A model's demo image as a file. */
-export async function fetchDemo(model, signal) {
-  const response = await answer(model.demo, { signal });
-  const blob = await response.blob();
+export async function fetchDemo(model) {
+  const blob = await (await answer(model.demo)).blob();
   return new File([blob], model.demo.split("/").pop(), { type: blob.type });
 }
 
-async function request(path, options) {
+const modelPath = (name, version) => `/v1/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`;
+
+const upload = ({ file }, accept) => ({
+  method: "POST",
+  body: file,
+  headers: { "Content-Type": contentType(file), Accept: accept },
+});
+
+async function json(path, options) {
   const response = await answer(path, options);
-  try {
-    return await response.json();
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  return response.json().catch(() => {
     throw new Problem("The answer can't be read", `What came from ${path} is incomplete or not JSON.`);
-  }
+  });
 }
 
-async function answer(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+async function answer(path, options = {}) {
+  const key = apiKey.get();
+  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+  const response = await fetch(path, { ...options, headers }).catch(() => {
     throw new Problem(
       "The service can't be reached",
       "No answer came. Check that the service is running and that the file can still be read, then try again.",
     );
-  }
+  });
   if (response.ok) return response;
   // A proxy in between may answer with a page of its own.
   const problem = await response.json().catch(() => ({}));
   throw new Problem(
     problem.title ?? `The service answered ${response.status} ${response.statusText}`.trim(),
     problem.detail ?? "It gave no reason. Its log may say more.",
+    response.status,
+    Number(response.headers.get("Retry-After")) || null,
   );
 }

@@ -1,196 +1,80 @@
-import { fetchDemo, listModels, predict, Problem, readCard } from "./api.js";
-import { showCard } from "./card.js";
-import { showCurl } from "./curl.js";
-import { byId, element, percent } from "./dom.js";
-import { decode } from "./overlay.js";
-import { showResult } from "./result.js";
+import { apiKey, listModels } from "./api.js";
+import { Classify } from "./classify.js";
+import { Fault } from "./fault.js";
+import { html, render, useEffect, useRef, useState } from "./html.js";
+import { KeyForm } from "./key.js";
+import { Models } from "./models.js";
+import { Session } from "./session.js";
 
-const cards = new Map();
-let chosen = null; // the model
-let image = null; // {file, isDemo}, what was classified last
-let running = new AbortController();
+const TITLES = { "/": "Classify", "/models": "Models" };
 
-const say = (text) => (byId("status").textContent = text);
+/** The page: its views, its models and this tab's images. */
+function App() {
+  const [path, follow] = useAddress();
+  const [models, setModels] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const [items, setItems] = useState([]);
+  const session = useRef(null);
+  session.current ??= new Session(setItems);
 
-/** Run a task in place of the one before it. A failure is shown, with a way to try again. */
-async function attempt(task) {
-  running.abort();
-  running = new AbortController();
-  const { signal } = running;
-  byId("problem").replaceChildren();
-  byId("result").ariaBusy = "true";
-  try {
-    await task(signal);
-  } catch (error) {
-    if (signal.aborted) return;
-    showProblem(error, () => attempt(task));
-  }
-  if (!signal.aborted) byId("result").ariaBusy = "false";
-}
-
-function showProblem(error, retry) {
-  const known = error instanceof Problem;
-  if (!known) console.error(error);
-  say("");
-  clearResult();
-  byId("problem").replaceChildren(
-    element("strong", {}, known ? error.message : "This page failed"),
-    element("p", {}, known ? error.detail : String(error)),
-    element("button", { type: "button", onclick: retry }, "Try again"),
-  );
-  reveal(byId("problem"));
-}
-
-/** On a small screen what came may lie below the fold. */
-function reveal(node) {
-  if (node.getBoundingClientRect().top > 0.7 * innerHeight) node.scrollIntoView();
-}
-
-function clearResult() {
-  byId("result").hidden = true;
-  byId("curl").hidden = true;
-  byId("facts").replaceChildren();
-  document.body.classList.remove("answered");
-}
-
-async function start() {
-  say("Loading the models…");
-  const models = await listModels();
-  say("");
-  byId("models-empty").hidden = models.length > 0;
-  byId("model-list").replaceChildren(...models.map(modelChoice));
-  byId("file").disabled = models.length === 0;
-  if (models.length) choose(models[0]);
-}
-
-function modelChoice(model) {
-  const radio = element("input", { type: "radio", name: "model", id: `model-${model.name}`, value: model.name });
-  radio.onchange = () => {
-    choose(model);
-    if (image && !image.isDemo) classify(image.file);
-    else forget();
+  const load = () => {
+    setProblem(null);
+    listModels().then(setModels, setProblem);
   };
-  const item = element(
-    "li",
-    {},
-    element(
-      "label",
-      {},
-      radio,
-      element("span", {}, element("b", {}, model.name), element("span", { className: "muted" }, model.description)),
-    ),
-  );
-  if (model.demo) {
-    const demo = element(
-      "button",
-      { type: "button", aria: { label: `Try the demo image of ${model.name}` } },
-      "Try the demo image",
-    );
-    demo.onclick = () => {
-      choose(model);
-      attempt(async (signal) => submit(await fetchDemo(model, signal), true, signal));
-    };
-    item.append(demo);
-  }
-  return item;
+  useEffect(load, []);
+  useEffect(() => {
+    document.title = path === "/models" ? "Models · Retinal image classifier" : "Retinal image classifier";
+  }, [path]);
+
+  const refused = problem?.status === 401 || items.some((item) => item.problem?.status === 401);
+  const unlock = (key) => {
+    apiKey.set(key);
+    if (!models) load();
+    session.current.retryRefused();
+  };
+
+  const View = path === "/models" ? Models : Classify;
+  return html`
+    <a class="skip" href="#main">Skip to the content</a>
+    <header>
+      <div class="brand"><img src="/static/favicon.svg" alt="" width="32" height="32" /><span>Retinal image classifier</span></div>
+      <nav aria-label="Views">
+        ${Object.entries(TITLES).map(
+          ([to, title]) =>
+            html`<a href=${to} aria-current=${to === path ? "page" : undefined} onClick=${follow}>${title}</a>`,
+        )}
+      </nav>
+    </header>
+    <main id="main" tabindex="-1">
+      ${refused && html`<${KeyForm} refused=${Boolean(apiKey.get())} unlock=${unlock} />`}
+      ${problem && !refused && html`<${Fault} problem=${problem} retry=${load} />`}
+      ${!models && !problem && html`<p class="muted" role="status">Loading the models…</p>`}
+      ${models && html`<${View} models=${models} items=${items} session=${session.current} />`}
+    </main>
+    <footer>
+      <p><strong>Research use only; not a medical device.</strong> Images go to this service and nowhere else; results stay
+        in this tab until it is closed.</p>
+      <nav aria-label="For engineers"><a href="/docs">API documentation</a><a href="/metrics">Metrics</a></nav>
+    </footer>
+  `;
 }
 
-function choose(model) {
-  chosen = model;
-  byId(`model-${model.name}`).checked = true;
-  showCard(model, null);
-  cardOf(model).then(
-    (card) => model === chosen && showCard(model, card),
-    (error) => model === chosen && showCard(model, null, `The card can't be shown: ${error.message}.`),
-  );
+/** The address's path, and a handler for links to the page's other views that keeps the page, and so its results. */
+function useAddress() {
+  const [path, setPath] = useState(location.pathname);
+  useEffect(() => {
+    const moved = () => setPath(location.pathname);
+    addEventListener("popstate", moved);
+    return () => removeEventListener("popstate", moved);
+  }, []);
+  const follow = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    history.pushState(null, "", event.currentTarget.href);
+    setPath(location.pathname);
+    scrollTo(0, 0);
+  };
+  return [path, follow];
 }
 
-function cardOf(model) {
-  if (!cards.has(model.card)) {
-    const card = readCard(model);
-    card.catch(() => cards.delete(model.card));
-    cards.set(model.card, card);
-  }
-  return cards.get(model.card);
-}
-
-function forget() {
-  running.abort();
-  image = null;
-  say("");
-  byId("problem").replaceChildren();
-  clearResult();
-}
-
-function classify(file) {
-  if (chosen) attempt((signal) => submit(file, false, signal));
-}
-
-async function submit(file, isDemo, signal) {
-  const model = chosen;
-  image = { file, isDemo };
-  say(`Classifying ${file.name} with ${model.name}…`);
-  const sent = performance.now();
-  const [answer, picture, card] = await Promise.all([
-    predict(model, file, signal).then((value) => ({ ...value, milliseconds: performance.now() - sent })),
-    decode(file, model.input.crop),
-    cardOf(model).catch(() => null),
-  ]);
-  if (signal.aborted) return;
-  showResult(answer, model, file, picture, card);
-  showFacts(answer, model, file, isDemo);
-  document.body.classList.add("answered");
-  const [{ label, probability }] = answer.predictions;
-  say(`${file.name}: ${label}, ${percent(probability)}`);
-  reveal(byId("status"));
-}
-
-function showFacts({ id, model: { name, version, digest }, notice, milliseconds }, model, file, isDemo) {
-  byId("notice").textContent = notice;
-  byId("facts").replaceChildren(
-    element("span", {}, `${name}, version ${version}`),
-    element("span", { title: digest }, digest.slice(0, "sha256:".length + 12)),
-    element("span", {}, `request ${id}`),
-    element(
-      "span",
-      { title: "from sending to the whole answer, as this browser saw it" },
-      `${milliseconds.toFixed(0)} ms`,
-    ),
-  );
-  showCurl(model, file, isDemo);
-}
-
-function take(files) {
-  if (files.length) classify(files[0]);
-}
-
-byId("file").onchange = ({ target }) => {
-  take([...target.files]);
-  target.value = ""; // so that choosing the same file again counts as a change
-};
-// The whole window takes drops: a file dropped beside the zone would otherwise replace the page.
-window.ondragover = (event) => {
-  event.preventDefault();
-  byId("drop").classList.add("over");
-};
-window.ondragleave = ({ relatedTarget }) => {
-  if (!relatedTarget) byId("drop").classList.remove("over");
-};
-window.ondrop = (event) => {
-  event.preventDefault();
-  byId("drop").classList.remove("over");
-  take(event.dataTransfer.files);
-};
-// Not onpaste: a window doesn't have it in every browser.
-window.addEventListener("paste", ({ clipboardData }) => take(clipboardData.files));
-byId("to-card").onclick = () => (byId("card").open = true);
-// A tooltip must yield without the pointer moving (WCAG 1.4.13).
-const tip = document.querySelector(".tip");
-document.onkeydown = ({ key }) => {
-  if (key === "Escape") tip.classList.add("dismissed");
-};
-for (const leaving of ["pointerleave", "focusout"]) {
-  tip.addEventListener(leaving, () => tip.classList.remove("dismissed"));
-}
-
-attempt(start);
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,72 +1,62 @@
-import { byId, element } from "./dom.js";
+import { readCard } from "./api.js";
+import { Intervals } from "./charts.js";
+import { save } from "./exports.js";
+import { html, useEffect, useState } from "./html.js";
 
-const number = (value) => value.toFixed(3);
-
-/** Fill the model card's panel; `card` is null while it is unknown, `fault` then says why. */
-export function showCard(model, card, fault = "") {
-  const panel = byId("card");
-  panel.hidden = false;
-  byId("card-link").hidden = false;
-  byId("card-link").href = model.card;
-  byId("card-content").replaceChildren(
-    facts(model),
-    ...(card ? claims(card) : [element("p", {}, fault || "Loading…")]),
-  );
+/** A version's card as it is read: {card} or {fault}, or nothing yet. */
+export function useCardState(name, version) {
+  const [state, setState] = useState({});
+  useEffect(() => {
+    let current = true;
+    setState({});
+    readCard(name, version).then(
+      (card) => current && setState({ card }),
+      (error) => current && setState({ fault: error.message }),
+    );
+    return () => (current = false);
+  }, [name, version]);
+  return state;
 }
 
-function facts(model) {
-  const { height, width, channels, crop } = model.input;
+/** The model card beside a result, folded. */
+export function CardPanel({ model, version }) {
+  const { card, fault } = useCardState(model.name, version);
+  return html`<details class="panel card">
+    <summary>Model card: ${model.name}, version ${version}</summary>
+    ${fault && html`<p>The card can't be shown: ${fault}.</p>`}
+    ${!fault && !card && html`<p class="muted">Loading…</p>`}
+    ${card && html`<${CardText} card=${card} provider=${model.provider} /><${Intervals} results=${card.measured.results} method=${card.measured.interval_method} />`}
+  </details>`;
+}
+
+/** What a card says, its figures apart. */
+export function CardText({ card, provider }) {
+  const { height, width, channels, crop } = card.input;
   const seen = crop === "centre-square" ? "the centred square of the image" : "the whole image";
+  const { depth, recalibration } = card.architecture;
+  const total = (split) => Object.values(split).reduce((sum, count) => sum + count, 0);
+  const counts = Object.entries(card.training_data.counts).map(([split, of]) => `${total(of)} ${split}`);
   const rows = {
-    Task: `${model.task}, ${model.labels.length} labels`,
+    Task: `${card.task}: ${card.labels.join(", ")}`,
     Input: `${width} × ${height}, ${channels === 1 ? "grey" : "colour"}, from ${seen}`,
-    Version: model.versions.length > 1 ? `${model.version} (of ${model.versions.join(", ")})` : model.version,
-    "Runs on": model.provider,
+    Network: `ResNet-${depth}, ${recalibration === "none" ? "no recalibration" : recalibration.toUpperCase()}`,
+    "Trained on": `${card.training_data.name} (${card.training_data.licence}); images: ${counts.join(", ")}`,
+    Calibration: `${card.calibration.method}, ${card.calibration.fitted_on}`,
+    Chosen: card.measured.selection,
+    ...(provider && { "Runs on": provider }),
+    Made: card.created.slice(0, 10),
   };
-  return element(
-    "dl",
-    {},
-    ...Object.entries(rows).flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]),
-  );
+  return html`<div class="card-text">
+    <dl>${Object.entries(rows).map(([term, text]) => html`<div><dt>${term}</dt><dd>${text}</dd></div>`)}</dl>
+    <div>
+      <h3>Intended use</h3>
+      <p>${card.intended_use}</p>
+      <h3>Limits</h3>
+      <ul>${card.limits.map((limit) => html`<li>${limit}</li>`)}</ul>
+      <p><button type="button" onClick=${() => saveCard(card)}>Download the card (JSON)</button></p>
+    </div>
+  </div>`;
 }
 
-function claims(card) {
-  const { results = [], interval_method: method } = card.measured;
-  const use = element(
-    "section",
-    {},
-    element("h3", {}, "Intended use"),
-    element("p", {}, card.intended_use),
-    element("h3", {}, "Limits"),
-    element("ul", {}, ...card.limits.map((limit) => element("li", {}, limit))),
-  );
-  const measured = element(
-    "section",
-    {},
-    element("h3", { id: "results-title" }, "Measured results"),
-    resultTable(results),
-  );
-  if (method) measured.append(element("p", { className: "muted" }, `Intervals: ${method}`));
-  return [use, measured];
-}
-
-function resultTable(results) {
-  const row = (tag, cells) => element("tr", {}, ...cells.map((cell) => element(tag, {}, cell)));
-  const table = element(
-    "table",
-    { aria: { labelledby: "results-title" } },
-    element("thead", {}, row("th", ["Metric", "Value", "95 % interval", "Data", "Split", "Images"])),
-    element(
-      "tbody",
-      {},
-      ...results.map(({ metric, value, interval, data, split, images }) =>
-        row("td", [metric, number(value), interval ? interval.map(number).join("–") : "none", data, split, images]),
-      ),
-    ),
-  );
-  return element(
-    "div",
-    { className: "scroll", tabIndex: 0, role: "group", aria: { labelledby: "results-title" } },
-    table,
-  );
-}
+const saveCard = (card) =>
+  save(`${card.name}-${card.version}-card.json`, new Blob([JSON.stringify(card, null, 2)], { type: "application/json" }));

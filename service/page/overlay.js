@@ -1,99 +1,117 @@
-import { paint, viridis } from "./colours.js";
+import { paintLegend, viridis } from "./colours.js";
+import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { colourMap, decode, drawOverlay, evidenceRange, fade } from "./picture.js";
 
-/** Longer side of the drawn picture, in canvas pixels: sharp at twice the size it has on the page. */
-const LONGER_SIDE = 1024;
-/** Side of the smoothed map, in pixels; the browser scales it on to the picture. */
-const MAP_SIDE = 192;
+const TIP = {
+  1: `The map shows where the evidence for one class lies. It is scaled for this image and this class alone, from the
+    least to the greatest positive evidence; evidence against the class is not drawn. So colours can't be compared
+    between classes or between images. The legend's numbers are in the unit of the class's logit, which is the mean over
+    the whole map.`,
+  2: `The maps show where the evidence for one class lies, both on one scale, from the least to the greatest positive
+    evidence in either; evidence against the class is not drawn. So colours can be compared between the two images, but
+    not between classes.`,
+};
 
-/** Where there is little evidence the image must stay readable, so the overlay fades with the evidence. */
-export const fade = (value) => Math.min(1, 1.6 * value);
+/** What is laid over a picture: the class (its number) and the opacity (0 to 100). */
+export const startMap = ({ label, class_activation: activation }) => ({
+  label: activation ? activation.labels.indexOf(label) : 0,
+  opacity: 60,
+});
 
-/**
- * Decode an image file as the service does: upright, transparency over black.
- *
- * @returns {Promise<?{canvas: HTMLCanvasElement, seen: DOMRect, cropped: boolean}>} the picture and the part
- *   of it that the model sees; null if the browser can't decode the file
- */
-export async function decode(file, crop) {
-  const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap) return null;
-  const scale = LONGER_SIDE / Math.max(bitmap.width, bitmap.height);
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(scale * bitmap.width));
-  canvas.height = Math.max(1, Math.round(scale * bitmap.height));
-  const context = canvas.getContext("2d");
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingQuality = "high";
-  // A 28-pixel image is shown as the pixels it is: smoothing would suggest detail that the model never had.
-  context.imageSmoothingEnabled = scale < 8;
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  const cropped = crop === "centre-square" && bitmap.width !== bitmap.height;
-  bitmap.close();
-  return { canvas, cropped, seen: cropped ? centreSquare(canvas) : new DOMRect(0, 0, canvas.width, canvas.height) };
+/** The picture that the item's file holds, decoded; undefined while that goes on, null where it can't be drawn. */
+function usePicture({ drawable, model }) {
+  const [picture, setPicture] = useState(undefined);
+  useEffect(() => {
+    let current = true;
+    Promise.resolve(drawable && decode(drawable, model.input.crop)).then((found) => current && setPicture(found));
+    return () => (current = false);
+  }, [drawable, model]);
+  return picture;
 }
 
-function centreSquare({ width, height }) {
-  const side = Math.min(width, height);
-  return new DOMRect((width - side) / 2, (height - side) / 2, side, side);
+/** The ends of the chosen class's colours over all of these predictions; null without maps. */
+export const rangeOf = (predictions, map) =>
+  predictions.every((prediction) => prediction.class_activation)
+    ? evidenceRange(predictions.map(({ class_activation: { maps } }) => maps[map.label]))
+    : null;
+
+/** The chosen class's map of a prediction, coloured; null without map or contrast. */
+export const coloured = ({ class_activation: activation }, map, range) =>
+  range && colourMap(activation.maps[map.label], range);
+
+/** An item's image with its activation map, coloured as for all of `together`. */
+export function Picture({ item, map, together }) {
+  const [prediction] = item.answer.predictions;
+  const activation = prediction.class_activation;
+  const picture = usePicture(item);
+  const colours = useMemo(() => coloured(prediction, map, rangeOf(together, map)), [prediction, map.label, ...together]);
+  const canvas = useRef(null);
+  useEffect(() => {
+    if (picture) drawOverlay(canvas.current, picture, colours, map.opacity / 100);
+  }, [picture, colours, map.opacity]);
+  if (picture === null)
+    return html`<p class="note">This file can't be drawn here, so the picture and its map are left out. The service could
+      read it; the results are complete.</p>`;
+  const words = activation && map.opacity ? `, with the evidence for ${activation.labels[map.label]} laid over it` : "";
+  const notes = [
+    picture?.cropped && "The model saw the bright square only.",
+    item.drawable !== item.file && "Drawn by the service, since browsers can't draw this kind of file.",
+  ].filter(Boolean);
+  return html`<figure>
+    <canvas ref=${canvas} class="picture" role="img" aria-label=${item.file.name + words}></canvas>
+    ${notes.length > 0 && html`<figcaption class="muted">${notes.join(" ")}</figcaption>`}
+  </figure>`;
 }
 
-/**
- * Scale one class's map to 0..1, per image and class, from the least to the greatest positive evidence, and colour it.
- *
- * @param map rows of numbers, h x w
- * @returns {{canvas: ?HTMLCanvasElement, low: number, high: number}} canvas is null for a map without any contrast
- */
-export function colourMap(map) {
-  const positive = map.map((row) => row.map((value) => Math.max(0, value)));
-  const low = Math.min(...positive.flat());
-  const high = Math.max(...positive.flat());
-  if (!(high > low)) return { canvas: null, low, high };
-  const canvas = document.createElement("canvas");
-  const values = bilinear(positive, MAP_SIDE).map((value) => (value - low) / (high - low));
-  paint(canvas, values, MAP_SIDE, viridis, fade);
-  return { canvas, low, high };
+/** Choose the class and the opacity of the maps of one or two predictions. */
+export function MapControls({ together, drawable, map, setMap }) {
+  const activation = together[0].class_activation;
+  const range = useMemo(() => rangeOf(together, map), [map.label, ...together]);
+  if (!activation) return html`<p class="muted">This model gives no class activation map.</p>`;
+  if (!drawable) return null;
+  return html`<div class="map-controls" role="group" aria-labelledby="map-title">
+    <div class="map-title"><h3 id="map-title">Class activation map</h3><${Tip} label="How the map is scaled" text=${TIP[together.length]} /></div>
+    <div class="controls">
+      <label for="map-class">Evidence for</label>
+      <select id="map-class" onChange=${({ target }) => setMap({ ...map, label: Number(target.value) })}>
+        ${activation.labels.map((label, i) => html`<option value=${i} selected=${i === map.label}>${label}</option>`)}
+      </select>
+      <label for="opacity">Opacity</label>
+      <span class="slider">
+        <input type="range" id="opacity" min="0" max="100" step="5" value=${map.opacity}
+          onInput=${({ target }) => setMap({ ...map, opacity: target.valueAsNumber })} />
+        <output for="opacity">${map.opacity} %</output>
+      </span>
+    </div>
+    ${
+      range.high > range.low
+        ? html`<${Legend} low=${range.low.toFixed(2)} high=${range.high.toFixed(2)} colour=${viridis} alpha=${fade} dark />`
+        : html`<p class="note">Nowhere in the image is there more evidence for this class than elsewhere: there is nothing
+            to draw.</p>`
+    }
+  </div>`;
 }
 
-/**
- * Resample rows of numbers (h x w) to side x side, row after row. Pixels are squares with their value at the
- * centre, so the map lies over the image where the network's cells do.
- */
-export function bilinear(rows, side) {
-  const place = (i, length) => {
-    const at = Math.min(length - 1, Math.max(0, ((i + 0.5) * length) / side - 0.5));
-    const before = Math.floor(at);
-    return { before, after: Math.min(length - 1, before + 1), share: at - before };
-  };
-  const columns = Array.from({ length: side }, (_, i) => place(i, rows[0].length));
-  const mix = (a, b, share) => a + share * (b - a);
-  return Array.from({ length: side }, (_, i) => {
-    const y = place(i, rows.length);
-    return columns.map((x) =>
-      mix(
-        mix(rows[y.before][x.before], rows[y.before][x.after], x.share),
-        mix(rows[y.after][x.before], rows[y.after][x.after], x.share),
-        y.share,
-      ),
-    );
-  }).flat();
+/** A strip of the colours between two ends. */
+export function Legend({ low, high, colour, alpha, dark = false }) {
+  const canvas = useRef(null);
+  useEffect(() => paintLegend(canvas.current, colour, alpha), [colour, alpha]);
+  return html`<div class="legend">
+    <span>${low}</span><canvas ref=${canvas} class=${dark ? "dark" : ""} aria-hidden="true"></canvas><span>${high}</span>
+  </div>`;
 }
 
-/** Draw the picture, its unseen margin darkened, and over the seen part the coloured map (if any). */
-export function drawOverlay(canvas, picture, map, opacity) {
-  const { seen } = picture;
-  canvas.width = picture.canvas.width;
-  canvas.height = picture.canvas.height;
-  const context = canvas.getContext("2d");
-  context.drawImage(picture.canvas, 0, 0);
-  context.fillStyle = "rgb(0 0 0 / 60%)";
-  if (picture.cropped) {
-    const margin = new Path2D();
-    margin.rect(0, 0, canvas.width, canvas.height);
-    margin.rect(seen.x, seen.y, seen.width, seen.height);
-    context.fill(margin, "evenodd");
-  }
-  if (!map) return;
-  context.globalAlpha = opacity;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(map, seen.x, seen.y, seen.width, seen.height);
+/** A question mark that explains; it yields to Escape without the pointer moving (WCAG 1.4.13). */
+function Tip({ label, text }) {
+  const [dismissed, dismiss] = useState(false);
+  useEffect(() => {
+    const onKey = ({ key }) => key === "Escape" && dismiss(true);
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+  const back = () => dismiss(false);
+  return html`<span class=${`tip ${dismissed ? "dismissed" : ""}`} onPointerLeave=${back} onFocusOut=${back}>
+    <button type="button" aria-label=${label} aria-describedby="tip">?</button>
+    <span id="tip" role="tooltip">${text}</span>
+  </span>`;
 }

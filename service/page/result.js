@@ -1,76 +1,58 @@
-import { paintLegend, viridis } from "./colours.js";
-import { byId, element, percent } from "./dom.js";
-import { colourMap, drawOverlay, fade } from "./overlay.js";
-import { showStrip } from "./strip.js";
+import { useCardState } from "./card.js";
+import { Exports } from "./exports-bar.js";
+import { Gates } from "./gates.js";
+import { html, useState } from "./html.js";
+import { MapControls, Picture, startMap } from "./overlay.js";
+import { Probabilities } from "./probabilities.js";
+import { StyleShift } from "./style-shift.js";
 
-/**
- * Show one answer of the service.
- *
- * @param picture from `decode`, null if the browser can't draw the file
- * @param card null if it could not be read
- */
-export function showResult(answer, model, file, picture, card) {
-  const [prediction] = answer.predictions;
-  byId("result").hidden = false;
-  showProbabilities(prediction, model.task);
-  showPicture(prediction, file, picture);
-  showStrip(prediction.recalibration_weights ?? {}, card);
+/** Everything that one answer holds. */
+export function Result({ item, again }) {
+  const [prediction] = item.answer.predictions;
+  const { model } = item.answer;
+  const { card } = useCardState(model.name, model.version);
+  const [map, setMap] = useState(() => startMap(prediction));
+  return html`<section class="panel result" aria-labelledby="result-title" aria-busy=${String(item.state !== "done")}>
+    <div class="result-head">
+      <div>
+        <h2 id="result-title">${item.file.name}</h2>
+        <${Origin} item=${item} again=${again} />
+      </div>
+      <${Exports} item=${item} map=${map} />
+    </div>
+    <div class="findings">
+      <div class="seen">
+        <${Picture} item=${item} map=${map} together=${[prediction]} />
+        <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
+      </div>
+      <div class="readings">
+        <${Probabilities} prediction=${prediction} task=${item.model.task} card=${card} />
+        <${StyleShift} shift=${prediction.style_shift} />
+      </div>
+    </div>
+    <${Gates} series=${[{ name: item.file.name, weights: prediction.recalibration_weights ?? {} }]} card=${card} />
+    <p class="facts">
+      <span>${model.name}, version ${model.version}</span>
+      <span title=${model.digest}>${model.digest.slice(0, "sha256:".length + 12)}</span>
+      <span>request ${item.answer.id}</span>
+      <span title="from sending to the whole answer, as this browser saw it">${item.milliseconds.toFixed(0)} ms</span>
+    </p>
+  </section>`;
 }
 
-function showProbabilities({ label, probability, present, probabilities }, task) {
-  const several = task === "multi-label";
-  const headline = several ? (present.length ? present.join(", ") : "No label is more likely than not") : label;
-  byId("headline").replaceChildren(element("strong", {}, headline), several ? "" : ` ${percent(probability)}`);
-  byId("independent").hidden = !several;
-  // Grades have an order of their own; other labels are easier to read by rank.
-  const shown = task === "ordinal" ? probabilities : [...probabilities].sort((a, b) => b.probability - a.probability);
-  byId("bars").replaceChildren(
-    ...shown.map((entry) => {
-      const fill = element("span", { className: "fill" });
-      fill.style.width = `${100 * entry.probability}%`;
-      return element(
-        "li",
-        { className: (several ? present.includes(entry.label) : entry.label === label) ? "top" : "" },
-        element("span", { className: "label" }, entry.label),
-        element("span", { className: "track", aria: { hidden: true } }, fill),
-        element("span", { className: "percent" }, percent(entry.probability)),
-      );
-    }),
-  );
-}
-
-function showPicture({ label, class_activation: activation }, file, picture) {
-  const canvas = byId("canvas");
-  canvas.hidden = !picture;
-  byId("no-picture").hidden = Boolean(picture);
-  byId("margin-note").hidden = !picture?.cropped;
-  byId("map-controls").hidden = !(picture && activation);
-  byId("no-map").hidden = Boolean(activation);
-  if (!picture) return;
-  if (!activation) {
-    canvas.ariaLabel = file.name;
-    drawOverlay(canvas, picture, null, 0);
-    return;
-  }
-
-  const choice = byId("map-class");
-  choice.replaceChildren(...activation.labels.map((text, i) => new Option(text, i, text === label, text === label)));
-  paintLegend(byId("map-legend"), viridis, fade);
-  let map;
-  const redraw = () => {
-    const opacity = byId("opacity").value;
-    byId("opacity-value").textContent = `${opacity} %`;
-    drawOverlay(canvas, picture, map.canvas, opacity / 100);
-  };
-  const chooseClass = () => {
-    map = colourMap(activation.maps[choice.value]);
-    byId("map-low").textContent = map.low.toFixed(2);
-    byId("map-high").textContent = map.high.toFixed(2);
-    byId("map-flat").hidden = Boolean(map.canvas);
-    canvas.ariaLabel = `${file.name}, with the evidence for ${activation.labels[choice.value]} laid over it`;
-    redraw();
-  };
-  choice.onchange = chooseClass;
-  byId("opacity").oninput = redraw;
-  chooseClass();
+/** What the file is; of DICOM and TIFF, which frame, and a way to another one. */
+function Origin({ item, again }) {
+  const { format, width, height, frame, laterality } = item.answer.predictions[0].image;
+  const eye = { R: "right eye", L: "left eye", B: "both eyes" }[laterality];
+  const frames = format === "DICOM" || format === "TIFF";
+  return html`<div class="origin muted">
+    <span>${[format, `${width} × ${height}`, eye].filter(Boolean).join(" · ")}</span>
+    ${
+      frames &&
+      html`<label>Frame${" "}
+        <input type="number" min="1" max="65536" value=${frame}
+          onChange=${({ target }) => target.validity.valid && target.value && again({ frame: target.valueAsNumber })} /></label
+      >`
+    }
+  </div>`;
 }

@@ -1,4 +1,4 @@
-"""``GET /``: the page for people, and its files."""
+"""``GET /`` and ``GET /models``: the page for people, and its files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 PAGE = Path(__file__).parent.parent / "page"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -18,8 +18,9 @@ router = APIRouter()
 
 
 @router.get("/", include_in_schema=False)
+@router.get("/models", include_in_schema=False)
 async def page() -> FileResponse:
-    """The page: drop an image, see probabilities, activation map and gates."""
+    """The page, one document whose script shows the view that its address names."""
     return FileResponse(PAGE / "index.html", headers=HEADERS)
 
 

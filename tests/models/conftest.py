@@ -87,6 +87,8 @@ def card_fields() -> dict[str, Any]:
             "interval_method": "bootstrap by patient",
             "seeds": 1,
             "selection": "last epoch",
+            "confusion": [[20, 1, 0], [2, 9, 1], [0, 1, 6]],
+            "reliability": [{"confidence": 0.7, "accuracy": 0.8, "images": 40}],
         },
         "calibration": {
             "method": "temperature scaling",

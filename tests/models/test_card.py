@@ -151,6 +151,8 @@ def test_tasks(card_fields: Fields, task: str) -> None:
         ("calibration.log_prior_shift", [0.0, 0.0], "calibration: .* one value for each of 3 labels"),
         ("calibration.target_prior", [0.25] * 4, "calibration: .* one value for each of 3 labels"),
         ("calibration.target_prior", [0.5, 0.3, 0.3], "calibration: target_prior sums to 1.1, not to 1"),
+        ("measured.confusion", [[1, 2], [3, 4]], "measured: confusion needs 3 rows and columns"),
+        ("measured.confusion.1", [9, 1], "measured: confusion needs 3 rows and columns"),
         ("input.channels", 1, "input: 1 channels for a network of 3"),
         ("blocks.0.offset", 1, "blocks: layer1.0 starts at 1, expected 0"),
         ("blocks.1.offset", 3, "blocks: layer1.1 starts at 3, expected 2"),

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import (
     binary_specificity_at_sensitivity,
 )
 
-from training.metrics import FIXED_RATES, METRICS, class_metrics, confusion, metrics_for
+from training.metrics import FIXED_RATES, METRICS, class_metrics, confusion, metrics_for, reliability
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -208,3 +208,14 @@ class TestClassFigures:
         assert figures["sensitivity_at_specificity_0.90"][1] == 1
         assert figures["sensitivity_at_specificity_0.95"][1] == 0
         assert figures["specificity_at_sensitivity_0.95"][1] == pytest.approx(0.9)
+
+
+def test_reliability_bins_hold_the_calibration_error() -> None:
+    """Guo et al. 2017: the error is the gap between accuracy and confidence, weighted by images."""
+    probabilities, labels = sample(3)
+    bins = reliability(probabilities, labels)
+    assert sum(each["images"] for each in bins) == len(labels)
+    right = sum(each["accuracy"] * each["images"] for each in bins)
+    assert right == pytest.approx(np.trace(table(probabilities, labels)))
+    gaps = sum(each["images"] * abs(each["accuracy"] - each["confidence"]) for each in bins)
+    assert gaps / len(labels) == pytest.approx(METRICS["ece"](probabilities, labels), abs=1e-6)

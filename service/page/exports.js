@@ -1,0 +1,89 @@
+import { apiKey, contentType, predictPath } from "./api.js";
+import { finding, percent } from "./format.js";
+import { coloured, rangeOf } from "./overlay.js";
+import { decode, drawOverlay } from "./picture.js";
+
+const NOTICE = "Research use only; not a medical device.";
+
+/** The item's request as a command for a POSIX shell. A key stays out of it: commands end up in histories. */
+export function curlCommand(item) {
+  const { file, isDemo, model } = item;
+  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const source = isDemo ? `curl -sS ${quote(location.origin + model.demo)} | ` : "";
+  const body = isDemo ? "@-" : `@${quote(file.name)}`;
+  const key = apiKey.get() ? ' -H "Authorization: Bearer $RETINA_API_KEY"' : "";
+  const header = quote(`Content-Type: ${contentType(file)}`);
+  return `${source}curl -sS${key} -H ${header} --data-binary ${body} ${quote(location.origin + predictPath(item))}`;
+}
+
+/** The answer as the service gave it. */
+export const downloadJson = ({ file, answer }) =>
+  save(`${stem(file)}.json`, new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }));
+
+/** One row an image, one column a label of any of the models. */
+export function downloadCsv(items) {
+  const labels = [...new Set(items.flatMap(({ answer }) => answer.predictions[0].probabilities.map(({ label }) => label)))];
+  const head = ["file", "frame", "laterality", "model", "version", "digest", "finding", "probability", "prediction_set",
+    "style_shift_score", "style_shift_percentile", "request", "time", ...labels.map((label) => `p(${label})`), "notice"]; // prettier-ignore
+  const rows = items.map(({ file, answer, time }) => {
+    const [prediction] = answer.predictions;
+    const { image, probability, probabilities, prediction_set: set, style_shift: shift } = prediction;
+    const of = Object.fromEntries(probabilities.map((entry) => [entry.label, entry.probability]));
+    return [file.name, image.frame, image.laterality, answer.model.name, answer.model.version, answer.model.digest,
+      finding(prediction), probability, set?.labels.join("; "), shift?.score, shift?.percentile, answer.id,
+      time.toISOString(), ...labels.map((label) => of[label]), NOTICE]; // prettier-ignore
+  });
+  const text = [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
+  const name = items.length === 1 ? stem(items[0].file) : "results";
+  save(`${name}.csv`, new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" }));
+}
+
+/** A cell as RFC 4180 has it; what a spreadsheet would take for a formula is made text. */
+function cell(value) {
+  let text = String(value ?? "");
+  if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** The picture with its map as it is shown, and below it what it is. */
+export async function downloadPng(item, map) {
+  const [prediction] = item.answer.predictions;
+  const activation = prediction.class_activation;
+  const canvas = document.createElement("canvas");
+  drawOverlay(canvas, await decode(item.drawable, item.model.input.crop), coloured(prediction, map, rangeOf([prediction], map)), map.opacity / 100);
+  const { name, version } = item.answer.model;
+  const lines = [
+    `${finding(prediction)}${prediction.present ? "" : `, ${percent(prediction.probability)}`} (${name}, version ${version})`,
+    activation && map.opacity ? `Evidence for ${activation.labels[map.label]}, opacity ${map.opacity} %` : "",
+    NOTICE,
+  ].filter(Boolean);
+  const blob = await new Promise((resolve) => captioned(canvas, lines).toBlob(resolve, "image/png"));
+  save(`${stem(item.file)}.png`, blob);
+}
+
+function captioned(picture, lines) {
+  const canvas = document.createElement("canvas");
+  const step = 30;
+  canvas.width = Math.max(picture.width, 640);
+  canvas.height = picture.height + step * (lines.length + 0.7);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(picture, (canvas.width - picture.width) / 2, 0);
+  context.fillStyle = "#111";
+  lines.forEach((line, i) => {
+    context.font = `${i ? "" : "bold "}20px system-ui, sans-serif`;
+    context.fillText(line, 12, picture.height + step * (i + 1), canvas.width - 24);
+  });
+  return canvas;
+}
+
+const stem = (file) => file.name.replace(/\.[^.]+$/, "");
+
+export function save(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

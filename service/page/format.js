@@ -1,0 +1,34 @@
+/** A probability (0 to 1) as a percentage that never claims certainty. */
+export function percent(probability) {
+  if (probability > 0 && probability < 0.001) return "< 0.1 %";
+  if (probability < 1 && probability > 0.999) return "> 99.9 %";
+  return `${(100 * probability).toFixed(1)} %`;
+}
+
+/** A number with its sign, a true minus, and so many decimals. */
+export function signed(value, decimals = 2) {
+  const size = Math.abs(value).toFixed(decimals);
+  if (Number(size) === 0) return size;
+  return (value < 0 ? "−" : "+") + size;
+}
+
+/** A metric's name in words. */
+export const metricName = (metric) =>
+  ({
+    macro_auc: "macro AUC",
+    macro_f1: "macro F1",
+    mcc: "Matthews correlation",
+    nll: "log loss (lower is better)",
+    brier: "Brier score (lower is better)",
+    ece: "calibration error (lower is better)",
+  })[metric] ?? metric.replaceAll("_", " ");
+
+/** The finding in words: the most probable label, or every likely one of a multi-label model. */
+export function finding({ label, present }) {
+  if (!present) return label;
+  return present.length ? present.join(", ") : "No label is more likely than not";
+}
+
+/** Grades have an order of their own; other labels are easier to read by rank. */
+export const ranked = (probabilities, task) =>
+  task === "ordinal" ? probabilities : [...probabilities].sort((a, b) => b.probability - a.probability);

@@ -1,0 +1,42 @@
+/** Standard deviations at which the relative colours end. */
+export const CLIP = 3;
+/** A gate that hardly moved in training would turn rounding into many standard deviations. */
+const LEAST_STD = 1e-3;
+const SHOWN = 4;
+
+export const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+
+/**
+ * Compare gates with those of the training images.
+ *
+ * @param series [{name, weights}], weights from block to gates
+ * @param card null if unknown
+ * @returns one row for each block and each of the series: {block, name, letter, values, mean, std, relative}; the last
+ *   three are null where the card has no reference, `relative` is in standard deviations
+ */
+export function compareGates(series, card) {
+  const blocks = Object.keys(series[0].weights);
+  return blocks.flatMap((name) => {
+    const block = card?.gate_reference && card.blocks.find((candidate) => candidate.name === name);
+    const part = (values) => (block ? values.slice(block.offset, block.offset + block.channels) : null);
+    const usual = part(card?.gate_reference?.mean);
+    const std = part(card?.gate_reference?.std)?.map((value) => Math.max(value, LEAST_STD)) ?? null;
+    return series.map(({ name: image, weights }, i) => ({
+      block: name,
+      name: image,
+      letter: "ABCDEFGH"[i],
+      values: weights[name],
+      mean: usual,
+      std,
+      relative: usual && weights[name].map((value, channel) => (value - usual[channel]) / std[channel]),
+    }));
+  });
+}
+
+/** The channels farthest above and below what is usual: {index of the row, block, channel, value}. */
+export function extremes(rows) {
+  const all = rows
+    .flatMap(({ block, relative }, index) => relative.map((value, channel) => ({ index, block, channel, value })))
+    .sort((a, b) => b.value - a.value);
+  return { high: all.slice(0, SHOWN), low: all.slice(-SHOWN).reverse() };
+}

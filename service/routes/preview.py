@@ -1,0 +1,65 @@
+"""``POST /v1/models/{model}/preview``: a picture of what a browser can't draw, such as DICOM and TIFF."""
+
+import asyncio
+import io
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from models.card import InputSpec
+from models.preprocessing import ImageError, decode
+from service.admission import place
+from service.problems import ProblemError
+from service.routes.predict import BODY, PROBLEMS, RESPONSES
+from service.state import find_model, state_of
+from service.uploads import read_uploads
+
+router = APIRouter(tags=["predict"])
+
+LONGER_SIDE = 1024
+PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+class PreviewQuery(BaseModel):
+    """As for a prediction."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    frame: int | None = Field(default=None, ge=1, le=65536, description="As for a prediction.")
+
+
+@router.post(
+    "/v1/models/{model}/preview",
+    response_class=Response,
+    responses={200: PNG, **{code: RESPONSES[code] for code in PROBLEMS}},
+    openapi_extra=BODY,
+)
+async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: Request) -> Response:
+    """Send one image back as PNG, as the model's preprocessing reads it, whole and at most 1024 pixels long."""
+    state = state_of(request)
+    served = find_model(state, model, None)
+    with place(state), state.predictor.using(served):
+        uploads = await read_uploads(request, state.settings)
+        if len(uploads) > 1:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "too-many-files", "A preview is of one image: send one file.")
+        draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
+        try:
+            body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
+        except ImageError as error:
+            raise ProblemError.of_image(error, uploads[0].name) from None
+    return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
+def to_png(data: bytes, spec: InputSpec, max_pixels: int, frame: int | None) -> bytes:
+    """Decode an image for a model, in its colours, and encode it as PNG no longer than :data:`LONGER_SIDE`."""
+    shown = spec.model_copy(update={"height": LONGER_SIDE, "width": LONGER_SIDE, "crop": "none"})
+    image = decode(data, shown, max_pixels, frame).image.convert("L" if spec.channels == 1 else "RGB")
+    image.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", compress_level=1)
+    return stream.getvalue()

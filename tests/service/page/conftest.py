@@ -1,0 +1,88 @@
+"""The page in Debian's Chromium, against a real service with the shipped models."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from service.settings import SHIPPED_REPOSITORY
+from tests.service.process import running
+
+DEMO = SHIPPED_REPOSITORY.parents[1] / "service" / "page" / "demo"
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[str]:
+    """The address of a service with the shipped models."""
+    with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu") as (_, address, _):
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; where there is none the tests are skipped, unless PAGE_BROWSER=required."""
+    if CHROMIUM is None:
+        missing = "no chromium on the path: apt-get install chromium"
+        if os.environ.get("PAGE_BROWSER") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        # As root, and so in containers, Chromium does not start with its sandbox.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def expected_errors() -> list[str]:
+    """What a test expects on the browser's console, such as the status of a request that shall fail."""
+    return []
+
+
+@pytest.fixture(params=["light"])
+def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 1000}, color_scheme=request.param, reduced_motion="reduce"
+    )
+    context.set_default_timeout(15_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, service: str, expected_errors: list[str]) -> Iterator[Page]:
+    """The page, open on ``/``; any error on its console that the test did not expect fails the test."""
+    page = context.new_page()
+    errors: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            errors.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(service)
+    yield page
+    unexpected = [text for text in errors if not any(known in text for known in expected_errors)]
+    assert not unexpected, unexpected
+
+
+@pytest.fixture
+def demo() -> Path:
+    """The folder of the demo images."""
+    return DEMO
+
+
+@pytest.fixture
+def screenshot(page: Page) -> Callable[[str], None]:
+    """Keep a picture of the whole page in the folder PAGE_SCREENSHOTS, where one is named."""
+
+    def keep(name: str) -> None:
+        if folder := os.environ.get("PAGE_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    return keep

@@ -1,0 +1,257 @@
+"""Images in, results out: what a person sees and does, and what the service answered meanwhile."""
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from playwright.sync_api import FilePayload, Page, Response, expect
+
+from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom
+from tests.models.preprocessing.image_files import noise
+
+Keep = Callable[[str], None]
+
+
+def file(name: str, data: bytes, kind: str = "") -> FilePayload:
+    return {"name": name, "mimeType": kind, "buffer": data}
+
+
+def canvas_pixels(page: Page, index: int = 0) -> Any:
+    """The picture as it is drawn, (H, W, 4)."""
+    address = page.locator("canvas.picture").nth(index).evaluate("canvas => canvas.toDataURL()")
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as picture:
+        return np.array(picture)
+
+
+def shown_bars(page: Page) -> dict[str, str]:
+    rows = page.locator(".bars li").all()
+    return {row.locator(".label").inner_text(): row.locator(".percent").inner_text() for row in rows}
+
+
+def as_percent(probability: float) -> str:
+    """As the page writes it, for values that it does not round to a bound."""
+    return "<\u00a00.1\u00a0%" if probability < 0.001 else f"{100 * probability:.1f}\u00a0%"
+
+
+@pytest.mark.parametrize("context", ["light", "dark"], indirect=True)
+def test_an_image_gives_the_service_s_answer(page: Page, service: str, demo: Path, screenshot: Keep) -> None:
+    page.set_input_files("#file", demo / "oct.jpeg")
+    expect(page.get_by_role("heading", name="oct.jpeg")).to_be_visible()
+    answer = httpx.post(f"{service}/v1/models/oct/predict", content=(demo / "oct.jpeg").read_bytes()).json()
+    [prediction] = answer["predictions"]
+    expect(page.locator(".headline")).to_contain_text(prediction["label"])
+    assert shown_bars(page) == {
+        each["label"]: as_percent(each["probability"])
+        for each in sorted(prediction["probabilities"], key=lambda each: -each["probability"])
+    }
+    expect(page.get_by_text("JPEG · 529 \N{MULTIPLICATION SIGN} 256")).to_be_visible()
+    expect(page.locator(".strip .row")).to_have_count(len(prediction["recalibration_weights"]))
+    expect(page.locator(".facts")).to_contain_text(answer["model"]["digest"][:19])
+    screenshot(f"result-{page.evaluate('matchMedia(`(prefers-color-scheme: dark)`).matches ? `dark` : `light`')}")
+
+
+def test_the_overlay_follows_class_and_opacity(page: Page, demo: Path) -> None:
+    page.set_input_files("#file", demo / "oct.jpeg")
+    page.wait_for_selector(".map-controls")
+    page.get_by_label("Opacity").fill("0")
+    bare = canvas_pixels(page)
+    with Image.open(demo / "oct.jpeg") as original:
+        wanted = np.asarray(original.convert("L").resize((bare.shape[1], bare.shape[0])), dtype=float)
+    middle = slice(bare.shape[1] // 4 + 20, -(bare.shape[1] // 4 + 20))  # the square that the model sees
+    assert np.abs(bare[:, middle, 0].astype(float) - wanted[:, middle]).mean() < 4
+    page.get_by_label("Opacity").fill("100")
+    full = canvas_pixels(page)
+    expect(page.locator("output")).to_have_text("100 %")
+    assert not np.array_equal(full, bare)
+    page.get_by_label("Evidence for", exact=True).select_option(label="drusen")
+    assert not np.array_equal(canvas_pixels(page), full)
+    expect(page.get_by_role("img", name="oct.jpeg, with the evidence for drusen")).to_be_visible()
+
+
+def test_gates_are_shown_against_training(page: Page, service: str, demo: Path) -> None:
+    page.set_input_files("#file", demo / "oct.jpeg")
+    page.wait_for_selector(".extremes")
+    card = httpx.get(f"{service}/v1/models/oct/card").json()
+    image = (demo / "oct.jpeg").read_bytes()
+    weights = httpx.post(f"{service}/v1/models/oct/predict", content=image).json()["predictions"][0][
+        "recalibration_weights"
+    ]
+    reference = card["gate_reference"]
+    deviations = (np.concatenate(list(weights.values())) - reference["mean"]) / np.maximum(reference["std"], 1e-3)
+    highest = int(deviations.argmax())
+    block = next(b for b in card["blocks"] if b["offset"] <= highest < b["offset"] + b["channels"])
+    channel = highest - block["offset"]
+    found = page.locator(".extremes button").first
+    expect(found).to_have_text(f"{block['name']}, channel {channel} +{deviations[highest]:.1f} SD")
+    found.click()
+    expect(page.locator(".reading")).to_contain_text(f"{block['name']}, channel {channel} of")
+    expect(page.locator(".reading")).to_contain_text(f"weight {weights[block['name']][channel]:.3f}")
+    page.locator(".row").nth(2).hover(position={"x": 1, "y": 5})
+    expect(page.locator(".reading")).to_contain_text("layer2.0, channel 0 of 0\N{EN DASH}47")
+    page.get_by_text("weight", exact=True).click()
+    mean = np.mean(weights["layer1.0"])
+    expect(page.locator(".average").first).to_have_text(f"{mean:.2f}")
+
+
+def test_several_images_and_a_comparison(
+    page: Page, demo: Path, tmp_path: Path, screenshot: Keep, expected_errors: list[str]
+) -> None:
+    with Image.open(demo / "oct.jpeg") as image:
+        ImageEnhance.Brightness(image).enhance(0.5).save(tmp_path / "dark.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    expected_errors.append("415")
+    page.set_input_files("#file", [demo / "oct.jpeg", tmp_path / "dark.png", tmp_path / "broken.png"])
+    rows = page.locator(".gallery li")
+    expect(rows.locator("img.thumbnail")).to_have_count(2)
+    expect(rows.nth(2)).to_contain_text("Unsupported Media Type")
+    page.get_by_role("button", name="Compare with dark.png").click()
+    expect(page.get_by_role("heading", name="Two images compared")).to_be_visible()
+    expect(page.locator("canvas.picture")).to_have_count(2)
+    expect(page.locator(".strip .row")).to_have_count(16)
+    differences = page.locator(".differences tbody tr").first.locator("td").all_inner_texts()
+    a, b, difference = (
+        float(text.split("\u00a0")[0].split(" ")[0].replace("\N{MINUS SIGN}", "-")) for text in differences
+    )
+    assert difference == pytest.approx(b - a, abs=0.11)
+    screenshot("comparison")
+
+    rows.nth(2).locator(".open").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Unsupported Media Type")
+    expect(alert.get_by_role("button", name="Try again")).to_be_visible()
+    page.get_by_role("button", name="Remove broken.png").click()
+    expect(rows).to_have_count(2)
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="All as CSV").click()
+    table = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig"))))
+    assert [row["file"] for row in table] == ["oct.jpeg", "dark.png"]
+    probabilities = [float(value) for name, value in table[0].items() if name.startswith("p(")]
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert {row["model"] for row in table} == {"oct"}
+
+
+def test_results_stay_while_one_looks_at_the_models(page: Page) -> None:
+    page.get_by_role("button", name="Try the demo image of oct").click()
+    page.wait_for_selector(".bars")
+    page.get_by_role("link", name="Models").click()
+    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    page.go_back()
+    expect(page.locator(".bars li")).to_have_count(4)
+
+
+def test_a_dicom_volume_is_drawn_by_the_service(page: Page) -> None:
+    volume = noise(5, 40, 60)
+    data = dicom(volume, frames=5, SOPClassUID=TOMOGRAPHY, ImageLaterality="L")
+    page.set_input_files("#file", file("volume.dcm", data))
+    expect(page.get_by_text("DICOM · 60 \N{MULTIPLICATION SIGN} 40 · left eye")).to_be_visible()
+    expect(page.get_by_label("Frame")).to_have_value("3")
+    expect(page.get_by_text("Drawn by the service")).to_be_visible()
+    page.get_by_label("Opacity").fill("0")
+    drawings: list[bytes] = []
+
+    def note(route: Any) -> None:
+        response = route.fetch()
+        drawings.append(response.body())
+        route.fulfill(response=response)
+
+    page.route("**/preview?frame=5", note)
+    page.get_by_label("Frame").fill("5")
+    page.get_by_label("Frame").press("Enter")
+    expect(page.get_by_label("Frame")).to_have_value("5")
+    expect(page.locator(".result[aria-busy=false]")).to_be_visible()
+    with Image.open(io.BytesIO(drawings[0])) as drawn:
+        np.testing.assert_array_equal(np.asarray(drawn), volume[4])
+
+
+def test_take_away(page: Page, demo: Path, service: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.set_input_files("#file", demo / "retinamnist.png")
+    page.wait_for_selector(".bars")
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_role("status").filter(has_text="Copied")).to_be_visible()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert command.startswith("curl -sS -H 'Content-Type: image/png' --data-binary @'retinamnist.png' ")
+    assert f"'{service}/v1/models/oct/versions/1/predict?weights=full&activation_map=true'" in command
+    bar = page.get_by_role("group", name="Take away")
+    with page.expect_download() as download:
+        bar.get_by_role("button", name="JSON").click()
+    assert json.loads(download.value.path().read_text())["model"]["name"] == "oct"
+    with page.expect_download() as download:
+        bar.get_by_role("button", name="PNG").click()
+    with Image.open(download.value.path()) as picture:
+        assert (picture.format, picture.width) == ("PNG", 1024)
+
+
+def test_a_package_with_prediction_sets_and_style_shift(page: Page, demo: Path, screenshot: Keep) -> None:
+    """The answer is the service's own, with what a package may have besides."""
+
+    def add(route: Any) -> None:
+        response: Response = route.fetch()
+        answer = response.json()
+        answer["predictions"][0] |= {
+            "prediction_set": {"coverage": 0.9, "labels": ["drusen", "normal"]},
+            "style_shift": {
+                "score": 7.25,
+                "percentile": 99.5,
+                "unusual": True,
+                "blocks": [
+                    {"block": "layer1.0", "score": 9.0, "percentile": 99.9},
+                    {"block": "layer2.0", "score": 1.0, "percentile": 20.0},
+                ],
+            },
+        }
+        route.fulfill(response=response, json=answer)
+
+    page.route("**/predict?*", add)
+    page.set_input_files("#file", demo / "oct.jpeg")
+    expect(page.locator(".set")).to_contain_text("drusen, normal")
+    expect(page.locator(".set")).to_contain_text("90 % of images")
+    gauge = page.get_by_role("meter", name="Style shift")
+    expect(gauge).to_have_attribute("aria-valuenow", "99.5")
+    expect(page.locator(".style-shift")).to_contain_text("unlike the model's training images")
+    expect(page.locator(".style-shift")).to_contain_text("It differs most in layer1.0.")
+    expect(page.locator(".gallery .badge")).to_have_text("unusual style")
+    screenshot("style-shift")
+
+
+def test_a_guarded_service_asks_for_its_key(page: Page, demo: Path, expected_errors: list[str]) -> None:
+    """Only the refusal is made up; with the right key the real service answers."""
+    expected_errors.append("401")
+
+    def guard(route: Any) -> None:
+        if route.request.headers.get("authorization") == "Bearer letmein":
+            route.continue_()
+        else:
+            problem = {"title": "Unauthorized", "status": 401, "detail": "Send a key."}
+            route.fulfill(status=401, json=problem, content_type="application/problem+json")
+
+    page.route("**/v1/**", guard)
+    page.reload()
+    page.get_by_label("API key").fill("wrong")
+    page.get_by_role("button", name="Use this key").click()
+    expect(page.get_by_text("The key was not accepted")).to_be_visible()
+    page.get_by_label("API key").fill("letmein")
+    page.get_by_label("API key").press("Enter")
+    page.set_input_files("#file", demo / "oct.jpeg")
+    expect(page.locator(".bars li")).to_have_count(4)
+    assert page.evaluate("sessionStorage.getItem('retina-api-key')") == "letmein"
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_a_service_that_went_away(page: Page, demo: Path, expected_errors: list[str]) -> None:
+    expected_errors.append("net::ERR")
+    page.route("**/predict?*", lambda route: route.abort())
+    page.set_input_files("#file", demo / "oct.jpeg")
+    expect(page.get_by_role("alert")).to_contain_text("The service can't be reached")
+    page.unroute("**/predict?*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".bars li")).to_have_count(4)

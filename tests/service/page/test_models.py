@@ -1,0 +1,46 @@
+"""The view of every model: its card's figures, and the plots where the card has them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.service.page.test_access import assert_accessible
+
+Keep = Callable[[str], None]
+CONFUSION = [[90, 4, 3, 3], [3, 10, 2, 2], [4, 1, 8, 4], [1, 0, 2, 151]]
+BINS = [
+    {"confidence": 0.45, "accuracy": 0.5, "images": 12},
+    {"confidence": 0.8, "accuracy": 0.7, "images": 40},
+    {"confidence": 0.98, "accuracy": 0.96, "images": 236},
+]
+
+
+@pytest.mark.parametrize("context", ["light", "dark"], indirect=True)
+def test_cards_results_and_plots(page: Page, service: str, screenshot: Keep) -> None:
+    """The cards are the shipped ones; the plots' data are made up until a package with them is shipped."""
+    card = httpx.get(f"{service}/v1/models/oct/card").json()
+
+    def add(route: Any) -> None:
+        measured = card["measured"] | {"confusion": CONFUSION, "reliability": BINS}
+        route.fulfill(json=card | {"measured": measured})
+
+    page.route("**/v1/models/oct/versions/1/card", add)
+    page.goto(f"{service}/models")
+    section = page.get_by_role("region", name="oct, version 1")
+    for result in card["measured"]["results"]:
+        low, high = result["interval"]
+        row = section.locator(".intervals tbody tr").filter(has_text=f"{low:.3f} to {high:.3f}")
+        expect(row).to_contain_text(f"{result['value']:.3f}")
+    for limit in card["limits"]:
+        expect(section.get_by_text(limit)).to_be_visible()
+    counts = section.locator(".confusion tbody td").all_inner_texts()
+    assert [int(count) for count in counts] == [count for row in CONFUSION for count in row]
+    expect(section.locator(".reliability circle")).to_have_count(3)
+    x, y = (float(section.locator(".reliability circle").nth(1).get_attribute(name) or "") for name in ("cx", "cy"))
+    assert (x, y) == pytest.approx((44 + 0.8 * 240, 8 + 0.3 * 240))
+    expect(page.get_by_role("region", name="retinamnist, version 1").locator(".confusion")).to_have_count(0)
+    assert_accessible(page)
+    screenshot(f"models-{page.evaluate('matchMedia(`(prefers-color-scheme: dark)`).matches ? `dark` : `light`')}")
