@@ -1,6 +1,5 @@
 """The command line of the service: ``python -m service`` serves, ``python -m service predict`` answers offline."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,11 +35,13 @@ def serve(
     """Serve the models of a repository. Every setting is described in the README."""
     if context.invoked_subcommand is not None:
         return
+    from service import logs, tracing
     from service.app import create_app
     from service.server import run
 
     settings = load_settings(host=host, port=port, model_repository=repository, provider=provider)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings)
+    tracing.start()
     run(create_app(settings), settings)
 
 

@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-import re
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import NOTICE, __version__, problems
+from service.access import Access
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
@@ -19,9 +17,9 @@ from service.repository import Repository
 from service.routes import health, infer, models, page, predict, preview, protocol, repository
 from service.settings import Settings
 from service.state import State
+from service.tracing import TELEMETRY
 
 logger = logging.getLogger(__name__)
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -32,6 +30,8 @@ def create_app(settings: Settings) -> FastAPI:
     """
     served, metrics = Repository([]), Metrics()
     predictor = Predictor(settings, metrics)
+    metrics.queue_limit.set(settings.queue_size)
+    metrics.in_flight_limit.set(settings.max_requests)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
     state = State(settings, served, predictor, metrics, lifecycle)
     lifecycle.start()
@@ -55,33 +55,12 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         static_url="/docs-static",
+        telemetry=TELEMETRY,
     )
     app.state.service = state
     problems.install(app)
-    app.add_middleware(RequestId)
+    app.add_middleware(Access, state=state)
     for module in (predict, preview, models, protocol, infer, repository, health, page):
         app.include_router(module.router)
     page.mount_files(app)
     return app
-
-
-class RequestId:
-    """Give each request an id, the client's own if it sent a proper one, and send it back."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        sent = dict(scope["headers"]).get(b"x-request-id", b"")
-        request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex.encode()
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
-            await send(message)
-
-        await self.app(scope, receive, send_with_id)

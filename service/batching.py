@@ -14,19 +14,22 @@ from numpy.typing import NDArray
 
 from service.metrics import ModelMetrics
 from service.runtime import Model, Outputs
+from service.tracing import stage
 
 
 class QueueFullError(RuntimeError):
     """More images wait for the model than the queue may hold."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Waiting:
-    """An image in the queue."""
+    """An image in the queue, and when its run began and ended."""
 
     pixels: NDArray[np.uint8]
     future: asyncio.Future[Outputs]
     since: float
+    began: float = 0.0
+    ended: float = 0.0
 
 
 class Batcher:
@@ -73,10 +76,18 @@ class Batcher:
         self.metrics.queue_length.set(len(self.queue))
         self.dispatch()
         try:
-            return await asyncio.gather(*(entry.future for entry in entries))
-        finally:
-            for entry in entries:  # whoever gave up waiting is passed over when its turn comes
+            outputs = await asyncio.gather(*(entry.future for entry in entries))
+        except BaseException:
+            for entry in entries:
                 entry.future.cancel()
+            # Whoever gave up waiting leaves its place to others.
+            self.queue = deque(entry for entry in self.queue if not entry.future.done())
+            self.metrics.queue_length.set(len(self.queue))
+            raise
+        began, ended = min(entry.began for entry in entries), max(entry.ended for entry in entries)
+        stage("queue", now, began)
+        stage("run", began, ended)
+        return outputs
 
     def dispatch(self) -> None:
         """Start the next batch, if the model is free and the batch need not wait for more."""
@@ -118,6 +129,7 @@ class Batcher:
             self.metrics.inference_seconds.observe(seconds)
             self.metrics.statistics.executed(waits, seconds)
             for index, entry in enumerate(batch):
+                entry.began, entry.ended = start, start + seconds
                 if not entry.future.done():
                     entry.future.set_result(outputs.row(index))
         except Exception as error:

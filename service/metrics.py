@@ -1,12 +1,15 @@
 """Prometheus metrics: names with the prefix ``retina_`` and base units."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import onnxruntime
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from service.runtime import Model
+from service import __version__
+from service.runtime import Model, Outputs
 from service.statistics import Statistics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+REASONS = ("too-many-requests", "queue-full", "timeout")
 IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -15,6 +18,7 @@ class ModelMetrics:
 
     def __init__(self, metrics: "Metrics", model: Model) -> None:
         labels = (model.name, model.version)
+        self.predictions = [metrics.predictions.labels(*labels, label) for label in model.card.labels]
         self.statistics = Statistics()
         self.queue_length = metrics.queue_length.labels(*labels)
         self.queue_seconds = metrics.queue_seconds.labels(*labels)
@@ -24,6 +28,12 @@ class ModelMetrics:
         self.batch_size = metrics.batch_size.labels(*labels)
         self.images = metrics.images.labels(*labels)
         metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
+
+    def answered(self, rows: list[Outputs]) -> None:
+        """Images have their outputs."""
+        self.images.inc(len(rows))
+        for row in rows:
+            self.predictions[int(row.probabilities.argmax())].inc()
 
     def encoded(self, seconds: float) -> None:
         """An answer has been written."""
@@ -37,6 +47,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
         by_model = ("model", "version")
 
         def histogram(name: str, text: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
@@ -44,20 +56,47 @@ class Metrics:
 
         self.requests = Counter(
             "retina_requests_total",
-            "Prediction requests by outcome: ok, client_error, rejected or error.",
+            "Prediction requests by outcome: ok, client_error, rejected, disconnected or error.",
             ("model", "outcome"),
             registry=self.registry,
         )
         self.rejected = Counter(
-            "retina_rejected_total", "Requests refused because of load, by reason.", ("reason",), registry=self.registry
+            "retina_rejected_total",
+            "Requests refused or given up because of load, by reason: too-many-requests, queue-full or timeout.",
+            ("reason",),
+            registry=self.registry,
         )
+        for reason in REASONS:  # series that are there before the first event, so that rates see it
+            self.rejected.labels(reason)
         self.images = Counter(
             "retina_images_total", "Images that were answered with a prediction.", by_model, registry=self.registry
+        )
+        self.predictions = Counter(
+            "retina_predictions_total",
+            "Images by their most probable label.",
+            (*by_model, "label"),
+            registry=self.registry,
         )
         self.in_flight = Gauge("retina_in_flight_requests", "Prediction requests in hand.", registry=self.registry)
         self.queue_length = Gauge(
             "retina_queue_length", "Images that wait for the model.", by_model, registry=self.registry
         )
+        self.queue_limit = Gauge(
+            "retina_queue_limit", "Most images that may wait for one model.", registry=self.registry
+        )
+        self.in_flight_limit = Gauge(
+            "retina_in_flight_requests_limit", "Most prediction requests in hand at once.", registry=self.registry
+        )
+        self.ready = Gauge(
+            "retina_ready", "Whether predictions can be asked for: 1, or 0 while shutting down.", registry=self.registry
+        )
+        build = Gauge(
+            "retina_build_info",
+            "Versions of the service and of ONNX Runtime.",
+            ("version", "onnxruntime"),
+            registry=self.registry,
+        )
+        build.labels(__version__, onnxruntime.__version__).set(1)
         self.model_info = Gauge(
             "retina_model_info",
             "A loaded model, with the execution provider that it really runs on.",
@@ -87,6 +126,8 @@ class Metrics:
         """Drop the series of an unloaded model, but for what it shares with ``others`` of its name and version."""
         if not any((other.digest, other.provider) == (model.digest, model.provider) for other in others):
             self.model_info.remove(model.name, model.version, model.digest, model.provider)
+        for label in set(model.card.labels).difference(*(other.card.labels for other in others)):
+            self.predictions.remove(model.name, model.version, label)
         if not others:
             for series in (
                 self.queue_length,

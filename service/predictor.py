@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from models.preprocessing import ImageError, Preprocessed, preprocess
 from service.batching import Batcher, QueueFullError
 from service.cpu import usable_cpus
+from service.logs import note
 from service.metrics import Metrics, ModelMetrics
 from service.problems import ProblemError
 from service.runtime import Model, Outputs
 from service.settings import Settings
+from service.tracing import stage
 from service.uploads import Upload
 
 
@@ -115,6 +117,7 @@ class Predictor:
                 raise image
             images.append(image)
         metrics.statistics.compute_input.add(time.perf_counter() - start, len(images))
+        stage("decode", start, images=len(images))
         return images
 
     async def run(self, model: Model, images: list[NDArray[np.uint8]]) -> list[Outputs]:
@@ -124,11 +127,12 @@ class Predictor:
             ProblemError: if too many images wait already.
         """
         served = self.of(model)
+        note(images=len(images))
         try:
             outputs = await served.batcher.submit(images)
         except QueueFullError as error:
             raise ProblemError.overload("queue-full", str(error)) from None
-        served.metrics.images.inc(len(outputs))
+        served.metrics.answered(outputs)
         return outputs
 
     def decode_one(self, model: Model, metrics: ModelMetrics, frame: int | None, data: bytes) -> Preprocessed:

@@ -9,12 +9,15 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from models.preprocessing import ImageError, ImageFault
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+CLIENT_GONE = 499
+"""The status, of nginx's logs, of a request whose client went before its answer; nobody receives it."""
 
 IMAGE_STATUS: dict[ImageFault, HTTPStatus] = {
     "empty": HTTPStatus.BAD_REQUEST,
@@ -116,6 +119,10 @@ def install(app: FastAPI) -> None:
         elif status == HTTPStatus.METHOD_NOT_ALLOWED:
             detail = f"{request.method} does not work at {request.url.path}: see /docs."
         return problem_response(request, ProblemError(status, "http", detail, headers=dict(error.headers or {})))
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)
 
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:

@@ -1,21 +1,29 @@
-"""Run the application under uvicorn, and say where it listens."""
+"""Run the application under uvicorn: say where it listens, and leave in order."""
 
 import logging
+import math
 import signal
 import socket
 import sys
+import threading
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.settings import Settings
+from service.state import State
 
 logger = logging.getLogger(__name__)
-GRACE_S = 30
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with one line that tells a person which address to open."""
+    """uvicorn, with one line that tells a person which address to open, and a drain before its shutdown."""
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self.state = state
+        self.signals = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -24,6 +32,18 @@ class Server(uvicorn.Server):
                 host, port = listening.getsockname()[:2]
                 shown = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1", "::1") else host
                 logger.info("open http://%s:%d/ in a browser; the API is described at /docs", shown, port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Say not ready at once; at the first SIGTERM go on for the drain, at SIGINT or a second signal stop now."""
+        self.state.ready = False
+        self.signals += 1
+        drain = self.state.settings.drain_seconds
+        if sig == signal.SIGTERM and self.signals == 1 and drain and self.started:
+            timer = threading.Timer(drain, super().handle_exit, (sig, frame))
+            timer.daemon = True
+            timer.start()
+            return
+        super().handle_exit(sig, frame)
 
 
 def run(app: FastAPI, settings: Settings) -> None:
@@ -43,6 +63,7 @@ def run(app: FastAPI, settings: Settings) -> None:
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        # The longest that a request may take by the settings, and a second to send its answer.
+        timeout_graceful_shutdown=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
     )
-    Server(config).run()
+    Server(config, app.state.service).run()

@@ -3,9 +3,9 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
@@ -65,7 +65,32 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest time that a request's body may take to arrive, in seconds."
     )
+    request_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Longest time from the end of a request's body to its answer, in seconds; beyond it the answer "
+        "is 503.",
+    )
+    drain_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long to go on serving after SIGTERM while readiness says no, so that load balancers notice, "
+        "in seconds.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="`text` for people, `json` for one object a line."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    @model_validator(mode="after")
+    def fit_together(self) -> Self:
+        """Refuse what would answer 503 for ever: a request that the queue can't hold when it is empty."""
+        if self.max_files > self.queue_size:
+            raise ValueError(
+                f"RETINA_MAX_FILES={self.max_files} is above RETINA_QUEUE_SIZE={self.queue_size}, so the queue could "
+                "never take the largest request: lower the first or raise the second"
+            )
+        return self
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -85,6 +110,9 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         faults = "; ".join(
-            f"RETINA_{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+            f"RETINA_{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})"
+            if e["loc"]
+            else str(e["ctx"]["error"])
+            for e in error.errors()
         )
         raise SettingsError(faults) from None

@@ -23,9 +23,19 @@ class State:
     predictor: Predictor
     metrics: Metrics
     lifecycle: Lifecycle
-    ready: bool = False
     requests: int = 0
     """Prediction requests in hand."""
+    _ready: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether new predictions should be sent here."""
+        return self._ready
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._ready = ready
+        self.metrics.ready.set(ready)
 
 
 def state_of(request: Request) -> State:

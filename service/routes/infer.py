@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,7 +9,7 @@ from starlette.responses import Response
 
 from models.package import INPUT as IMAGE
 from models.package import OUTPUTS
-from service.admission import admitted
+from service.admission import admitted, deadline
 from service.compression import pack, unpack
 from service.problems import ProblemError
 from service.protocol import invalid
@@ -21,6 +20,7 @@ from service.protocol.responses import Answer, write_response
 from service.protocol.tensors import IMAGE_BYTES
 from service.runtime import Model, Outputs
 from service.state import State, state_of
+from service.tracing import stage
 from service.uploads import Upload, read_body
 
 router = APIRouter(tags=["open inference protocol"])
@@ -106,20 +106,15 @@ async def answer(name: str, version: str | None, request: Request) -> Response:
     with admitted(state, name, version) as model:
         body = await read_body(request, state.settings)
         in_thread, threads = asyncio.get_running_loop().run_in_executor, state.predictor.decoders
-        inference = await in_thread(threads, read, body, request, model, state)
-        try:
-            async with asyncio.timeout(inference.timeout_s):
-                rows = await run(state, model, inference)
-        except TimeoutError:
-            raise ProblemError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "timeout",
-                f"The request was not answered within its timeout of {inference.timeout_s:g} s.",
-            ) from None
+        async with deadline(request, state.settings) as until:
+            inference = await in_thread(threads, read, body, request, model, state)
+            until.shorten(inference.timeout_s)
+            rows = await run(state, model, inference)
         request_id = request.state.request_id if inference.id is None else inference.id
         accepted, start = request.headers.get("Accept-Encoding", ""), time.perf_counter()
         content, headers = await in_thread(threads, write, model, request_id, inference, rows, accepted)
         state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+        stage("encode", start)
         return Response(content, headers=headers)
 
 

@@ -13,12 +13,13 @@ from starlette.responses import Response
 
 from models.preprocessing import Preprocessed
 from service import NOTICE
-from service.admission import admitted
+from service.admission import admitted, deadline
 from service.answers import PredictionAnswer, Weights, identity, prediction
 from service.examples import ANSWER
 from service.problems import ProblemDocument, ProblemError
 from service.runtime import Model, Outputs
 from service.state import State, state_of
+from service.tracing import stage
 from service.uploads import Upload, read_uploads
 
 router = APIRouter(tags=["predict"])
@@ -98,7 +99,8 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
     state = state_of(request)
     with admitted(state, name, version) as model:
         uploads = await read_uploads(request, state.settings)
-        predicted = await state.predictor.predict(model, uploads, query.frame)
+        async with deadline(request, state.settings):
+            predicted = await state.predictor.predict(model, uploads, query.frame)
         if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
             return await report(state, model, uploads, predicted)
         start = time.perf_counter()
@@ -120,6 +122,7 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
         }
         body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
         state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+        stage("encode", start)
         return Response(body, media_type="application/json")
 
 
