@@ -11,16 +11,22 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import NOTICE, __version__, problems
+from service import NOTICE, problems
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.repository import Repository
 from service.routes import health, infer, models, page, predict, protocol, repository
+from service.security import headers
+from service.security.access import Access
+from service.security.guard import PROBLEMS, needs
+from service.security.rate_limit import RateLimiter
 from service.settings import Settings
 from service.state import State
 
 logger = logging.getLogger(__name__)
+API_VERSION = "1"
+"""Of the description at /docs, which anybody may read; the software's own version is in ``GET /v2``."""
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -29,11 +35,14 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises:
         PackageError: if the repository can't be served as the settings ask.
+        SettingsError: if the settings contradict each other, or would leave the service open to others unasked.
+        KeyFileError: if the key file can't be used.
     """
+    access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
     served, metrics = Repository([]), Metrics()
     predictor = Predictor(settings, metrics)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
-    state = State(settings, served, predictor, metrics, lifecycle)
+    state = State(settings, served, predictor, metrics, lifecycle, access, limiter)
     lifecycle.start()
 
     @asynccontextmanager
@@ -49,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPIOffline(
         title="retina-srm",
-        version=__version__,
+        version=API_VERSION,
         summary="Retinal image classification with the recalibration weights behind each answer.",
         description=NOTICE,
         lifespan=lifespan,
@@ -58,8 +67,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = state
     problems.install(app)
+    headers.install(app, [origin.strip() for origin in settings.cors_origins.split(",") if origin])
     app.add_middleware(RequestId)
-    for module in (predict, models, protocol, infer, repository, health, page):
+    for module in (predict, models, protocol, infer):
+        app.include_router(module.router, dependencies=[needs("predict")], responses=PROBLEMS)
+    app.include_router(repository.router, dependencies=[needs("admin")], responses=PROBLEMS)
+    for module in (health, page):
         app.include_router(module.router)
     page.mount_files(app)
     return app

@@ -49,7 +49,10 @@ class Metrics:
             registry=self.registry,
         )
         self.rejected = Counter(
-            "retina_rejected_total", "Requests refused because of load, by reason.", ("reason",), registry=self.registry
+            "retina_rejected_total",
+            "Requests refused because of load or of who asked, by reason.",
+            ("reason",),
+            registry=self.registry,
         )
         self.images = Counter(
             "retina_images_total", "Images that were answered with a prediction.", by_model, registry=self.registry

@@ -8,6 +8,7 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
+from service.security.connection import guarded
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ def run(app: FastAPI, settings: Settings) -> None:
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
+        http=guarded(settings, app.state.service.metrics.rejected),
+        ws="none",
+        # Without trusted proxies uvicorn would believe the fields of anybody on this machine.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_S,
     )
     Server(config).run()
