@@ -47,7 +47,7 @@ class KeyEntry(BaseModel):
         return Caller(self.name, frozenset(self.scopes))
 
 
-def new_key(name: str, scopes: list[Scope], created: datetime, expires: datetime | None) -> tuple[str, KeyEntry]:
+def new_key(name: str, scopes: list[str], created: datetime, expires: datetime | None) -> tuple[str, KeyEntry]:
     """Make a key, and what is kept of it.
 
     Raises:
@@ -55,10 +55,8 @@ def new_key(name: str, scopes: list[Scope], created: datetime, expires: datetime
     """
     identifier = secrets.token_hex(6)
     key = f"rsk_{identifier}_{secrets.token_urlsafe(32)}"
-    entry = KeyEntry(
-        id=identifier, name=name, scopes=sorted(set(scopes)), digest=digest(key), created=created, expires=expires
-    )
-    return key, entry
+    entry = {"id": identifier, "name": name, "scopes": sorted(set(scopes)), "digest": digest(key)}
+    return key, KeyEntry.model_validate(entry | {"created": created, "expires": expires})
 
 
 def key_id(text: str) -> str | None:

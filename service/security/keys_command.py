@@ -12,7 +12,7 @@ from rich.table import Table
 
 from service.security.key_file import KeyFileError, changing, read
 from service.security.keys import new_key
-from service.security.scopes import Scope
+from service.security.scopes import SCOPES
 from service.settings import load_settings
 
 app = typer.Typer(help="Add, list and revoke API keys.", no_args_is_help=True)
@@ -23,7 +23,9 @@ FileOption = Annotated[Path | None, typer.Option("--file", help="Key file; defau
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Whose key it is: letters, digits, '.', '_' and '-'.")],
-    scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; repeat for several.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"What it may do: {', '.join(SCOPES)}; repeat for several.")
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="Such as 90d, or a date such as 2030-01-31 (UTC).")] = None,
     file: FileOption = None,
 ) -> None:
@@ -33,7 +35,8 @@ def add(
         try:
             key, entry = new_key(name, scope or ["predict"], now, None if expires is None else until(expires, now))
         except ValidationError as error:
-            raise KeyFileError(f"{name!r} can't be a key's name: {error.errors()[0]['msg']}") from None
+            fault = error.errors()[0]
+            raise KeyFileError(f"The {fault['loc'][0]} can't be {fault['input']!r}: {fault['msg']}") from None
         entries.append(entry)
     typer.echo(key)
     typer.echo(f"Key {entry.id} of {name}: {', '.join(entry.scopes)}. It can't be shown again.", err=True)
