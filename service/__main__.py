@@ -10,9 +10,12 @@ from rich.progress import track
 from models.package import PackageError
 from service.repository import Repository, UnknownModelError
 from service.runtime import ProviderError
+from service.security import keys_command
+from service.security.key_file import KeyFileError
 from service.settings import SettingsError, load_settings
 
 app = typer.Typer(help="Serve retinal image classifiers over HTTP, or predict offline.", add_completion=False)
+app.add_typer(keys_command.app, name="keys")
 stderr = Console(stderr=True, highlight=False)
 
 RepositoryOption = Annotated[
@@ -84,7 +87,7 @@ def main() -> None:
     """Run the command line; a mistake in settings or models is one sentence, not a traceback."""
     try:
         app()
-    except (SettingsError, PackageError, ProviderError, UnknownModelError) as error:
+    except (SettingsError, KeyFileError, PackageError, ProviderError, UnknownModelError) as error:
         stderr.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 

@@ -18,7 +18,7 @@ PROBES = ("/v2/health/live", "/v2/health/ready", "/metrics")
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
-class Access:
+class AccessLog:
     """Give each request an id, the client's own if it sent a proper one, and send it back; count, time and log it."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:

@@ -8,18 +8,24 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import NOTICE, __version__, problems
-from service.access import Access
+from service import NOTICE, problems
+from service.access import AccessLog
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.repository import Repository
 from service.routes import health, infer, models, page, predict, preview, protocol, repository
+from service.security import headers
+from service.security.access import Access
+from service.security.guard import PROBLEMS, needs
+from service.security.rate_limit import RateLimiter
 from service.settings import Settings
 from service.state import State
 from service.tracing import TELEMETRY
 
 logger = logging.getLogger(__name__)
+API_VERSION = "1"
+"""Of the description at /docs, which anybody may read; the software's own version is in ``GET /v2``."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -27,13 +33,16 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises:
         PackageError: if the repository can't be served as the settings ask.
+        SettingsError: if the settings contradict each other, or would leave the service open to others unasked.
+        KeyFileError: if the key file can't be used.
     """
+    access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
     served, metrics = Repository([]), Metrics()
     predictor = Predictor(settings, metrics)
     metrics.queue_limit.set(settings.queue_size)
     metrics.in_flight_limit.set(settings.max_requests)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
-    state = State(settings, served, predictor, metrics, lifecycle)
+    state = State(settings, served, predictor, metrics, lifecycle, access, limiter)
     lifecycle.start()
 
     @asynccontextmanager
@@ -49,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPIOffline(
         title="retina-srm",
-        version=__version__,
+        version=API_VERSION,
         summary="Retinal image classification with the recalibration weights behind each answer.",
         description=NOTICE,
         lifespan=lifespan,
@@ -59,8 +68,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = state
     problems.install(app)
-    app.add_middleware(Access, state=state)
-    for module in (predict, preview, models, protocol, infer, repository, health, page):
+    headers.install(app, [origin.strip() for origin in settings.cors_origins.split(",") if origin])
+    app.add_middleware(AccessLog, state=state)
+    for module in (predict, preview, models, protocol, infer):
+        app.include_router(module.router, dependencies=[needs("predict")], responses=PROBLEMS)
+    app.include_router(repository.router, dependencies=[needs("admin")], responses=PROBLEMS)
+    for module in (health, page):
         app.include_router(module.router)
     page.mount_files(app)
     return app

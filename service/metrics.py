@@ -62,7 +62,7 @@ class Metrics:
         )
         self.rejected = Counter(
             "retina_rejected_total",
-            "Requests refused or given up because of load, by reason: too-many-requests, queue-full or timeout.",
+            "Requests refused or given up because of load or of who asked, by reason.",
             ("reason",),
             registry=self.registry,
         )

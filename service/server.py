@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from service.security.connection import guarded
 from service.settings import Settings
 from service.state import State
 
@@ -63,6 +64,11 @@ def run(app: FastAPI, settings: Settings) -> None:
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
+        http=guarded(settings, app.state.service.metrics.rejected),
+        ws="none",
+        # Without trusted proxies uvicorn would believe the fields of anybody on this machine.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         # The longest that a request may take by the settings, and a second to send its answer.
         timeout_graceful_shutdown=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
     )

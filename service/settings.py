@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
+from service.security.scopes import Scope
 
 SHIPPED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
 
@@ -20,7 +21,7 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """Settings with safe defaults; each is the environment variable ``RETINA_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="RETINA_", frozen=True, protected_namespaces=())
+    model_config = SettingsConfigDict(env_prefix="RETINA_", env_ignore_empty=True, frozen=True, protected_namespaces=())
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; the default is this machine alone.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
@@ -35,10 +36,48 @@ class Settings(BaseSettings):
     served_versions: int = Field(
         default=0, ge=0, description="How many of a model's versions to serve, the newest ones; 0 serves all."
     )
-    admin_key: SecretStr | None = Field(
+    published_host: str | None = Field(
         default=None,
-        description="Key for the repository's index, load and unload calls (`Authorization: Bearer KEY`); unset, they "
-        "answer 403.",
+        description="Address at which callers reach the service where that is not `RETINA_HOST`, such as the one that "
+        "a container is published on.",
+    )
+    auth: Literal["auto", "required", "none"] = Field(
+        default="auto",
+        description="Whether callers need a key or token. `auto`: yes with a key file or an issuer, else no on "
+        "loopback and no start elsewhere. `none` lets anybody predict.",
+    )
+    keys_file: Path | None = Field(
+        default=None, description="File of API keys, which `python -m service keys` writes; read again when it changes."
+    )
+    admin_key: SecretStr | None = Field(
+        default=None, description="One key with every scope, where a key file would be too much."
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID provider whose bearer tokens are accepted, as it stands in their `iss`."
+    )
+    oidc_audience: str | None = Field(default=None, description="What `aud` of a token must hold: this service.")
+    oidc_jwks_url: str | None = Field(
+        default=None, description="Where the provider's public keys are; unset, its discovery document says."
+    )
+    oidc_claim: str = Field(
+        default="scope", description="Claim that holds a token's scopes, or a path such as `realm_access.roles`."
+    )
+    oidc_scopes: dict[str, Scope] = Field(
+        default={"retina:predict": "predict", "retina:metrics": "metrics", "retina:admin": "admin"},
+        description="What each value of that claim allows, as JSON.",
+    )
+    rate_limit: float = Field(
+        default=0.0, ge=0, description="Requests a second of each caller, or address without one; 0 is no limit."
+    )
+    rate_burst: int = Field(default=20, ge=1, description="Requests that a caller may send at once beyond that rate.")
+    cors_origins: str = Field(
+        default="",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+(, ?https?://[A-Za-z0-9.:\[\]-]+)*)?$",
+        description="Other origins whose pages may ask, with commas between, such as `https://viewer.example`.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` are believed, with commas.",
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
@@ -79,6 +118,11 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field(
         default="text", description="`text` for people, `json` for one object a line."
+    )
+    max_header_bytes: int = Field(default=32768, ge=1024, description="Largest head of a request, in bytes.")
+    max_headers: int = Field(default=100, ge=10, description="Most fields in the head of a request.")
+    header_timeout_s: float = Field(
+        default=10.0, gt=0, description="Longest time that a request's head may take to arrive, in seconds."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 

@@ -11,6 +11,8 @@ from service.predictor import Predictor
 from service.problems import ProblemError
 from service.repository import Repository, UnknownModelError
 from service.runtime import Model
+from service.security.access import Access
+from service.security.rate_limit import RateLimiter
 from service.settings import Settings
 
 
@@ -23,6 +25,8 @@ class State:
     predictor: Predictor
     metrics: Metrics
     lifecycle: Lifecycle
+    access: Access
+    limiter: RateLimiter
     requests: int = 0
     """Prediction requests in hand."""
     _ready: bool = False

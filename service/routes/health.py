@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from service.security.guard import PROBLEMS, needs
 from service.state import state_of
 
 router = APIRouter(tags=["health"])
@@ -36,7 +37,12 @@ async def ready(request: Request, response: Response) -> Ready:
     return Ready(ready=is_ready)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    dependencies=[needs("metrics")],
+    responses={200: {"content": {"text/plain": {}}}, **PROBLEMS},
+)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,12 +1,11 @@
-"""Triton's model repository extension: what there is, load, unload; for whoever has the admin key."""
+"""Triton's model repository extension: what there is, load, unload; for callers with the scope admin."""
 
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from models.package import PackageError
-from service.admin import require_admin
 from service.problems import ProblemError
 from service.protocol import invalid
 from service.protocol.messages import ControlRequest, ErrorDocument, IndexEntry, IndexRequest, Message, parse
@@ -18,11 +17,9 @@ M = TypeVar("M", bound=Message)
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorDocument, "description": "The message, or the package, can't be used."},
-    401: {"model": ErrorDocument, "description": "The admin key is missing or wrong."},
-    403: {"model": ErrorDocument, "description": "No admin key is set."},
     404: {"model": ErrorDocument, "description": "Unknown model."},
 }
-router = APIRouter(tags=["model repository"], dependencies=[Depends(require_admin)], responses=ERRORS)
+router = APIRouter(tags=["model repository"], responses=ERRORS)
 
 
 @router.post("/v2/repository/index")

@@ -1,0 +1,126 @@
+"""What stands before a route: who is it, may they do this, and not too often?"""
+
+import logging
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.problems import ProblemDocument, ProblemError
+from service.protocol.messages import ErrorDocument
+from service.security.access import CredentialsError, UnreachableError
+from service.security.rate_limit import network
+from service.security.scopes import Caller, Scope
+from service.state import State, state_of
+
+logger = logging.getLogger(__name__)
+REALM = 'Bearer realm="retina-srm"'
+BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    description="An API key (`rsk_...`) or a token of the OpenID provider. Not needed where authentication is off.",
+)
+TEXTS = {
+    401: "The key or token is missing, or not accepted.",
+    403: "The key or token does not allow this.",
+    429: "Too many requests of this caller: try again after `Retry-After` seconds.",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ProblemDocument | ErrorDocument, "description": text} for code, text in TEXTS.items()
+}
+"""What a guarded route may answer: a problem document, or under ``/v2`` the protocol's error."""
+
+
+class Guard:
+    """Let a request pass whose caller has the scope, before its body is read; ``request.state.caller`` is the name."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(
+        self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
+    ) -> None:
+        """Check a request.
+
+        Raises:
+            ProblemError: 401, 403 or 429; 503 where the provider's keys can't be had.
+        """
+        state = state_of(request)
+        try:
+            caller = await identify(state, request)
+            request.state.caller = caller.name
+            if self.scope not in caller.scopes:
+                raise refusal(state, caller, self.scope)
+            limit(state, request, caller.name)
+        except ProblemError as problem:
+            state.metrics.rejected.labels(problem.code).inc()
+            address = request.client.host if request.client else "unknown"
+            logger.info("refused %s %r from %s: %s", request.method, request.url.path[:200], address, problem.detail)
+            raise
+        if self.scope == "admin":
+            logger.info("%s %r by %s", request.method, request.url.path, caller.name)
+
+
+def needs(scope: Scope) -> Any:
+    """The dependency of routes that need a scope."""
+    return Depends(Guard(scope))
+
+
+async def identify(state: State, request: Request) -> Caller:
+    try:
+        return await state.access.identify(request.headers.get("Authorization", ""))
+    except CredentialsError as error:
+        limit(state, request, None)  # so that guessing is slow, and costs nobody else anything
+        raise ProblemError(
+            HTTPStatus.UNAUTHORIZED,
+            "unauthenticated",
+            f"Not let in: {error}. Send Authorization: Bearer KEY.",
+            headers={"WWW-Authenticate": f'{REALM}, error="invalid_token"'},
+        ) from None
+    except UnreachableError:
+        raise ProblemError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "provider-unreachable",
+            "The token can't be checked, as the provider's keys can't be fetched: try again in ten seconds.",
+            headers={"Retry-After": "10"},
+        ) from None
+
+
+def refusal(state: State, caller: Caller, scope: Scope) -> ProblemError:
+    """Why a caller without the scope may not pass."""
+    if not state.access.has_sources:
+        return ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "admin-off",
+            "The repository's calls are off, as nobody has the scope admin: add a key with it (python -m service keys "
+            "add NAME --scope admin) and set RETINA_KEYS_FILE, or set RETINA_ADMIN_KEY.",
+        )
+    if caller.name is None:
+        return ProblemError(
+            HTTPStatus.UNAUTHORIZED,
+            "unauthenticated",
+            "The key or token is missing or wrong: send it as Authorization: Bearer KEY.",
+            headers={"WWW-Authenticate": REALM},
+        )
+    return ProblemError(
+        HTTPStatus.FORBIDDEN,
+        "forbidden",
+        f"{caller.name} does not have the scope {scope}: use a key or token that has it.",
+        headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{scope}"'},
+    )
+
+
+def limit(state: State, request: Request, name: str | None) -> None:
+    """Count a request of a caller, or of an address where there is no name; its answer will say what is left."""
+    limiter = state.limiter
+    if not limiter.rate:
+        return
+    allowance = limiter.take(network(request.client.host if request.client else None) if name is None else name)
+    request.state.headers = limiter.headers(allowance)
+    if not allowance.allowed:
+        raise ProblemError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate-limited",
+            f"More than {limiter.rate:g} requests a second: try again in {allowance.retry_s} s.",
+        )

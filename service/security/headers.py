@@ -1,0 +1,71 @@
+"""The fields that tell browsers what they may do with an answer, and caches to keep none."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.protocol.binary import HEADER
+
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+CLOSED = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "font-src 'self'; " + CLOSED
+)
+DOCS_POLICY = (  # Swagger's page starts itself with an inline script, and its own script writes styles
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; " + CLOSED
+)
+ANSWER_POLICY = "default-src 'none'; frame-ancestors 'none'"
+PAGE = SAFE | {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}  # ask whether there is a newer one
+DOCS = SAFE | {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "no-cache"}
+ANSWER = SAFE | {"Content-Security-Policy": ANSWER_POLICY, "Cache-Control": "no-store"}
+
+
+def fields(path: str) -> Mapping[str, str]:
+    """The fields of an answer at a path; what is no page is an answer, and no cache keeps it."""
+    if path in ("/", "/models") or path.startswith("/static/"):
+        return PAGE
+    return DOCS if path.startswith("/docs") else ANSWER
+
+
+class SecurityHeaders:
+    """Add them, and what the guard wants said, to every answer; a route's own fields stay."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_fields(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = message.get("headers", [])
+                names = {name.lower() for name, _ in present}
+                wanted = {**fields(scope["path"]), **scope.get("state", {}).get("headers", {})}
+                added = ((name.lower().encode(), value.encode()) for name, value in wanted.items())
+                message["headers"] = [*present, *(field for field in added if field[0] not in names)]
+            await send(message)
+
+        await self.app(scope, receive, send_with_fields)
+
+
+def install(app: FastAPI, origins: list[str]) -> None:
+    """Add the fields to an application, and let pages of these origins ask it: none unless the settings name some."""
+    app.add_middleware(SecurityHeaders)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", HEADER, "X-Request-ID", "traceparent", "tracestate"],
+            expose_headers=["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", HEADER],
+        )

@@ -1,0 +1,86 @@
+"""Bearer tokens of an OpenID Connect provider: signed JWTs (RFC 7519, RFC 9068) for this service's audience."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from jwt.exceptions import ExpiredSignatureError, InvalidAudienceError, InvalidIssuerError, PyJWTError
+
+from service.security.jwks import ALGORITHMS, Jwks
+from service.security.scopes import Caller, Scope
+
+LEEWAY_S = 30
+REQUIRED = ["exp", "iss", "aud", "sub"]
+MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
+OPTIONS: Any = {"require": REQUIRED, "enforce_minimum_key_length": True}
+
+
+class TokenError(ValueError):
+    """A token that is not accepted; the text says why, and repeats nothing of the token."""
+
+
+class Tokens:
+    """Checks tokens of one issuer for one audience.
+
+    Args:
+        jwks: The issuer's keys.
+        audience: What ``aud`` must hold.
+        claim: Where the scopes are: a claim, or a path of claims with dots; a string with spaces, or a list.
+        mapping: What a value of that claim allows here; values that are not in it allow nothing.
+    """
+
+    def __init__(self, jwks: Jwks, audience: str, claim: str, mapping: Mapping[str, Scope]) -> None:
+        self.jwks = jwks
+        self.audience = audience
+        self.claim = claim
+        self.mapping = mapping
+
+    async def check(self, token: str) -> Caller:
+        """Return whose token this is.
+
+        The algorithm is the key's, and one of the allowed, never the token's own choice (RFC 8725, section 3.1): a
+        token signed with nothing, or with the public key as a password, fails.
+
+        Raises:
+            TokenError: if the token is not valid.
+            JwksError: if the key that it names can't be fetched now.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+        except PyJWTError:
+            raise TokenError("it is no signed token") from None
+        if header.get("alg") not in ALGORITHMS:
+            raise TokenError(f"its algorithm is not {' or '.join(ALGORITHMS)}")
+        key_id = header.get("kid")
+        key = await self.jwks.get(key_id) if isinstance(key_id, str) else None
+        if key is None:
+            raise TokenError("its key is not one of the issuer's")
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=ALGORITHMS,
+                audience=self.audience,
+                issuer=self.jwks.issuer,
+                leeway=LEEWAY_S,
+                options=OPTIONS,
+            )
+        except ExpiredSignatureError:
+            raise TokenError("it has expired") from None
+        except InvalidIssuerError:
+            raise TokenError("it is of another issuer") from None
+        except InvalidAudienceError:
+            raise TokenError("it is for another audience") from None
+        except PyJWTError as error:
+            raise TokenError(f"it is not valid ({type(error).__name__})") from None
+        subject = claims["sub"]
+        if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
+            raise TokenError("its subject is not a name")
+        return Caller(f"oidc:{subject}", frozenset(self.scopes(claims)))
+
+    def scopes(self, claims: Any) -> list[Scope]:
+        value = claims
+        for part in self.claim.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        values = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
+        return [self.mapping[entry] for entry in values if isinstance(entry, str) and entry in self.mapping]
