@@ -15,8 +15,9 @@ from service import NOTICE, __version__, problems
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
+from service.records.opening import open_records
 from service.repository import Repository
-from service.routes import health, infer, models, page, predict, protocol, repository
+from service.routes import health, infer, models, page, predict, predictions, protocol, repository
 from service.settings import Settings
 from service.state import State
 
@@ -29,22 +30,28 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises:
         PackageError: if the repository can't be served as the settings ask.
+        RecordsError: if prediction records can't be kept as the settings ask.
     """
     served, metrics = Repository([]), Metrics()
     predictor = Predictor(settings, metrics)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
-    state = State(settings, served, predictor, metrics, lifecycle)
+    records = open_records(settings, metrics.registry)
+    state = State(settings, served, predictor, metrics, lifecycle, records)
     lifecycle.start()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         logger.info("models from %s, %d CPU threads; %s", settings.model_repository, lifecycle.threads, NOTICE)
         watcher = asyncio.create_task(lifecycle.watch()) if settings.repository_poll_seconds else None
+        if records is not None:
+            records.recorder.start()
         state.ready = True
         yield
         state.ready = False
         if watcher is not None:
             watcher.cancel()
+        if records is not None:
+            await asyncio.to_thread(records.recorder.close)
         predictor.close()
 
     app = FastAPIOffline(
@@ -59,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = state
     problems.install(app)
     app.add_middleware(RequestId)
-    for module in (predict, models, protocol, infer, repository, health, page):
+    for module in (predict, predictions, models, protocol, infer, repository, health, page):
         app.include_router(module.router)
     page.mount_files(app)
     return app

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
@@ -13,6 +14,9 @@ from service.repository import Repository, UnknownModelError
 from service.runtime import Model
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.records.keeping import Records
+
 
 @dataclass
 class State:
@@ -23,6 +27,8 @@ class State:
     predictor: Predictor
     metrics: Metrics
     lifecycle: Lifecycle
+    records: "Records | None" = None
+    """None where no prediction records are kept."""
     ready: bool = False
     requests: int = 0
     """Prediction requests in hand."""
