@@ -1,4 +1,4 @@
-"""The command line of the service: ``python -m service`` serves, ``python -m service predict`` answers offline."""
+"""The command line of the service: ``python -m service`` serves, ``--help`` names what else it does."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import track
 
 from models.package import PackageError
+from service.records import commands as records
+from service.records.errors import RecordsError
 from service.repository import Repository, UnknownModelError
 from service.runtime import ProviderError
 from service.security import keys_command
@@ -16,6 +18,8 @@ from service.settings import SettingsError, load_settings
 
 app = typer.Typer(help="Serve retinal image classifiers over HTTP, or predict offline.", add_completion=False)
 app.add_typer(keys_command.app, name="keys")
+app.add_typer(records.app, name="records")
+app.command()(records.audit)
 stderr = Console(stderr=True, highlight=False)
 
 RepositoryOption = Annotated[
@@ -84,10 +88,10 @@ def predict(
 
 
 def main() -> None:
-    """Run the command line; a mistake in settings or models is one sentence, not a traceback."""
+    """Run the command line; a mistake in settings, models or records is one sentence, not a traceback."""
     try:
         app()
-    except (SettingsError, KeyFileError, PackageError, ProviderError, UnknownModelError) as error:
+    except (SettingsError, KeyFileError, PackageError, ProviderError, RecordsError, UnknownModelError) as error:
         stderr.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 

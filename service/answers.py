@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,11 @@ class ImageFacts(BaseModel):
 class Prediction(BaseModel):
     """The answer for one image."""
 
+    record_id: UUID | None = Field(
+        default=None,
+        description="Id of this prediction's record, for `/v1/predictions/{id}`; null where no records are kept. The "
+        "request's id is another.",
+    )
     file: str | None = Field(default=None, description="The file's name, where one was sent.")
     image: ImageFacts
     label: str = Field(description="The most probable class. Of a multi-label model, see `present`.")
@@ -140,11 +146,19 @@ class ModelList(BaseModel):
 
 
 def prediction(
-    card: Card, image: Preprocessed, outputs: Outputs, *, file: str | None, weights: Weights, activation_map: bool
+    card: Card,
+    image: Preprocessed,
+    outputs: Outputs,
+    *,
+    record_id: UUID | None = None,
+    file: str | None,
+    weights: Weights,
+    activation_map: bool,
 ) -> dict[str, Any]:
     """Write one image's outputs as :class:`Prediction`; arrays stay NumPy's, for the JSON encoder."""
     top = int(outputs.probabilities.argmax())
     return {
+        "record_id": record_id,
         "file": file,
         "image": {
             "format": image.format,

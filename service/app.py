@@ -13,8 +13,9 @@ from service.access import AccessLog
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
+from service.records.opening import open_records
 from service.repository import Repository
-from service.routes import health, infer, models, page, predict, preview, protocol, repository
+from service.routes import health, infer, models, page, predict, predictions, preview, protocol, repository
 from service.security import headers
 from service.security.access import Access
 from service.security.guard import PROBLEMS, needs
@@ -35,6 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
         PackageError: if the repository can't be served as the settings ask.
         SettingsError: if the settings contradict each other, or would leave the service open to others unasked.
         KeyFileError: if the key file can't be used.
+        RecordsError: if prediction records can't be kept as the settings ask.
     """
     access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
     served, metrics = Repository([]), Metrics()
@@ -42,18 +44,23 @@ def create_app(settings: Settings) -> FastAPI:
     metrics.queue_limit.set(settings.queue_size)
     metrics.in_flight_limit.set(settings.max_requests)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
-    state = State(settings, served, predictor, metrics, lifecycle, access, limiter)
+    records = open_records(settings, metrics.registry)
+    state = State(settings, served, predictor, metrics, lifecycle, access, limiter, records)
     lifecycle.start()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         logger.info("models from %s, %d CPU threads; %s", settings.model_repository, lifecycle.threads, NOTICE)
         watcher = asyncio.create_task(lifecycle.watch()) if settings.repository_poll_seconds else None
+        if records is not None:
+            records.recorder.start()
         state.ready = True
         yield
         state.ready = False
         if watcher is not None:
             watcher.cancel()
+        if records is not None:
+            await asyncio.to_thread(records.recorder.close)
         predictor.close()
 
     app = FastAPIOffline(
@@ -70,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     headers.install(app, [origin.strip() for origin in settings.cors_origins.split(",") if origin])
     app.add_middleware(AccessLog, state=state)
-    for module in (predict, preview, models, protocol, infer):
+    for module in (predict, predictions, preview, models, protocol, infer):
         app.include_router(module.router, dependencies=[needs("predict")], responses=PROBLEMS)
     app.include_router(repository.router, dependencies=[needs("admin")], responses=PROBLEMS)
     for module in (health, page):

@@ -124,6 +124,31 @@ class Settings(BaseSettings):
     header_timeout_s: float = Field(
         default=10.0, gt=0, description="Longest time that a request's head may take to arrive, in seconds."
     )
+    records: Literal["off", "on", "required"] = Field(
+        default="off",
+        description="Keep a record of each prediction in a database (docs/records.md). When it fails, `on` answers all "
+        "the same, and counts and logs what is lost; `required` answers 503, and no answer leaves before its record is "
+        "committed.",
+    )
+    records_url: SecretStr | None = Field(
+        default=None,
+        description="Where records go, `sqlite:////folder/file.db` or `postgresql://user:password@host/name`; unset, "
+        "SQLite in `~/.local/state/retina-srm/records.db`, or under `XDG_STATE_HOME`.",
+    )
+    records_queue_size: int = Field(
+        default=10_000,
+        ge=1,
+        description="Most records that wait for the database; beyond it they are lost (`on`) or the answer is 503 "
+        "(`required`).",
+    )
+    records_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="How long an answer may wait for its record's commit, in seconds; then it is 503.",
+    )
+    records_retention_days: int = Field(
+        default=0, ge=0, description="Age in days at which records are deleted, with their feedback; 0 keeps them."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
@@ -15,6 +16,9 @@ from service.security.access import Access
 from service.security.rate_limit import RateLimiter
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.records.keeping import Records
+
 
 @dataclass
 class State:
@@ -27,6 +31,8 @@ class State:
     lifecycle: Lifecycle
     access: Access
     limiter: RateLimiter
+    records: "Records | None" = None
+    """None where no prediction records are kept."""
     requests: int = 0
     """Prediction requests in hand."""
     _ready: bool = False

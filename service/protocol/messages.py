@@ -60,6 +60,7 @@ class InferResponse(Message):
     model_name: str
     model_version: str
     id: str
+    parameters: Parameters | None = None
     outputs: list[ResponseOutput]
 
 

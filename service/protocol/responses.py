@@ -1,6 +1,7 @@
 """An inference answer in the protocol's form: JSON, and binary tensors after it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,13 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def write_response(model: Model, request_id: str, outputs: Sequence[Wanted], rows: Sequence[Outputs]) -> Answer:
+def write_response(
+    model: Model,
+    request_id: str,
+    outputs: Sequence[Wanted],
+    rows: Sequence[Outputs],
+    parameters: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
     """Write the outputs that were asked for, for all images of a request in order."""
     entries: list[dict[str, Any]] = []
     tail: list[bytes | memoryview] = []
@@ -43,10 +50,15 @@ def write_response(model: Model, request_id: str, outputs: Sequence[Wanted], row
         else:
             entry["data"] = flat
         entries.append(entry)
-    text = orjson.dumps(
-        {"model_name": model.name, "model_version": model.version, "id": request_id, "outputs": entries},
-        option=orjson.OPT_SERIALIZE_NUMPY,
-    )
+    message: dict[str, Any] = {
+        "model_name": model.name,
+        "model_version": model.version,
+        "id": request_id,
+        "outputs": entries,
+    }
+    if parameters:
+        message["parameters"] = dict(parameters)
+    text = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
     if not tail:
         return Answer(text, {"Content-Type": "application/json"})
     return Answer(b"".join([text, *tail]), {"Content-Type": "application/octet-stream", HEADER: str(len(text))})

@@ -18,6 +18,7 @@ from service.protocol.messages import ErrorDocument, InferResponse
 from service.protocol.requests import Inference, read_request
 from service.protocol.responses import Answer, write_response
 from service.protocol.tensors import IMAGE_BYTES
+from service.records.keeping import Input, Kept, keep
 from service.runtime import Model, Outputs
 from service.state import State, state_of
 from service.tracing import stage
@@ -110,11 +111,14 @@ async def answer(name: str, version: str | None, request: Request) -> Response:
             inference = await in_thread(threads, read, body, request, model, state)
             until.shorten(inference.timeout_s)
             rows = await run(state, model, inference)
+        inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
+        kept = await keep(request, model, inputs, rows)
         request_id = request.state.request_id if inference.id is None else inference.id
         accepted, start = request.headers.get("Accept-Encoding", ""), time.perf_counter()
-        content, headers = await in_thread(threads, write, model, request_id, inference, rows, accepted)
+        content, headers = await in_thread(threads, write, model, request_id, inference, rows, kept, accepted)
         state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
         stage("encode", start)
+        await kept.committed()
         return Response(content, headers=headers)
 
 
@@ -124,8 +128,10 @@ def read(body: bytes, request: Request, model: Model, state: State) -> Inference
     return read_request(content, headers.get(HEADER), model.card, settings.max_files)
 
 
-def write(model: Model, request_id: str, inference: Inference, rows: list[Outputs], accepted: str) -> Answer:
-    content, headers = write_response(model, request_id, inference.outputs, rows)
+def write(
+    model: Model, request_id: str, inference: Inference, rows: list[Outputs], kept: Kept, accepted: str
+) -> Answer:
+    content, headers = write_response(model, request_id, inference.outputs, rows, kept.parameters())
     packed, encoding = pack(content, accepted)
     return Answer(packed, headers | encoding)
 

@@ -17,6 +17,7 @@ from service.admission import admitted, deadline
 from service.answers import PredictionAnswer, Weights, identity, prediction
 from service.examples import ANSWER
 from service.problems import ProblemDocument, ProblemError
+from service.records.keeping import Input, keep
 from service.runtime import Model, Outputs
 from service.state import State, state_of
 from service.tracing import stage
@@ -102,7 +103,9 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
         async with deadline(request, state.settings):
             predicted = await state.predictor.predict(model, uploads, query.frame)
         if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
-            return await report(state, model, uploads, predicted)
+            return await report(request, state, model, uploads, predicted)
+        inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
+        kept = await keep(request, model, inputs, [row for _, row in predicted])
         start = time.perf_counter()
         content = {
             "id": request.state.request_id,
@@ -113,16 +116,18 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
                     model.card,
                     image,
                     row,
+                    record_id=record_id,
                     file=upload.name,
                     weights=query.weights,
                     activation_map=query.activation_map,
                 )
-                for upload, (image, row) in zip(uploads, predicted, strict=True)
+                for upload, record_id, (image, row) in zip(uploads, kept.ids, predicted, strict=True)
             ],
         }
         body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
         state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
         stage("encode", start)
+        await kept.committed()
         return Response(body, media_type="application/json")
 
 
@@ -133,7 +138,7 @@ def accepts_dicom(request: Request) -> bool:
 
 
 async def report(
-    state: State, model: Model, uploads: list[Upload], predicted: list[tuple[Preprocessed, Outputs]]
+    request: Request, state: State, model: Model, uploads: list[Upload], predicted: list[tuple[Preprocessed, Outputs]]
 ) -> Response:
     """Answer one DICOM file with a structured report."""
     from service.structured_report import write_report  # half a second that who asks for none does not wait for
@@ -146,4 +151,7 @@ async def report(
         )
     write = partial(write_report, uploads[0].data, model, *predicted[0])
     body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, write)
-    return Response(body, media_type="application/dicom")
+    image, outputs = predicted[0]
+    kept = await keep(request, model, [Input(uploads[0].data, image.frame)], [outputs])
+    await kept.committed()
+    return Response(body, headers=kept.headers(), media_type="application/dicom")

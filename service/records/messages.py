@@ -1,0 +1,73 @@
+"""What the records' addresses take and answer. No SQLAlchemy here, so that a client can read it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.card import Task
+from service.answers import LabelProbability, ModelIdentity
+
+EXAMPLE_ID = "019ab2f4-6c31-7d52-9a44-2f7f0c6f5e10"
+FEEDBACK_EXAMPLE: dict[str, Any] = {"labels": ["drusen"]}
+RECORD_EXAMPLE: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "time": "2026-11-24T08:15:30.123456Z",
+    "model": {
+        "name": "oct",
+        "version": "1",
+        "digest": "sha256:aaf5c7d889c036ff6f25e95cd28ef94332ce4731965758558b23d42d50327ae8",
+    },
+    "task": "multi-class",
+    "input_digest": "sha256:5d0f2c0e7b1fd6e4f0b9a1a8de1c6f6d1d1f4ac03b0b8a9d7fd0c2d8b1e7a642",
+    "frame": 1,
+    "label": "choroidal neovascularization",
+    "probabilities": [
+        {"label": "choroidal neovascularization", "probability": 0.9946},
+        {"label": "diabetic macular edema", "probability": 0.0034},
+        {"label": "drusen", "probability": 0.0018},
+        {"label": "normal", "probability": 0.0002},
+    ],
+    "style_shift": None,
+    "key": "clinic-a",
+    "feedback": [{"time": "2026-11-25T10:02:11.000000Z", "labels": ["drusen"], "key": "clinic-a"}],
+}
+
+
+class FeedbackRequest(BaseModel):
+    """The truth about a predicted image. There is no field for a comment: it would come to hold a patient's data."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [FEEDBACK_EXAMPLE]})
+
+    labels: list[str] = Field(
+        max_length=10_000,
+        description="What was confirmed, in the model's words: one label, or of a multi-label model all that are "
+        "present, which may be none.",
+    )
+
+
+class FeedbackEntry(BaseModel):
+    """A confirmed truth, and when it was told."""
+
+    time: datetime
+    labels: list[str]
+    key: str | None = Field(description="Name of the API key that told it, where keys are used.")
+
+
+class PredictionRecord(BaseModel):
+    """What is kept of one prediction."""
+
+    model_config = ConfigDict(protected_namespaces=(), json_schema_extra={"examples": [RECORD_EXAMPLE]})
+
+    id: UUID
+    time: datetime = Field(description="When it was answered, in UTC.")
+    model: ModelIdentity
+    task: Task
+    input_digest: str = Field(description="SHA-256 of the file, or of the tensor's bytes, as they were sent.")
+    frame: int | None = Field(description="The DICOM frame or TIFF page; null for requests under /v2.")
+    label: str = Field(description="The most probable class.")
+    probabilities: list[LabelProbability]
+    style_shift: float | None = Field(description="How unlike the training images it is; null where unknown.")
+    key: str | None = Field(description="Name of the API key that asked, where keys are used.")
+    feedback: list[FeedbackEntry] = Field(description="Oldest first; the last one counts, the others are its history.")

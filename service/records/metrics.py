@@ -1,0 +1,41 @@
+"""The records' series, in the application's registry."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from service.metrics import SECONDS
+
+
+class RecordMetrics:
+    """What happened to prediction records."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.written = Counter(
+            "retina_records_written_total", "Prediction records that were committed.", registry=registry
+        )
+        self.lost = Counter(
+            "retina_records_lost_total",
+            "Answers without a record, by reason: queue-full, refused by the database, or shutdown.",
+            ("reason",),
+            registry=registry,
+        )
+        self.failures = Counter(
+            "retina_records_commit_failures_total",
+            "Commits that failed because the database could not be had.",
+            registry=registry,
+        )
+        self.deleted = Counter(
+            "retina_records_deleted_total",
+            "Prediction records deleted at the end of their retention.",
+            registry=registry,
+        )
+        self.commit_seconds = Histogram(
+            "retina_records_commit_duration_seconds",
+            "Committing the records that waited together.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.queue_length = Gauge(
+            "retina_records_queue_length", "Prediction records that are not committed yet.", registry=registry
+        )
+        for reason in ("queue-full", "refused", "shutdown"):  # so that an alert sees the first loss as a rise from 0
+            self.lost.labels(reason)

@@ -1,0 +1,218 @@
+"""Group commit: one thread writes, and all records that wait are committed together.
+
+The longer a commit takes, the more records wait for the next one, so the database's speed bounds the time that a
+record waits and hardly the number of records a second.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from service.records.errors import RecordsError, UnavailableError
+from service.records.metrics import RecordMetrics
+from service.records.record import Record, now
+from service.records.store import Store
+
+logger = logging.getLogger(__name__)
+Loss = Literal["queue-full", "refused", "shutdown"]
+
+LARGEST_COMMIT = 1000
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
+CLOSE_S = 5.0
+PURGE_EVERY_S = 3600.0
+PURGED_AT_ONCE = 1000
+LOG_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The records of one request; ``future`` is set once they are committed, where somebody waits for that."""
+
+    records: Sequence[Record]
+    future: asyncio.Future[None] | None
+
+
+class Recorder:
+    """The queue in front of the database, and the thread that empties it.
+
+    Records that somebody waits for succeed or fail with their commit. The others outlive an outage of the database in
+    the queue, as far as it goes; what is lost is counted and logged.
+
+    Args:
+        store: Where to.
+        metrics: What is counted.
+        queue_size: Most records that wait.
+        retention_days: Age at which records are deleted, with their feedback; 0 keeps them.
+    """
+
+    def __init__(self, store: Store, metrics: RecordMetrics, *, queue_size: int, retention_days: int) -> None:
+        self.store = store
+        self.metrics = metrics
+        self.queue_size = queue_size
+        self.retention = timedelta(days=retention_days) if retention_days else None
+        self.queue: deque[Entry] = deque()
+        self.waiting = 0
+        self.changed = threading.Condition()
+        self.closing = threading.Event()
+        self.wait_s = FIRST_WAIT_S
+        self.next_purge = time.monotonic()
+        self.next_log = 0.0
+        self.unlogged = 0
+        self.thread = threading.Thread(target=self.run, name="records", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self.thread.start()
+
+    def add(self, records: Sequence[Record], *, wait: bool) -> asyncio.Future[None] | None:
+        """Queue records; called in the event loop's thread, it never blocks.
+
+        With ``wait`` the future that it returns ends when they, and all that were added before, are committed.
+
+        Raises:
+            UnavailableError: if the queue is full, or about to close, and ``wait`` is asked for; else they are lost.
+        """
+        future = asyncio.get_running_loop().create_future() if wait else None
+        with self.changed:
+            fits = self.waiting + len(records) <= self.queue_size and not self.closing.is_set()
+            if fits:
+                self.queue.append(Entry(records, future))
+                self.count(len(records))
+                self.changed.notify()
+        if not fits:
+            if future is not None:
+                raise UnavailableError(
+                    f"{self.waiting} prediction records wait already, and the limit is {self.queue_size}"
+                )
+            self.lose(len(records), "queue-full", "the queue is full")
+        return future
+
+    def count(self, change: int) -> None:
+        self.waiting += change
+        self.metrics.queue_length.set(self.waiting)
+
+    def run(self) -> None:
+        """Write until closed and empty; the thread's whole life."""
+        while True:
+            entries = self.take()
+            if entries:
+                self.write(entries)
+            elif self.closing.is_set():
+                return
+            if self.retention is not None and time.monotonic() >= self.next_purge:
+                self.purge()
+
+    def take(self) -> list[Entry]:
+        """Return what waits, as much as one commit may hold; nothing at the time to purge or when closing."""
+        with self.changed:
+            until_purge = max(0.0, self.next_purge - time.monotonic()) if self.retention is not None else None
+            if not self.queue and not self.closing.is_set():
+                self.changed.wait(until_purge)
+            entries, size = [], 0
+            while self.queue and size < LARGEST_COMMIT:
+                entries.append(self.queue.popleft())
+                size += len(entries[-1].records)
+            return entries
+
+    def write(self, entries: list[Entry]) -> None:
+        records = [record for entry in entries for record in entry.records]
+        start = time.perf_counter()
+        try:
+            self.store.write(records)
+        except (UnavailableError, RecordsError) as error:
+            self.metrics.failures.inc()
+            self.postpone(entries, error)
+        except Exception as error:  # whatever it is, the next records must not pay for it
+            logger.exception("the database refused prediction records")
+            unwaited = settle(entries, error)
+            self.lose(sum(len(entry.records) for entry in unwaited), "refused", "the database refused them")
+            with self.changed:
+                self.count(-len(records))
+        else:
+            self.wait_s = FIRST_WAIT_S
+            if records:
+                self.metrics.commit_seconds.observe(time.perf_counter() - start)
+                self.metrics.written.inc(len(records))
+            with self.changed:
+                self.count(-len(records))
+            settle(entries, None)
+
+    def postpone(self, entries: list[Entry], error: Exception) -> None:
+        """Fail the records that somebody waits for, and put the others back for the next attempt."""
+        unwaited = settle(entries, error)
+        kept = sum(len(entry.records) for entry in unwaited)
+        with self.changed:
+            self.count(kept - sum(len(entry.records) for entry in entries))
+            if not self.closing.is_set():
+                self.queue.extendleft(reversed(unwaited))
+        if self.closing.is_set():
+            self.lose(kept, "shutdown", str(error))
+            with self.changed:
+                self.count(-kept)
+        elif kept:
+            self.log(f"prediction records can't be written, {self.waiting} wait: {error}")
+            self.closing.wait(self.wait_s)
+            self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
+        else:
+            self.log(f"prediction records can't be written: {error}")
+
+    def lose(self, count: int, reason: Loss, why: str) -> None:
+        if count:
+            self.metrics.lost.labels(reason).inc(count)
+            self.unlogged += count
+            self.log(f"prediction records were lost: {why}")
+
+    def log(self, text: str) -> None:
+        """Log an error, but not for each of a thousand requests."""
+        if time.monotonic() >= self.next_log:
+            self.next_log = time.monotonic() + LOG_EVERY_S
+            lost, self.unlogged = self.unlogged, 0
+            logger.error("%s%s", f"{lost} lost; " if lost else "", text)
+
+    def purge(self) -> None:
+        """Delete some of the records that are too old; in between, new ones are written."""
+        assert self.retention is not None
+        try:
+            deleted = self.store.delete_before(now() - self.retention, PURGED_AT_ONCE)
+        except Exception:  # the next time may go well, and records must go on being written
+            logger.exception("old prediction records can't be deleted")
+            deleted = 0
+        self.metrics.deleted.inc(deleted)
+        if deleted < PURGED_AT_ONCE:
+            self.next_purge = time.monotonic() + PURGE_EVERY_S
+
+    def close(self) -> None:
+        """Write what waits, once more if the database can't be had, and end; takes some seconds at most."""
+        self.closing.set()
+        with self.changed:
+            self.changed.notify()
+        self.thread.join(CLOSE_S)
+        if self.thread.is_alive():
+            logger.error("%d prediction records were lost: the database does not answer", self.waiting)
+            return
+        if self.unlogged:
+            logger.error("%d prediction records were lost", self.unlogged)
+        self.store.close()
+
+
+def settle(entries: Sequence[Entry], error: Exception | None) -> list[Entry]:
+    """Tell those who wait, in their event loop's thread, and return the entries that nobody waits for."""
+    futures = [entry.future for entry in entries if entry.future is not None]
+    if futures:
+        futures[0].get_loop().call_soon_threadsafe(tell, futures, error)
+    return [entry for entry in entries if entry.future is None]
+
+
+def tell(futures: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
+    for future in futures:
+        if not future.done():  # whoever gave up waiting
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)

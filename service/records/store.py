@@ -1,0 +1,158 @@
+"""Writing and reading records. Every method blocks, so call it from a thread."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from service.answers import LabelProbability, ModelIdentity
+from service.records import schema
+from service.records.database import READ_ONLY
+from service.records.errors import UnavailableError
+from service.records.messages import FeedbackEntry, PredictionRecord
+from service.records.record import ModelFacts, Record
+from service.records.tables import feedback, models, predictions
+
+LATER = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+"""What may go well at another time: no connection, a locked file, a full disk, a standby that can't be written to."""
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Raise :class:`UnavailableError` for what may go well at another time."""
+    try:
+        yield
+    except LATER as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise UnavailableError(" ".join(str(cause).split())) from error
+
+
+class Store:
+    """The records of one database, on an engine from :func:`service.records.database.open_engine`.
+
+    Every method raises :class:`UnavailableError` if the database can't be had now, and
+    :class:`~service.records.errors.RecordsError` if its schema is not the one that this version needs.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.prepared = False
+        self.model_ids: dict[ModelFacts, int] = {}
+        # A commit whose answer was lost is tried again, and then some of its rows may be there already.
+        insert = postgres_insert if engine.dialect.name == "postgresql" else sqlite_insert
+        self.insert_prediction = insert(predictions).on_conflict_do_nothing()
+        self.insert_model = insert(models).on_conflict_do_nothing()
+
+    def prepare(self) -> None:
+        """Create or migrate a SQLite file; check PostgreSQL's schema, which is upgraded by command alone.
+
+        A server's schema is shared by services of several versions, so none changes it just by starting.
+        """
+        if self.prepared:
+            return
+        with reachable():
+            if self.engine.dialect.name == "sqlite":
+                schema.upgrade(self.engine)
+            else:
+                with self.engine.connect() as connection:
+                    schema.check(connection)
+        self.prepared = True
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Commit records in one transaction; those that are there already are passed over."""
+        self.prepare()
+        if not records:
+            return
+        found = dict(self.model_ids)
+        try:
+            with reachable(), self.engine.begin() as connection:
+                for model in {record.model for record in records} - found.keys():
+                    found[model] = self.model_id(connection, model)
+                connection.execute(self.insert_prediction, [row(record, found[record.model]) for record in records])
+        except BaseException:
+            self.model_ids = {}  # the database may have been replaced by a backup
+            raise
+        self.model_ids = found
+
+    def model_id(self, connection: Connection, model: ModelFacts) -> int:
+        values = {"name": model.name, "version": model.version, "digest": model.digest}
+        connection.execute(self.insert_model, values | {"task": model.task, "labels": list(model.labels)})
+        columns = (models.c[name] == value for name, value in values.items())
+        return int(connection.execute(select(models.c.id).where(*columns)).scalar_one())
+
+    def read(self, record_id: UUID) -> PredictionRecord | None:
+        """Return a record with its feedback, oldest first, or None if there is none of this id."""
+        self.prepare()
+        with self.reading() as connection:
+            query = select(predictions, models).join(models).where(predictions.c.id == record_id)
+            # Two tables have columns of one name, so they are asked for by table.
+            found = connection.execute(query).one_or_none()
+            if found is None:
+                return None
+            told = connection.execute(
+                select(feedback).where(feedback.c.prediction_id == record_id).order_by(feedback.c.id)
+            )
+            p, m = predictions.c, models.c
+            values = found._mapping
+            pairs = zip(values[m.labels], values[p.probabilities], strict=True)
+            return PredictionRecord(
+                id=record_id,
+                time=values[p.time],
+                model=ModelIdentity(name=values[m.name], version=values[m.version], digest=values[m.digest]),
+                task=values[m.task],
+                input_digest=values[p.input_digest],
+                frame=values[p.frame],
+                label=values[p.label],
+                probabilities=[LabelProbability(label=label, probability=value) for label, value in pairs],
+                style_shift=values[p.style_shift],
+                key=values[p.key_name],
+                feedback=[FeedbackEntry(time=entry.time, labels=entry.labels, key=entry.key_name) for entry in told],
+            )
+
+    def add_feedback(self, record_id: UUID, time: datetime, labels: list[str], key_name: str | None) -> bool:
+        """Commit a confirmed truth beside the earlier ones; return False if the record has gone."""
+        self.prepare()
+        values = {"prediction_id": record_id, "time": time, "labels": labels, "key_name": key_name}
+        try:
+            with reachable(), self.engine.begin() as connection:
+                connection.execute(feedback.insert(), values)
+        except IntegrityError:
+            return False
+        return True
+
+    def delete_before(self, time: datetime, limit: int) -> int:
+        """Delete at most ``limit`` of the oldest records from before a time, with their feedback; return how many."""
+        self.prepare()
+        oldest = select(predictions.c.id).where(predictions.c.time < time).order_by(predictions.c.time).limit(limit)
+        with reachable(), self.engine.begin() as connection:
+            return connection.execute(delete(predictions).where(predictions.c.id.in_(oldest))).rowcount
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database and keeps no writer waiting."""
+        with reachable(), self.engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+
+def row(record: Record, model_id: int) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "time": record.time,
+        "model_id": model_id,
+        "input_digest": record.input_digest,
+        "frame": record.frame,
+        "probabilities": record.probabilities,
+        "label": record.label,
+        "style_shift": record.style_shift,
+        "key_name": record.key_name,
+    }
