@@ -78,7 +78,9 @@ class ImageFacts(BaseModel):
     width: int = Field(description="In pixels, upright.")
     height: int
     frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
-    laterality: Literal["R", "L", "B"] | None = Field(description="The eye or eyes, where a DICOM file says which.")
+    laterality: Literal["R", "L", "B"] | None = Field(
+        default=None, description="The eye or eyes, where a DICOM file says which."
+    )
 
 
 class Prediction(BaseModel):
