@@ -66,7 +66,7 @@ def make_record() -> RecordMaker:
             probabilities=values,
             label=model.labels[int(values.argmax())],
             style_shift=0.25,
-            key_name="clinic-a",
+            caller="clinic-a",
         )
 
     return make

@@ -17,7 +17,7 @@ from tests.service.records.conftest import FACTS, RecordMaker
 
 QUERY = (
     "SELECT p.id, p.time, m.name, m.version, m.digest, m.task, m.labels, p.input_digest, p.frame, p.probabilities, "
-    "p.label, p.style_shift, p.key_name FROM predictions p JOIN models m ON m.id = p.model_id"
+    "p.label, p.style_shift, p.caller FROM predictions p JOIN models m ON m.id = p.model_id"
 )
 
 
@@ -67,7 +67,7 @@ def test_a_record_comes_back_with_its_feedback(store: Store, make_record: Record
     assert (found.id, found.time, found.label, found.frame) == (record.id, record.time, "normal", 3)
     assert [entry.label for entry in found.probabilities] == LABELS
     assert [entry.probability for entry in found.probabilities] == pytest.approx([0.7, 0.2, 0.1])
-    assert [(entry.time, entry.labels, entry.key) for entry in found.feedback] == [
+    assert [(entry.time, entry.labels, entry.caller) for entry in found.feedback] == [
         (first, ["cataract"], "clinic-a"),
         (second, ["glaucoma"], None),
     ]
