@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from models.card import Card
 from service.answers import ModelEntry, ModelList, PredictionAnswer, Weights
 from service.problems import ProblemDocument
+from service.records.messages import FeedbackRequest, PredictionRecord
 
 TIMEOUT_S = 60.0
 RETRIES = 3
@@ -80,8 +82,19 @@ def card_call(model: str) -> Call:
     return get_call(f"/v1/models/{quote(model, safe='')}/card")
 
 
+def record_call(record_id: UUID | str) -> Call:
+    return get_call(f"/v1/predictions/{quote(str(record_id), safe='')}")
+
+
+def feedback_call(record_id: UUID | str, labels: Sequence[str]) -> Call:
+    if isinstance(labels, str):  # a string is a sequence of strings too
+        raise TypeError(f"labels must be a list, such as [{labels!r}]")
+    content = FeedbackRequest(labels=list(labels)).model_dump()
+    return Call("POST", f"{record_call(record_id).path}/feedback", {"json": content})
+
+
 def read(kind: type[A], response: httpx.Response) -> A:
-    if response.status_code != httpx.codes.OK:
+    if not response.is_success:
         refuse(response)
     return kind.model_validate_json(response.content)
 
@@ -140,6 +153,14 @@ class Client:
         """Read the card of a model's default version."""
         return read(Card, self.send(card_call(model)))
 
+    def prediction(self, record_id: UUID | str) -> PredictionRecord:
+        """Read the record of a prediction, whose ``record_id`` was in the answer."""
+        return read(PredictionRecord, self.send(record_call(record_id)))
+
+    def feedback(self, record_id: UUID | str, labels: Sequence[str]) -> PredictionRecord:
+        """Tell what is true of a predicted image, in the model's labels; the last time counts."""
+        return read(PredictionRecord, self.send(feedback_call(record_id, labels)))
+
     def ready(self) -> bool:
         """Ask whether predictions can be asked for."""
         return self.http.get("/v2/health/ready").status_code == httpx.codes.OK
@@ -194,6 +215,14 @@ class AsyncClient:
     async def card(self, model: str) -> Card:
         """Read the card of a model's default version."""
         return read(Card, await self.send(card_call(model)))
+
+    async def prediction(self, record_id: UUID | str) -> PredictionRecord:
+        """Read the record of a prediction, whose ``record_id`` was in the answer."""
+        return read(PredictionRecord, await self.send(record_call(record_id)))
+
+    async def feedback(self, record_id: UUID | str, labels: Sequence[str]) -> PredictionRecord:
+        """Tell what is true of a predicted image, in the model's labels; the last time counts."""
+        return read(PredictionRecord, await self.send(feedback_call(record_id, labels)))
 
     async def ready(self) -> bool:
         """Ask whether predictions can be asked for."""

@@ -112,7 +112,7 @@ async def keep(request: Request, model: Model, inputs: Sequence[Input], rows: Se
             probabilities=row.probabilities,
             label=card.labels[int(row.probabilities.argmax())],
             style_shift=getattr(row, "style_shift", None),
-            key_name=key_name(request),
+            caller=caller_of(request),
         )
         for source, digest, row in zip(inputs, digests, rows, strict=True)
     ]
@@ -127,9 +127,9 @@ def digest_all(inputs: Sequence[Input]) -> list[str]:
     return [input_digest(source.data) for source in inputs]
 
 
-def key_name(request: Request) -> str | None:
-    """Name of the API key that a request was let in with, where keys are used."""
-    name: str | None = getattr(request.state, "key_name", None)
+def caller_of(request: Request) -> str | None:
+    """Name of the key or token that a request was let in with, where they are used."""
+    name: str | None = request.state.caller
     return name
 
 

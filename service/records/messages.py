@@ -29,9 +29,9 @@ RECORD_EXAMPLE: dict[str, Any] = {
         {"label": "drusen", "probability": 0.0018},
         {"label": "normal", "probability": 0.0002},
     ],
-    "style_shift": None,
-    "key": "clinic-a",
-    "feedback": [{"time": "2026-11-25T10:02:11.000000Z", "labels": ["drusen"], "key": "clinic-a"}],
+    "style_shift": 0.42,
+    "caller": "clinic-a",
+    "feedback": [{"time": "2026-11-25T10:02:11.000000Z", "labels": ["drusen"], "caller": "clinic-a"}],
 }
 
 
@@ -52,7 +52,7 @@ class FeedbackEntry(BaseModel):
 
     time: datetime
     labels: list[str]
-    key: str | None = Field(description="Name of the API key that told it, where keys are used.")
+    caller: str | None = Field(description="Name of the key or token that told it, where they are used.")
 
 
 class PredictionRecord(BaseModel):
@@ -69,5 +69,5 @@ class PredictionRecord(BaseModel):
     label: str = Field(description="The most probable class.")
     probabilities: list[LabelProbability]
     style_shift: float | None = Field(description="How unlike the training images it is; null where unknown.")
-    key: str | None = Field(description="Name of the API key that asked, where keys are used.")
+    caller: str | None = Field(description="Name of the key or token that asked, where they are used.")
     feedback: list[FeedbackEntry] = Field(description="Oldest first; the last one counts, the others are its history.")

@@ -41,7 +41,7 @@ class Record:
     """(K,)"""
     label: str
     style_shift: float | None
-    key_name: str | None
+    caller: str | None
 
 
 def new_id() -> uuid.UUID:

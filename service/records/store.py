@@ -111,14 +111,14 @@ class Store:
                 label=values[p.label],
                 probabilities=[LabelProbability(label=label, probability=value) for label, value in pairs],
                 style_shift=values[p.style_shift],
-                key=values[p.key_name],
-                feedback=[FeedbackEntry(time=entry.time, labels=entry.labels, key=entry.key_name) for entry in told],
+                caller=values[p.caller],
+                feedback=[FeedbackEntry(time=entry.time, labels=entry.labels, caller=entry.caller) for entry in told],
             )
 
-    def add_feedback(self, record_id: UUID, time: datetime, labels: list[str], key_name: str | None) -> bool:
+    def add_feedback(self, record_id: UUID, time: datetime, labels: list[str], caller: str | None) -> bool:
         """Commit a confirmed truth beside the earlier ones; return False if the record has gone."""
         self.prepare()
-        values = {"prediction_id": record_id, "time": time, "labels": labels, "key_name": key_name}
+        values = {"prediction_id": record_id, "time": time, "labels": labels, "caller": caller}
         try:
             with reachable(), self.engine.begin() as connection:
                 connection.execute(feedback.insert(), values)
@@ -154,5 +154,5 @@ def row(record: Record, model_id: int) -> dict[str, object]:
         "probabilities": record.probabilities,
         "label": record.label,
         "style_shift": record.style_shift,
-        "key_name": record.key_name,
+        "caller": record.caller,
     }

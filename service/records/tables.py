@@ -74,7 +74,7 @@ predictions = Table(
     json_column("probabilities"),
     Column("label", String, nullable=False),
     Column("style_shift", Double),
-    Column("key_name", String),
+    Column("caller", String),
     Index(None, "time"),
 )
 
@@ -85,6 +85,6 @@ feedback = Table(
     Column("prediction_id", ForeignKey("predictions.id", ondelete="CASCADE"), nullable=False),
     Column("time", UtcTime, nullable=False),
     json_column("labels"),
-    Column("key_name", String),
+    Column("caller", String),
     Index(None, "prediction_id"),
 )

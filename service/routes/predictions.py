@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.problems import ProblemDocument, ProblemError
 from service.records.errors import RecordsError, UnavailableError
-from service.records.keeping import Records, key_name, records_of
+from service.records.keeping import Records, caller_of, records_of
 from service.records.messages import FEEDBACK_EXAMPLE, FeedbackRequest, PredictionRecord
 from service.records.record import now
 from service.state import state_of
@@ -52,7 +52,7 @@ async def feedback(id: UUID, request: Request) -> PredictionRecord:
     records, told = records_of(state), parse(await read_body(request, state.settings))
     check(told.labels, await read(records, id))
     try:
-        added = await run_in_threadpool(records.store.add_feedback, id, now(), told.labels, key_name(request))
+        added = await run_in_threadpool(records.store.add_feedback, id, now(), told.labels, caller_of(request))
     except (UnavailableError, RecordsError):
         raise unreachable() from None
     if not added:

@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("probabilities", JSON, nullable=False),
         sa.Column("label", sa.String, nullable=False),
         sa.Column("style_shift", sa.Double),
-        sa.Column("key_name", sa.String),
+        sa.Column("caller", sa.String),
         sa.PrimaryKeyConstraint("id", name="pk_predictions"),
         sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_predictions_model_id"),
     )
@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("prediction_id", sa.Uuid, nullable=False),
         sa.Column("time", TIME, nullable=False),
         sa.Column("labels", JSON, nullable=False),
-        sa.Column("key_name", sa.String),
+        sa.Column("caller", sa.String),
         sa.PrimaryKeyConstraint("id", name="pk_feedback"),
         sa.ForeignKeyConstraint(
             ["prediction_id"], ["predictions.id"], name="fk_feedback_prediction_id", ondelete="CASCADE"
