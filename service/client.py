@@ -123,7 +123,7 @@ class Client:
         url: Where the service is, such as ``http://localhost:8000``.
         key: An API key, or another bearer token; None where the service asks for none.
         timeout_s: Longest wait for the connection and for each part of the answer, in seconds.
-        retries: How often to ask again after 503 or 429, each time after the wait that ``Retry-After`` names, at most 10 s.
+        retries: How often to ask again after 503 or 429, each time after the wait of ``Retry-After``, at most 10 s.
         options: For :class:`httpx.Client`, such as ``headers``, ``verify`` or ``transport``.
 
     Its methods raise :class:`ServiceError` for an answer that is an error, and :class:`httpx.TransportError` where
