@@ -62,6 +62,8 @@ CMD ["--help"]
 
 # /models is a model repository: mount another over it to serve other models.
 FROM runtime AS serve
+# It listens on every address of the container, so it asks for keys (RETINA_KEYS_FILE), an issuer or RETINA_AUTH=none.
+RUN install --directory --owner=retina --group=retina --mode=0700 /keys
 ENV RETINA_HOST=0.0.0.0 \
     RETINA_PORT=8000 \
     RETINA_MODEL_REPOSITORY=/models

@@ -10,7 +10,7 @@ BIN      := $(VENV)/bin
 # Where the page's libraries lie; `vendor` writes them from the lock file there.
 VENDOR   := service/page/vendor
 
-.PHONY: help serve train-env test check format bench wheel lock vendor
+.PHONY: help serve train-env test check audit format bench wheel lock vendor
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,17 @@ check: $(VENV)/.dev.stamp ## Check format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+# pip-audit passes over what its database can't tell and then ends well, so what it said decides.
+audit: $(VENV)/.dev.stamp ## Look for known faults in the packages that serving is locked to
+	@for file in serve serve-gpu; do \
+	    found=$$($(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off \
+	        --format json --requirement requirements/$$file.txt 2>&1); status=$$?; \
+	    case "$$found" in \
+	        *'"vulns"'*) [ $$status -eq 0 ] || { echo "$$found"; exit 1; }; echo "$$file.txt: no known fault";; \
+	        *) echo "Skipped: the database of known faults can't be reached, so $$file.txt was not audited";; \
+	    esac; \
+	done
 
 format: $(VENV)/.dev.stamp ## Format, and fix what the linter can fix
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -49,9 +60,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --fork-strate
 lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
 	@$(COMPILE) --extra dev --output-file requirements/dev.txt
 	@$(COMPILE) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
-	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --output-file requirements/serve.txt
-	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --extra gpu --no-emit-package onnxruntime \
-	    --output-file requirements/serve-gpu.txt
+	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --extra oidc --extra otel --extra postgres --output-file requirements/serve.txt
+	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --extra gpu --extra oidc --extra otel --extra postgres \
+	    --no-emit-package onnxruntime 	    --output-file requirements/serve-gpu.txt
 
 # A browser has no import by package name without an inline import map, which the page's security policy refuses.
 vendor: ## Write the page's libraries anew from their lock file (needs npm)

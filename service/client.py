@@ -7,7 +7,7 @@ with Client("http://localhost:8000") as client:
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ TIMEOUT_S = 60.0
 RETRIES = 3
 LONGEST_WAIT_S = 10.0
 DEFAULT_WAIT_S = 1.0
+BUSY = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
 
 Image = bytes | Path
 """An image file's content, or where it lies."""
@@ -43,7 +44,7 @@ class ServiceError(RuntimeError):
 
 
 class OverloadedError(ServiceError):
-    """The service had too much to do (503), at every attempt."""
+    """The service had too much to do (503), or this caller asked too often (429), at every attempt."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +105,28 @@ def refuse(response: httpx.Response) -> NoReturn:
         problem = ProblemDocument.model_validate_json(response.content)
     except ValidationError:  # a proxy's page, say
         problem = None
-    kind = OverloadedError if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else ServiceError
+    kind = OverloadedError if response.status_code in BUSY else ServiceError
     raise kind(response.status_code, problem, response.text[:200])
 
 
 def wait_s(response: httpx.Response, attempt: int, retries: int) -> float | None:
     """Return how long to wait before the next attempt, or None where there shall be none."""
-    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or attempt >= retries:
+    if response.status_code not in BUSY or attempt >= retries:
         return None
     stated = response.headers.get("Retry-After", "")
     return min(float(stated) if stated.isdecimal() else DEFAULT_WAIT_S, LONGEST_WAIT_S)
+
+
+def bearer(key: str | None) -> Callable[[httpx.Request], httpx.Request] | None:
+    """Let each request carry a key, and not those that a redirect sends to another host."""
+    if key is None:
+        return None
+
+    def sign(request: httpx.Request) -> httpx.Request:
+        request.headers["Authorization"] = f"Bearer {key}"
+        return request
+
+    return sign
 
 
 class Client:
@@ -121,17 +134,26 @@ class Client:
 
     Args:
         url: Where the service is, such as ``http://localhost:8000``.
+        key: An API key, or another bearer token; None where the service asks for none.
         timeout_s: Longest wait for the connection and for each part of the answer, in seconds.
-        retries: How often to ask again after 503, each time after the wait that ``Retry-After`` names, at most 10 s.
+        retries: How often to ask again after 503 or 429, each time after the wait of ``Retry-After``, at most 10 s.
         options: For :class:`httpx.Client`, such as ``headers``, ``verify`` or ``transport``.
 
     Its methods raise :class:`ServiceError` for an answer that is an error, and :class:`httpx.TransportError` where
     the service can't be reached in time.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, retries: int = RETRIES, **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        retries: int = RETRIES,
+        **options: Any,
+    ) -> None:
         self.retries = retries
-        self.http = httpx.Client(base_url=url, timeout=timeout_s, **options)
+        self.http = httpx.Client(base_url=url, timeout=timeout_s, auth=bearer(key), **options)
 
     def predict(
         self,
@@ -191,9 +213,17 @@ class Client:
 class AsyncClient:
     """The asynchronous client, with the methods and the errors of :class:`Client`; use it with ``async with``."""
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, retries: int = RETRIES, **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        retries: int = RETRIES,
+        **options: Any,
+    ) -> None:
         self.retries = retries
-        self.http = httpx.AsyncClient(base_url=url, timeout=timeout_s, **options)
+        self.http = httpx.AsyncClient(base_url=url, timeout=timeout_s, auth=bearer(key), **options)
 
     async def predict(
         self,

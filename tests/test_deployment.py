@@ -10,7 +10,7 @@ import threading
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -18,6 +18,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+
+from service.security.access import is_required
+from service.settings import SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -112,7 +115,13 @@ class TestLockFiles:
 
     @pytest.mark.parametrize(
         ("lock_file", "extra"),
-        [("serve.txt", None), ("train.txt", "train"), ("dev.txt", "dev"), ("serve-gpu.txt", "gpu")],
+        [
+            ("serve.txt", None),
+            ("serve.txt", "oidc"),
+            ("train.txt", "train"),
+            ("dev.txt", "dev"),
+            ("serve-gpu.txt", "gpu"),
+        ],
     )
     def test_hold_what_the_project_asks_for(self, lock_file: str, extra: str | None) -> None:
         asked = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
@@ -147,6 +156,8 @@ class TestLockFiles:
     def test_serving_pins_have_hashes(self, lock_file: str) -> None:
         text = (ROOT / "requirements" / lock_file).read_text().replace("\\\n", "")
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+        assert all(re.match(r"[a-z0-9][a-z0-9-]*==[^\s;]+ ", line) for line in lines)
+        assert len(lines) == len(pins(lock_file))
         assert [line for line in lines if "--hash=sha256:" not in line] == []
 
 
@@ -213,6 +224,31 @@ class TestCompose:
         assert options["read_only"] is True
         assert options["cap_drop"] == ["ALL"]
         assert options["security_opt"] == ["no-new-privileges:true"]
+
+    @pytest.mark.parametrize("service", ["cpu", "gpu"])
+    @pytest.mark.parametrize(
+        ("given", "starts"),
+        [
+            ({}, True),
+            ({"RETINA_HOST": "127.0.0.1"}, True),
+            ({"RETINA_HOST": "0.0.0.0"}, False),
+            ({"RETINA_HOST": "0.0.0.0", "RETINA_AUTH": "none"}, True),
+            ({"RETINA_HOST": "0.0.0.0", "RETINA_AUTH": "required", "RETINA_ADMIN_KEY": "the-key"}, True),
+        ],
+    )
+    def test_is_open_on_this_machine_alone(
+        self, service: str, given: dict[str, str], starts: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The container's variables, as compose fills them in, on the image's own."""
+        for name in [name for name in os.environ if name.startswith("RETINA_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("RETINA_HOST", re.findall(r"RETINA_HOST=(\S+)", "\n".join(inherited("cpu")))[0])
+        for name, value in COMPOSE["services"][service]["environment"].items():
+            if name.startswith(("RETINA_PUBLISHED", "RETINA_AUTH", "RETINA_KEYS", "RETINA_ADMIN", "RETINA_OIDC")):
+                variable, default = re.fullmatch(r"\$\{(\w+):-(.*)\}", value).groups()  # type: ignore[union-attr]
+                monkeypatch.setenv(name, given.get(variable) or default)
+        with nullcontext() if starts else pytest.raises(SettingsError, match="RETINA_AUTH=none"):
+            is_required(load_settings())
 
     @pytest.mark.parametrize("service", ["cpu", "gpu"])
     def test_publishes_on_this_machine_alone_by_default(self, service: str) -> None:

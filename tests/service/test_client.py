@@ -95,6 +95,10 @@ def busy(after: str | None = "2") -> httpx.Response:
     return httpx.Response(503, json=problem, headers={"Retry-After": after} if after else {})
 
 
+def limited() -> httpx.Response:
+    return httpx.Response(429, headers={"Retry-After": "2"})
+
+
 def models() -> httpx.Response:
     return httpx.Response(200, json={"models": []})
 
@@ -109,6 +113,27 @@ def test_overload_is_waited_out(monkeypatch: pytest.MonkeyPatch, after: str | No
     with Client("http://service", transport=transport) as client:
         assert client.models() == []
     assert (len(asked), slept) == (3, waits)
+
+
+def test_a_key_goes_with_every_request_and_its_limit_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    transport, asked = scripted(limited(), models())
+    with Client("http://service", transport=transport, key="rsk_1") as client:
+        assert client.models() == []
+        client.ready()
+    assert [request.headers["Authorization"] for request in asked] == ["Bearer rsk_1"] * 3
+    assert slept == [2.0]
+
+    async def body() -> None:
+        async with AsyncClient("http://service", transport=scripted(models())[0], key="rsk_2") as client:
+            client.http.event_hooks["request"] = [seen]
+            await client.models()
+
+    async def seen(request: httpx.Request) -> None:
+        assert request.headers["Authorization"] == "Bearer rsk_2"
+
+    asyncio.run(body())
 
 
 def test_overload_that_lasts_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,201 @@
+"""Hostile connections, and names that want out of the repository, against a real process."""
+
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.client import Client, ServiceError
+from service.settings import SHIPPED_REPOSITORY
+from tests.conftest import ImageMaker
+from tests.service.process import ROOT, running
+from tests.service.security.conftest import MODEL, add_key
+
+SECRET = b"the content of a file outside"
+LIMITS = {"RETINA_HEADER_TIMEOUT_S": "0.5", "RETINA_MAX_HEADER_BYTES": "4096", "RETINA_MAX_HEADERS": "20"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, str]]:
+    """Its address, the folder that holds the repository and the key file, and an admin's key."""
+    folder = tmp_path_factory.mktemp("hostile")
+    shutil.copytree(SHIPPED_REPOSITORY / MODEL, folder / "models" / MODEL)
+    for outside in (folder / "outside" / "1", folder / "models" / "outside"):
+        outside.mkdir(parents=True)
+        (outside / "model.onnx").write_bytes(SECRET)
+    key = add_key(folder / "keys.json", "admin", "admin", "predict")
+    with running(folder / "models", RETINA_THREADS="1", RETINA_KEYS_FILE=str(folder / "keys.json"), **LIMITS) as (
+        _,
+        address,
+        _,
+    ):
+        yield address, folder, key
+
+
+def connect(address: str) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def answer_to(address: str, *pieces: bytes) -> bytes:
+    with connect(address) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        try:
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+        except ConnectionResetError:
+            return b""
+
+
+def test_clients_that_stop_in_the_middle_are_let_go_while_others_are_served(service: tuple[str, Path, str]) -> None:
+    address, _, _ = service
+    slow = [connect(address) for _ in range(60)]
+    kept = connect(address)
+    kept.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+    begin = time.monotonic()
+    for index, connection in enumerate(slow):
+        connection.sendall((b"", b"GET /", b"GET / HTTP/1.1\r\nX-A: b\r\n", b"\r\n")[index % 4])
+    assert httpx.get(f"{address}/v2/health/ready").status_code == 200
+    ended: set[int] = set()
+    while len(ended) < 61 and time.monotonic() - begin < 9:  # a byte now and then gains no time
+        for index, connection in enumerate([*slow, kept]):
+            if index not in ended:
+                try:
+                    connection.sendall(b"\r\n" if index == 60 else b"x")
+                    connection.setblocking(False)
+                    if connection.recv(65536) == b"":
+                        ended.add(index)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    ended.add(index)
+                finally:
+                    connection.setblocking(True)
+        time.sleep(0.05)
+    for connection in [*slow, kept]:
+        connection.close()
+    assert ended == set(range(61))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 5000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: b\r\n" % n for n in range(30)) + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Endless: " + b"a" * 100_000,
+    ],
+    ids=["path", "field", "fields", "endless"],
+)
+def test_a_head_that_is_too_large_is_refused(service: tuple[str, Path, str], head: bytes) -> None:
+    answer = answer_to(service[0], head)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 "), answer[:200]
+    if len(head) < 10_000:
+        assert b"urn:retina-srm:problem:head-too-large" in answer
+        assert b"server:" not in answer.lower()
+
+
+def test_what_is_no_http_is_refused_in_the_same_words(service: tuple[str, Path, str]) -> None:
+    for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
+        assert b"malformed-request" in answer_to(service[0], nonsense)
+
+
+def test_trailers_are_no_credentials_and_have_their_limit(service: tuple[str, Path, str]) -> None:
+    address, _, key = service
+    head = f"POST /v1/models/{MODEL}/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+    trailer = f"1\r\nx\r\n0\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+    assert answer_to(address, head.encode() + b"\r\n" + trailer).startswith(b"HTTP/1.1 401")
+    endless = head.encode() + b"\r\n1\r\nx\r\n0\r\n" + b"X-T: " + b"a" * 10_000
+    answer = answer_to(address, endless)
+    assert answer == b"" or b" 431 " in answer or answer.startswith(b"HTTP/1.1 401")
+
+
+def test_a_body_after_a_refusal_is_not_waited_for(service: tuple[str, Path, str]) -> None:
+    with connect(service[0]) as connection:
+        connection.sendall(b"POST /v2/models/x/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\npart")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401")
+        begin = time.monotonic()
+        try:
+            while connection.recv(65536):
+                pass
+        except ConnectionResetError:
+            pass
+        assert time.monotonic() - begin < 9
+
+
+def names(count: int) -> Iterator[str]:
+    """Spellings of ways out of the repository, by hand and at random."""
+    yield from ("..", "../outside", "%2e%2e", "%2e%2e%2foutside", "..%2foutside", "..%5coutside", "%2e%2e/outside",
+                "..%c0%afoutside", "..%252foutside", "%00", "outside%00", ".", "%2e", "%2f", "%2fetc%2fpasswd",
+                "..;/outside", "....//outside", "outside", "%EF%BC%8E%EF%BC%8E%2foutside", "a" * 3000, "%0d%0aX-A:%20b",
+                "~", "$HOME", "*", "%3f", "[a-z]*", "\\..\\outside")  # fmt: skip
+    seeded = random.Random(7)
+    parts = ["..", "%2e", "%2E%2e", "/", "%2f", "%5c", "\\", "%00", "%252e", "%252f", "outside", MODEL, "1", ".", "%0a",
+             "%c0%ae", "*", "?", "//", ";", "model.onnx", "keys.json", "%ff"]  # fmt: skip
+    for _ in range(count):
+        yield "".join(seeded.choices(parts, k=seeded.randint(1, 6)))
+
+
+def test_no_name_leads_out_of_the_repository(service: tuple[str, Path, str]) -> None:
+    """Sent as they are: a client library would tidy the paths up first."""
+    address, _, key = service
+    templates = (
+        ("GET", "/v1/models/{}/card"), ("GET", "/v1/models/{}/versions/1/card"), ("GET", "/v2/models/{}"),
+        ("GET", f"/v2/models/{MODEL}/versions/{{}}"), ("GET", "/v2/models/{}/config"), ("GET", "/static/{}"),
+        ("GET", "/docs-static/{}"), ("POST", "/v2/repository/models/{}/load"), ("POST", "/v2/models/{}/infer"),
+    )  # fmt: skip
+    fields = f"Host: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 0\r\n\r\n"
+    seen: set[int] = set()
+    with connect(address) as connection:
+        for index, name in enumerate(names(350)):
+            for method, template in templates[index % 3 :: 3]:
+                connection.sendall(f"{method} {template.format(name)} HTTP/1.1\r\n{fields}".encode())
+                head, _, body = connection.recv(262_144).partition(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
+                while len(body) < length:
+                    body += connection.recv(262_144)
+                status = int(head.split()[1])
+                seen.add(status)
+                assert SECRET not in body
+                assert b"rsk_" not in body
+                assert b'"digest"' not in body
+                if status == 200 and not template.startswith(("/static", "/docs-static")):  # by a way round
+                    loaded = template.endswith("/load") and name.partition("?")[0] == MODEL
+                    assert MODEL.encode() in body or (loaded and body == b"{}"), (template, name)
+                assert status in (200, 307, 400, 404, 405), (template, name, status)
+    assert {400, 404} & seen
+    assert httpx.get(f"{address}/v2/health/ready").status_code == 200
+
+
+def test_keys_are_taken_in_and_ended_while_it_runs(service: tuple[str, Path, str], make_image: ImageMaker) -> None:
+    address, folder, _ = service
+    file = str(folder / "keys.json")
+
+    def keys(*arguments: str) -> str:
+        command = [sys.executable, "-m", "service", "keys", *arguments, "--file", file]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    key = keys("add", "clinic")
+    with Client(address, key=key) as client:
+        assert client.predict(MODEL, make_image(), weights="none").model.name == MODEL
+        keys("revoke", "clinic")
+        with pytest.raises(ServiceError, match="401: Not let in: the key is unknown, expired or revoked"):
+            client.models()
+    with Client(address) as client, pytest.raises(ServiceError, match="401"):
+        client.models()
+
+
+def test_a_way_in_for_everybody_does_not_start_by_itself(service: tuple[str, Path, str]) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"RETINA_AUTH=none"),
+        running(service[1] / "models", RETINA_HOST="0.0.0.0"),
+    ):
+        pass
