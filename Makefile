@@ -56,13 +56,13 @@ wheel: $(VENV)/.dev.stamp ## Build the source archive and the wheel into dist/
 # package but the GPU's, so the other files take its pins.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --python-version 3.11 \
           --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
+SERVE   = --generate-hashes --constraint requirements/dev.txt --extra oidc --extra otel --extra postgres
 
 lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
 	@$(COMPILE) --extra dev --output-file requirements/dev.txt
 	@$(COMPILE) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
-	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --extra oidc --extra otel --extra postgres --output-file requirements/serve.txt
-	@$(COMPILE) --generate-hashes --constraint requirements/dev.txt --extra gpu --extra oidc --extra otel --extra postgres \
-	    --no-emit-package onnxruntime 	    --output-file requirements/serve-gpu.txt
+	@$(COMPILE) $(SERVE) --output-file requirements/serve.txt
+	@$(COMPILE) $(SERVE) --extra gpu --no-emit-package onnxruntime --output-file requirements/serve-gpu.txt
 
 # A browser has no import by package name without an inline import map, which the page's security policy refuses.
 vendor: ## Write the page's libraries anew from their lock file (needs npm)
