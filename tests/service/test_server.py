@@ -113,3 +113,14 @@ def test_a_start_that_can_t_work_is_one_sentence(repository: Path, environment: 
     assert done.returncode == 1
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_drains_before_it_ends(repository: Path, make_image: ImageMaker) -> None:
+    with running(repository, RETINA_DRAIN_SECONDS="1.5") as (process, address, _):
+        process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + 1
+        while httpx.get(f"{address}/v2/health/ready").status_code == 200:
+            assert time.monotonic() < until
+        assert httpx.get(f"{address}/v2/health/live").status_code == 200
+        assert httpx.post(f"{address}/v1/models/colour/predict", content=make_image()).status_code == 200
+        assert process.wait(20) == 0

@@ -1,0 +1,89 @@
+"""Traces of a real process, as a collector that speaks OTLP receives them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ImageMaker
+from tests.service.process import running
+
+pytest.importorskip("opentelemetry.sdk")
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SECRET = "MILLER-19520103"
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
+    received: list[ExportTraceServiceRequest] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", received
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_span_for_the_request_and_each_stage(
+    repository: Path, make_image: ImageMaker, collector: tuple[str, list[ExportTraceServiceRequest]]
+) -> None:
+    endpoint, received = collector
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    with running(repository, **environment) as (_, address, _log):
+        answer = httpx.post(
+            f"{address}/v1/models/colour/predict",
+            files={"file": (f"{SECRET}.png", make_image())},
+            headers={"traceparent": f"00-{TRACE}-{PARENT}-01"},
+        )
+        httpx.get(f"{address}/{SECRET}")
+        httpx.get(f"{address}/v2/health/live")
+        assert answer.status_code == 200
+        assert answer.headers["traceresponse"].startswith(f"00-{TRACE}-")
+        until = time.monotonic() + 10
+        while len(spans(received)) < 6 and time.monotonic() < until:
+            time.sleep(0.05)
+    found = [span for span in spans(received) if span.trace_id.hex() == TRACE]
+    (request,) = [span for span in found if span.parent_span_id.hex() == PARENT]
+    assert request.name == "POST /v1/models/{model}/predict"
+    stages = {span.name: span for span in found if span is not request}
+    assert stages.keys() == {"decode", "queue", "run", "encode"}
+    for span in stages.values():
+        assert span.parent_span_id == request.span_id
+        assert request.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
+    assert stages["queue"].end_time_unix_nano <= stages["run"].end_time_unix_nano
+    assert SECRET.encode() not in b"".join(part.SerializeToString() for part in received)
+    assert len(spans(received)) == 6  # the other request's span too, none of the probe
+
+
+def test_an_exporter_that_is_not_offered(repository: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="OTEL_TRACES_EXPORTER=zipkin is not offered"),
+        running(repository, OTEL_TRACES_EXPORTER="zipkin"),
+    ):
+        pass
+
+
+def spans(received: list[ExportTraceServiceRequest]) -> list[Span]:
+    return [
+        span
+        for message in list(received)
+        for resource in message.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
