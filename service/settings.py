@@ -102,7 +102,9 @@ class Settings(BaseSettings):
     max_pixels: int = Field(default=DEFAULT_MAX_PIXELS, ge=1, description="Most pixels an image may have.")
     max_files: int = Field(default=16, ge=1, description="Most images in one request.")
     body_timeout_s: float = Field(
-        default=30.0, gt=0, description="Longest time that a request's body may take to arrive, in seconds."
+        default=30.0,
+        gt=0,
+        description="Longest time that a request's body may take to arrive, or an answer may lie unread, in seconds.",
     )
     request_timeout_s: float = Field(
         default=30.0,

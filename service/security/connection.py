@@ -16,9 +16,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.problems import MEDIA_TYPE
 from service.settings import Settings
 
-READ_S = 30.0
-"""How long a client may leave an answer unread that no longer fits into the socket."""
-
 
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits; :func:`guarded` sets them."""
@@ -79,7 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.unread = self.loop.call_later(READ_S, self.transport.abort)
+        self.unread = self.loop.call_later(self.settings.body_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         if self.unread is not None:

@@ -18,6 +18,7 @@ from service.security.keys import new_key
 from service.settings import SHIPPED_REPOSITORY
 
 MODEL = "retinamnist"
+PRIVATE = {"one": rsa.generate_private_key(65537, 2048), "two": ec.generate_private_key(ec.SECP256R1())}
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +44,7 @@ class Provider:
     """An issuer of tokens: its keys, and an HTTP server that shows their public halves."""
 
     def __init__(self) -> None:
-        self.private: dict[str, Any] = {"one": rsa.generate_private_key(65537, 2048)}
-        self.private["two"] = ec.generate_private_key(ec.SECP256R1())
+        self.private: dict[str, Any] = dict(PRIVATE)
         self.shown = ["one", "two"]
         self.away = False
         self.requests: list[str] = []
@@ -81,7 +81,7 @@ class Provider:
         now = int(datetime.now(UTC).timestamp())
         claims: dict[str, Any] = {"iss": self.issuer, "aud": "retina", "sub": "dr-lee", "iat": now, "exp": now + 300}
         claims |= {"scope": "openid retina:predict"} | changes
-        private = self.private.get(kid) if key is None else key
+        private: Any = self.private.get(kid) if key is None else key
         named = algorithm or ("ES256" if isinstance(private, ec.EllipticCurvePrivateKey) else "RS256")
         return jwt.encode(
             {name: value for name, value in claims.items() if value is not None},

@@ -8,23 +8,36 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from service.__main__ import app
 from service.client import Client, ServiceError
-from service.settings import SHIPPED_REPOSITORY
+from service.settings import SHIPPED_REPOSITORY, SettingsError
 from tests.conftest import ImageMaker
 from tests.service.process import ROOT, running
 from tests.service.security.conftest import MODEL, add_key
 
 SECRET = b"the content of a file outside"
 LIMITS = {"RETINA_HEADER_TIMEOUT_S": "0.5", "RETINA_MAX_HEADER_BYTES": "4096", "RETINA_MAX_HEADERS": "20"}
+LIMITS |= {"RETINA_BODY_TIMEOUT_S": "1", "RETINA_TRUSTED_PROXIES": "127.0.0.2"}
+
+
+class Service(NamedTuple):
+    """A running one."""
+
+    address: str
+    folder: Path
+    """Holds the repository and the key file."""
+    admin_key: str
+    log: list[str]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, str]]:
-    """Its address, the folder that holds the repository and the key file, and an admin's key."""
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("hostile")
     shutil.copytree(SHIPPED_REPOSITORY / MODEL, folder / "models" / MODEL)
     for outside in (folder / "outside" / "1", folder / "models" / "outside"):
@@ -34,9 +47,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     with running(folder / "models", RETINA_THREADS="1", RETINA_KEYS_FILE=str(folder / "keys.json"), **LIMITS) as (
         _,
         address,
-        _,
+        log,
     ):
-        yield address, folder, key
+        yield Service(address, folder, key, log)
 
 
 def connect(address: str) -> socket.socket:
@@ -54,8 +67,8 @@ def answer_to(address: str, *pieces: bytes) -> bytes:
             return b""
 
 
-def test_clients_that_stop_in_the_middle_are_let_go_while_others_are_served(service: tuple[str, Path, str]) -> None:
-    address, _, _ = service
+def test_clients_that_stop_in_the_middle_are_let_go_while_others_are_served(service: Service) -> None:
+    address = service.address
     slow = [connect(address) for _ in range(60)]
     kept = connect(address)
     kept.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -95,21 +108,47 @@ def test_clients_that_stop_in_the_middle_are_let_go_while_others_are_served(serv
     ],
     ids=["path", "field", "fields", "endless"],
 )
-def test_a_head_that_is_too_large_is_refused(service: tuple[str, Path, str], head: bytes) -> None:
-    answer = answer_to(service[0], head)
+def test_a_head_that_is_too_large_is_refused(service: Service, head: bytes) -> None:
+    answer = answer_to(service.address, head)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 431 "), answer[:200]
     if len(head) < 10_000:
         assert b"urn:retina-srm:problem:head-too-large" in answer
         assert b"server:" not in answer.lower()
 
 
-def test_what_is_no_http_is_refused_in_the_same_words(service: tuple[str, Path, str]) -> None:
+def test_an_answer_that_nobody_reads_is_given_up(service: Service) -> None:
+    """Several times what the sockets hold, asked for and not read."""
+    with connect(service.address) as connection:
+        connection.sendall(b"GET /docs-static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+
+        def push() -> None:
+            begin = time.monotonic()
+            while time.monotonic() - begin < 9:
+                connection.send(b" ")
+                time.sleep(0.1)
+
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            push()
+
+
+@pytest.mark.parametrize(("source", "shown"), [("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "192.0.2.7")])
+def test_only_the_trusted_proxy_names_the_caller(service: Service, source: str, shown: str) -> None:
+    path = f"/v2/models/from-{source}"
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=source)) as client:
+        assert client.get(f"{service.address}{path}", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 401
+    begin = time.monotonic()
+    while not (lines := [line for line in service.log if path in line]) and time.monotonic() - begin < 9:
+        time.sleep(0.02)
+    assert f"refused GET '{path}' from {shown}:" in lines[0]
+
+
+def test_what_is_no_http_is_refused_in_the_same_words(service: Service) -> None:
     for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
-        assert b"malformed-request" in answer_to(service[0], nonsense)
+        assert b"malformed-request" in answer_to(service.address, nonsense)
 
 
-def test_trailers_are_no_credentials_and_have_their_limit(service: tuple[str, Path, str]) -> None:
-    address, _, key = service
+def test_trailers_are_no_credentials_and_have_their_limit(service: Service) -> None:
+    address, key = service.address, service.admin_key
     head = f"POST /v1/models/{MODEL}/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
     trailer = f"1\r\nx\r\n0\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
     assert answer_to(address, head.encode() + b"\r\n" + trailer).startswith(b"HTTP/1.1 401")
@@ -118,8 +157,8 @@ def test_trailers_are_no_credentials_and_have_their_limit(service: tuple[str, Pa
     assert answer == b"" or b" 431 " in answer or answer.startswith(b"HTTP/1.1 401")
 
 
-def test_a_body_after_a_refusal_is_not_waited_for(service: tuple[str, Path, str]) -> None:
-    with connect(service[0]) as connection:
+def test_a_body_after_a_refusal_is_not_waited_for(service: Service) -> None:
+    with connect(service.address) as connection:
         connection.sendall(b"POST /v2/models/x/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\npart")
         assert connection.recv(65536).startswith(b"HTTP/1.1 401")
         begin = time.monotonic()
@@ -144,9 +183,9 @@ def names(count: int) -> Iterator[str]:
         yield "".join(seeded.choices(parts, k=seeded.randint(1, 6)))
 
 
-def test_no_name_leads_out_of_the_repository(service: tuple[str, Path, str]) -> None:
+def test_no_name_leads_out_of_the_repository(service: Service) -> None:
     """Sent as they are: a client library would tidy the paths up first."""
-    address, _, key = service
+    address, key = service.address, service.admin_key
     templates = (
         ("GET", "/v1/models/{}/card"), ("GET", "/v1/models/{}/versions/1/card"), ("GET", "/v2/models/{}"),
         ("GET", f"/v2/models/{MODEL}/versions/{{}}"), ("GET", "/v2/models/{}/config"), ("GET", "/static/{}"),
@@ -155,7 +194,7 @@ def test_no_name_leads_out_of_the_repository(service: tuple[str, Path, str]) -> 
     fields = f"Host: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 0\r\n\r\n"
     seen: set[int] = set()
     with connect(address) as connection:
-        for index, name in enumerate(names(350)):
+        for index, name in enumerate(names(200)):
             for method, template in templates[index % 3 :: 3]:
                 connection.sendall(f"{method} {template.format(name)} HTTP/1.1\r\n{fields}".encode())
                 head, _, body = connection.recv(262_144).partition(b"\r\n\r\n")
@@ -175,27 +214,20 @@ def test_no_name_leads_out_of_the_repository(service: tuple[str, Path, str]) -> 
     assert httpx.get(f"{address}/v2/health/ready").status_code == 200
 
 
-def test_keys_are_taken_in_and_ended_while_it_runs(service: tuple[str, Path, str], make_image: ImageMaker) -> None:
-    address, folder, _ = service
-    file = str(folder / "keys.json")
-
-    def keys(*arguments: str) -> str:
-        command = [sys.executable, "-m", "service", "keys", *arguments, "--file", file]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    key = keys("add", "clinic")
+def test_keys_are_taken_in_and_ended_while_it_runs(service: Service, make_image: ImageMaker) -> None:
+    address, folder = service.address, service.folder
+    command = [sys.executable, "-m", "service", "keys", "add", "clinic", "--file", str(folder / "keys.json")]
+    key = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with Client(address, key=key) as client:
         assert client.predict(MODEL, make_image(), weights="none").model.name == MODEL
-        keys("revoke", "clinic")
+        CliRunner().invoke(app, ["keys", "revoke", "clinic", *command[-2:]], catch_exceptions=False)
         with pytest.raises(ServiceError, match="401: Not let in: the key is unknown, expired or revoked"):
             client.models()
     with Client(address) as client, pytest.raises(ServiceError, match="401"):
         client.models()
 
 
-def test_a_way_in_for_everybody_does_not_start_by_itself(service: tuple[str, Path, str]) -> None:
-    with (
-        pytest.raises(AssertionError, match=r"RETINA_AUTH=none"),
-        running(service[1] / "models", RETINA_HOST="0.0.0.0"),
-    ):
-        pass
+def test_a_way_in_for_everybody_does_not_start_by_itself(service: Service) -> None:
+    environment = {"RETINA_HOST": "0.0.0.0", "RETINA_MODEL_REPOSITORY": str(service.folder / "models")}
+    with pytest.raises(SettingsError, match="RETINA_AUTH=none"):
+        CliRunner().invoke(app, [], env=environment, catch_exceptions=False)

@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.security import jwks
-from service.security.access import Access, Caller, CredentialsError, UnreachableError
+from service.security.access import Access, CredentialsError, UnreachableError
+from service.security.scopes import Caller
 from service.settings import Settings
 from tests.service.security.conftest import Provider, add_key, bearer
 
@@ -144,7 +145,7 @@ def test_rotation_takes_in_the_new_key_and_drops_the_old(
     provider: Provider, checker: Checker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(jwks.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("service.security.jwks.time.monotonic", lambda: clock[0])
     checker.check(provider.token())
     provider.private["three"] = rsa.generate_private_key(65537, 2048)
     provider.shown = ["two", "three"]
@@ -167,7 +168,7 @@ def test_a_provider_that_is_away(
     provider: Provider, checker: Checker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(jwks.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("service.security.jwks.time.monotonic", lambda: clock[0])
     provider.away = True
     for _ in range(3):
         with pytest.raises(UnreachableError):
