@@ -66,8 +66,10 @@ FROM runtime AS serve
 RUN install --directory --owner=retina --group=retina --mode=0700 /keys
 ENV RETINA_HOST=0.0.0.0 \
     RETINA_PORT=8000 \
-    RETINA_MODEL_REPOSITORY=/models
+    RETINA_MODEL_REPOSITORY=/models \
+    RETINA_RECORDS_URL=sqlite:////records/records.db
 EXPOSE 8000
+RUN install --directory --owner=retina --group=retina /records
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", "\
 import os, urllib.request as u; \

@@ -26,6 +26,8 @@ def programs() -> Path:
     for folder in folders:
         if (folder / "initdb").is_file() and (folder / "postgres").is_file():
             return folder
+    if os.environ.get("RECORDS_POSTGRES") == "required":
+        pytest.fail("PostgreSQL is not installed, and RECORDS_POSTGRES=required")
     pytest.skip("PostgreSQL is not installed: no initdb on the path or in /usr/lib/postgresql")
 
 

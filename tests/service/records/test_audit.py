@@ -13,8 +13,9 @@ from sklearn.metrics import accuracy_score, brier_score_loss
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 from typer.testing import CliRunner
 
+from models.card import Task
 from service.__main__ import app
-from service.records.audit import Figures, audit
+from service.records.audit import Figures, Period, audit
 from service.records.record import ModelFacts, Record
 from service.records.store import Store
 from tests.conftest import LABELS
@@ -70,7 +71,7 @@ def check(figures: Figures, probabilities: NDArray, truth: NDArray, *, several: 
 
 @pytest.mark.parametrize("by", ["week", "month"])
 @pytest.mark.parametrize("task", ["multi-class", "multi-label"])
-def test_figures_of_each_period(store: Store, make_record: RecordMaker, by: str, task: str) -> None:
+def test_figures_of_each_period(store: Store, make_record: RecordMaker, by: Period, task: Task) -> None:
     records, probabilities, truth = fill(store, make_record, replace(FACTS, task=task), seed=1)
     form = "%Y-%m" if by == "month" else "%G-W%V"
     periods = np.array([record.time.strftime(form) for record in records])
