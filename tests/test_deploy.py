@@ -26,7 +26,7 @@ def exported(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     stream = io.BytesIO()
     Image.new("RGB", (32, 32)).save(stream, "PNG")
     url = f"sqlite:///{tmp_path_factory.mktemp('records')}/records.db"
-    settings = Settings(model_repository=repository, provider="cpu", threads=1, records="on", records_url=url)  # type: ignore[arg-type]
+    settings = Settings(model_repository=repository, provider="cpu", threads=1, records="on", records_url=url)
     with TestClient(create_app(settings)) as client:
         assert client.post("/v1/models/colour/predict", content=stream.getvalue()).status_code == 200
         text = client.get("/metrics").text

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -42,5 +43,5 @@ def test_a_line_for_each_request(repository: Path, make_image: ImageMaker) -> No
     assert fourth["route"] == "unmatched"
 
 
-def requests(log: list[str]) -> list[dict[str, object]]:
+def requests(log: list[str]) -> list[dict[str, Any]]:
     return [line for text in log if text.startswith("{") and "route" in (line := json.loads(text))]
