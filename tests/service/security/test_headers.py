@@ -46,10 +46,11 @@ def test_the_page_runs_under_a_strict_policy(client: TestClient) -> None:
         text = file.read_text()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", text)
         assert not re.search(r"(?:src|href)=[\"'](?:https?:)?//", text)
-    for file in PAGE.rglob("*.js"):
-        assert not re.search(r"\beval\(|new Function|setAttribute\([\"']style|innerHTML|cssText", file.read_text()), (
-            file
-        )
+    bypasses = r"\beval\(|new Function|setAttribute\([\"']style|innerHTML|cssText"
+    for file in PAGE.rglob("*.js"):  # Preact, in vendor/, has the means; what is written here must not use them
+        if file.parent.name != "vendor":
+            assert not re.search(bypasses, file.read_text(), re.IGNORECASE), file
+        assert not re.search(r"\beval\(|new Function", file.read_text()), file
 
 
 def test_only_named_origins_may_ask(client: TestClient, models: Path) -> None:
