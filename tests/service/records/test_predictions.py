@@ -98,27 +98,27 @@ def test_feedback_and_its_correction(client: TestClient, make_image: ImageMaker)
     assert client.get(f"/v1/predictions/{record_id}").json() == response.json()
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ({"labels": ["glaucom"]}, "not one of the model's: colour has normal, glaucoma, cataract"),
-        ({"labels": []}, "one label for colour, and 0 came"),
-        ({"labels": ["normal", "glaucoma"]}, "one label for colour, and 2 came"),
-        ({"labels": ["normal", "normal"]}, "named twice"),
-        ({"labels": "normal"}, "labels: Input should be a valid array"),
-        ({"labels": ["normal"], "comment": "Jane Doe"}, "comment: Extra inputs are not permitted"),
-        ({}, "labels: Field required"),
-    ],
-)
+MISFITS: list[tuple[dict[str, object], str]] = [
+    ({"labels": ["glaucom"]}, "not one of the model's: colour has normal, glaucoma, cataract"),
+    ({"labels": []}, "one label for colour, and 0 came"),
+    ({"labels": ["normal", "glaucoma"]}, "one label for colour, and 2 came"),
+    ({"labels": ["normal", "normal"]}, "named twice"),
+    ({"labels": "normal"}, "labels: Input should be a valid array"),
+    ({"labels": ["normal"], "comment": "Jane Doe"}, "comment: Extra inputs are not permitted"),
+    ({}, "labels: Field required"),
+]
+
+
 def test_feedback_that_does_not_fit(
-    client: TestClient, make_image: ImageMaker, body: dict, words: str, caplog: pytest.LogCaptureFixture
+    client: TestClient, make_image: ImageMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     record_id = client.post(PREDICT, content=make_image()).json()["predictions"][0]["record_id"]
-    response = client.post(f"/v1/predictions/{record_id}/feedback", json=body)
-    assert response.status_code == 422
-    assert words in response.json()["detail"]
-    assert "Jane" not in response.text + caplog.text
+    for body, words in MISFITS:
+        response = client.post(f"/v1/predictions/{record_id}/feedback", json=body)
+        assert response.status_code == 422
+        assert words in response.json()["detail"]
+        assert "Jane" not in response.text + caplog.text
     assert client.get(f"/v1/predictions/{record_id}").json()["feedback"] == []
 
 
