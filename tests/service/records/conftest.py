@@ -13,7 +13,7 @@ from service.records.record import ModelFacts, Record
 from service.records.schema import upgrade
 from service.records.store import Store
 from tests.conftest import LABELS
-from tests.service.records.postgres import create_database, server
+from tests.service.records.postgres import database, server
 
 FACTS = ModelFacts("colour", "2", "sha256:" + "c" * 64, "multi-class", tuple(LABELS))
 RecordMaker = Callable[..., Record]
@@ -26,11 +26,13 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database without tables."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'records.db'}"
-    return create_database(request.getfixturevalue("postgres"))
+        yield f"sqlite:///{tmp_path / 'records.db'}"
+        return
+    with database(request.getfixturevalue("postgres")) as address:
+        yield address
 
 
 @pytest.fixture

@@ -50,8 +50,10 @@ def server() -> Iterator[str]:
         )
         assert made.returncode == 0, made.stderr
         log = (folder / "log").open("w+")
+        # The tests kill the service and never this server, so that it need not flush the disk.
+        options = [part for option in ("listen_addresses=", "fsync=off") for part in ("-c", option)]
         process = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="],
+            [binaries / "postgres", "-D", data, "-k", folder, *options],
             user=user,
             cwd=folder,
             stdout=log,
@@ -79,9 +81,11 @@ def wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"PostgreSQL did not start: {log.read_text()}")
 
 
-def create_database(options: str) -> str:
-    """Make an empty database and return its address for SQLAlchemy."""
+@contextmanager
+def database(options: str) -> Iterator[str]:
+    """Make an empty database, yield its address for SQLAlchemy, and drop it."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(f"postgresql:///postgres?{options}", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    return f"postgresql:///{name}?{options}"
+        yield f"postgresql:///{name}?{options}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
