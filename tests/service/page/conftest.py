@@ -15,14 +15,14 @@ DEMO = SHIPPED_REPOSITORY.parents[1] / "service" / "page" / "demo"
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """The address of a service with the shipped models."""
     with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu") as (_, address, _):
         yield address
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; where there is none the tests are skipped, unless PAGE_BROWSER=required."""
     if CHROMIUM is None:
