@@ -4,7 +4,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def describe_machine(device: torch.device) -> str:
     processor = names[0] if names else platform.processor() or platform.machine()
     facts = [
         f"CPU: {processor}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} torch threads",
-        ", ".join(f"{name} {version(name)}" for name in ("torch", "monai", "onnxruntime")),
+        ", ".join(f"{name} {installed(name)}" for name in ("torch", "monai", "onnxruntime")),
     ]
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -90,3 +90,11 @@ def describe_machine(device: torch.device) -> str:
             f"cuDNN {torch.backends.cudnn.version()}, TF32 in convolutions: {torch.backends.cudnn.allow_tf32}"
         )
     return "\n".join(facts)
+
+
+def installed(package: str) -> str:
+    """Version of a package, in words where there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
