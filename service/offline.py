@@ -11,8 +11,8 @@ import orjson
 
 from models.preprocessing import ImageError, preprocess
 from service import NOTICE
-from service.answers import Weights, identity, prediction
-from service.runtime import Model
+from service.http.answers import Weights, identity, prediction
+from service.inference.runtime import Model
 from service.settings import Settings
 
 

@@ -9,20 +9,21 @@ from starlette.responses import Response
 
 from models.package import INPUT as IMAGE
 from models.package import OUTPUTS
-from service.admission import admitted, deadline
-from service.compression import pack, unpack
-from service.problems import ProblemError
+from service.http.admission import admitted, deadline
+from service.http.compression import pack, unpack
+from service.http.problems import ProblemError
+from service.http.uploads import Upload, read_body
+from service.inference.runtime import Model, Outputs
+from service.observing.tracing import stage
 from service.protocol import invalid
 from service.protocol.binary import HEADER
 from service.protocol.messages import ErrorDocument, InferResponse
 from service.protocol.requests import Inference, read_request
 from service.protocol.responses import Answer, write_response
 from service.protocol.tensors import IMAGE_BYTES
-from service.records.keeping import Input, Kept, keep
-from service.runtime import Model, Outputs
+from service.records.keeping import Input, keep
+from service.records.kept import Kept
 from service.state import State, state_of
-from service.tracing import stage
-from service.uploads import Upload, read_body
 
 router = APIRouter(tags=["open inference protocol"])
 

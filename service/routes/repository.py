@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 
 from models.package import PackageError
-from service.problems import ProblemError
+from service.http.problems import ProblemError
+from service.http.uploads import read_body
+from service.inference.repository import UnknownModelError
 from service.protocol import invalid
 from service.protocol.messages import ControlRequest, ErrorDocument, IndexEntry, IndexRequest, Message, parse
-from service.repository import UnknownModelError
 from service.state import state_of
-from service.uploads import read_body
 
 M = TypeVar("M", bound=Message)
 

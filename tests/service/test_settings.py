@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cpu import usable_cpus
+from service.inference.cpu import usable_cpus
 from service.settings import Settings, SettingsError, load_settings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
