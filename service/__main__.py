@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import track
 
 from models.package import PackageError
-from service.inference.repository import Repository, UnknownModelError
+from service.inference.errors import UnknownModelError
+from service.inference.repository import Repository
 from service.inference.runtime import ProviderError
 from service.records import commands as records
 from service.records.errors import RecordsError

@@ -11,11 +11,11 @@ from fastapi_offline import FastAPIOffline
 from service import NOTICE
 from service.http import problems
 from service.http.request_log import RequestLog
+from service.http.telemetry import TELEMETRY
 from service.inference.lifecycle import Lifecycle
 from service.inference.predictor import Predictor
 from service.inference.repository import Repository
 from service.observing.metrics import Metrics
-from service.observing.tracing import TELEMETRY
 from service.records.opening import open_records
 from service.routes import health, infer, models, page, predict, predictions, preview, protocol, repository
 from service.security import headers

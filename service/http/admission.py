@@ -9,8 +9,7 @@ from http import HTTPStatus
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.http.problems import ProblemError
-from service.inference.repository import UnknownModelError
+from service.http.problems import ProblemError, translated
 from service.inference.runtime import Model
 from service.observing.logs import note
 from service.settings import Settings
@@ -30,7 +29,7 @@ def admitted(state: State, name: str, version: str | None) -> Iterator[Model]:
     """
     start = time.perf_counter()
     model = find_model(state, name, version)
-    note(model=model)
+    note(model=model.name, version=model.version)
     try:
         with place(state), state.predictor.using(model):
             statistics, ok = state.predictor.of(model).metrics.statistics, False
@@ -47,10 +46,8 @@ def admitted(state: State, name: str, version: str | None) -> Iterator[Model]:
 
 def find_model(state: State, name: str, version: str | None) -> Model:
     """Return a served model, or answer 404 with the names that there are."""
-    try:
+    with translated():
         return state.repository.get(name, version)
-    except UnknownModelError as error:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error)) from None
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Errors as problem documents (RFC 9457): what was wrong, and what to do."""
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from models.preprocessing import ImageError, ImageFault
+from service.inference.errors import InferenceError, QueueFullError, UnknownModelError, UnusableImageError
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -70,6 +73,30 @@ class ProblemError(Exception):
         return cls(
             HTTPStatus.SERVICE_UNAVAILABLE, code, f"{detail}: try again in a second.", headers={"Retry-After": "1"}
         )
+
+
+@contextmanager
+def translated(names: Sequence[str | None] = ()) -> Iterator[None]:
+    """Raise what inference can't do as the problem to answer with.
+
+    Args:
+        names: The files' names as they were sent, where an image may be at fault.
+    """
+    try:
+        yield
+    except InferenceError as error:
+        raise problem_of(error, names) from None
+
+
+def problem_of(error: InferenceError, names: Sequence[str | None]) -> ProblemError:
+    match error:
+        case UnusableImageError():
+            return ProblemError.of_image(error.reason, names[error.index] if names else None)
+        case UnknownModelError():
+            return ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error))
+        case QueueFullError():
+            return ProblemError.overload("queue-full", str(error))
+    raise error
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:

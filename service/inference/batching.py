@@ -12,13 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.errors import QueueFullError
 from service.inference.runtime import Model, Outputs
 from service.observing.metrics import ModelMetrics
 from service.observing.tracing import stage
-
-
-class QueueFullError(RuntimeError):
-    """More images wait for the model than the queue may hold."""
 
 
 @dataclass(slots=True)

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from models.package import FILE_NAME, PackageError
 from service.inference.cpu import usable_cpus
+from service.inference.errors import UnknownModelError
 from service.inference.package_checks import digest_path
 from service.inference.predictor import Predictor
-from service.inference.repository import Repository, UnknownModelError, load_package, packages
+from service.inference.repository import Repository, load_package, packages
 from service.inference.runtime import Model, ProviderError
 from service.observing.metrics import Metrics
 from service.settings import Settings

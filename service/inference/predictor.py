@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocessing import ImageError, Preprocessed, preprocess
-from service.http.problems import ProblemError
-from service.http.uploads import Upload
-from service.inference.batching import Batcher, QueueFullError
+from service.inference.batching import Batcher
 from service.inference.cpu import usable_cpus
+from service.inference.errors import UnusableImageError
 from service.inference.runtime import Model, Outputs
 from service.observing.logs import note
-from service.observing.metrics import Metrics, ModelMetrics
+from service.observing.metrics import Metrics, ModelLabels, ModelMetrics
 from service.observing.tracing import stage
 from service.settings import Settings
 
@@ -35,7 +34,7 @@ class Served:
 
 
 class Predictor:
-    """From uploads or pixels to outputs, for every model that was added.
+    """From files or pixels to outputs, for every model that was added.
 
     The event loop neither decodes nor runs a model: images are decoded in a pool of threads, and batches run one
     after another in a single thread, whose session uses all the CPUs.
@@ -50,7 +49,7 @@ class Predictor:
 
     def add(self, model: Model) -> None:
         """Make a model ready for requests."""
-        metrics = ModelMetrics(self.metrics, model)
+        metrics = ModelMetrics(self.metrics, labels(model))
         batcher = Batcher(
             model,
             self.runner,
@@ -82,37 +81,38 @@ class Predictor:
         """Let go of a model that no new request can find, once the requests that use it are answered."""
         await self.of(model).idle.wait()
         del self.served[id(model)]
-        others = [served.model for served in self.served.values()]
-        self.metrics.forget(model, [o for o in others if (o.name, o.version) == (model.name, model.version)])
+        gone, others = labels(model), [labels(served.model) for served in self.served.values()]
+        self.metrics.forget(gone, [o for o in others if (o.name, o.version) == (gone.name, gone.version)])
 
     async def predict(
-        self, model: Model, uploads: list[Upload], frame: int | None = None
+        self, model: Model, files: Sequence[bytes], frame: int | None = None
     ) -> list[tuple[Preprocessed, Outputs]]:
-        """Return each upload as the model took it and the outputs for it, in order; ``frame`` is counted from 1.
+        """Return each file as the model took it and the outputs for it, in order; ``frame`` is counted from 1.
 
         Raises:
-            ProblemError: if an upload is not a usable image, or too many images wait already.
+            UnusableImageError: if a file is not a usable image; the first such file is named.
+            QueueFullError: if too many images wait already.
         """
-        images = await self.decode(model, uploads, frame)
+        images = await self.decode(model, files, frame)
         outputs = await self.run(model, [image.pixels for image in images])
         return list(zip(images, outputs, strict=True))
 
-    async def decode(self, model: Model, uploads: list[Upload], frame: int | None = None) -> list[Preprocessed]:
-        """Return each upload as the model takes it, in order; ``frame`` is counted from 1.
+    async def decode(self, model: Model, files: Sequence[bytes], frame: int | None = None) -> list[Preprocessed]:
+        """Return each file as the model takes it, in order; ``frame`` is counted from 1.
 
         Raises:
-            ProblemError: if an upload is not a usable image.
+            UnusableImageError: if a file is not a usable image; the first such file is named.
         """
         metrics, start = self.of(model).metrics, time.perf_counter()
         loop = asyncio.get_running_loop()
         decode = partial(self.decode_one, model, metrics, frame)
         decoded = await asyncio.gather(
-            *(loop.run_in_executor(self.decoders, decode, upload.data) for upload in uploads), return_exceptions=True
+            *(loop.run_in_executor(self.decoders, decode, file) for file in files), return_exceptions=True
         )
         images = []
-        for upload, image in zip(uploads, decoded, strict=True):
+        for index, image in enumerate(decoded):
             if isinstance(image, ImageError):
-                raise ProblemError.of_image(image, upload.name)
+                raise UnusableImageError(image, index)
             if isinstance(image, BaseException):
                 raise image
             images.append(image)
@@ -124,15 +124,12 @@ class Predictor:
         """Return the outputs of each image (H, W, C), in order.
 
         Raises:
-            ProblemError: if too many images wait already.
+            QueueFullError: if too many images wait already.
         """
         served = self.of(model)
         note(images=len(images))
-        try:
-            outputs = await served.batcher.submit(images)
-        except QueueFullError as error:
-            raise ProblemError.overload("queue-full", str(error)) from None
-        served.metrics.answered(outputs)
+        outputs = await served.batcher.submit(images)
+        served.metrics.answered([int(row.probabilities.argmax()) for row in outputs])
         return outputs
 
     def decode_one(self, model: Model, metrics: ModelMetrics, frame: int | None, data: bytes) -> Preprocessed:
@@ -145,3 +142,8 @@ class Predictor:
         """Finish what runs and end the threads."""
         self.decoders.shutdown()
         self.runner.shutdown()
+
+
+def labels(model: Model) -> ModelLabels:
+    """What tells a model's series from another's."""
+    return ModelLabels(model.name, model.version, model.digest, model.provider, tuple(model.card.labels))

@@ -7,11 +7,8 @@ from typing import Literal
 
 from models.card import NAME_PATTERN, VERSION_PATTERN
 from models.package import FILE_NAME, PackageError
+from service.inference.errors import UnknownModelError
 from service.inference.runtime import Model, load_model
-
-
-class UnknownModelError(LookupError):
-    """No such model or version; the text lists what there is."""
 
 
 class Repository:

@@ -10,15 +10,11 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from service.inference.runtime import Model
 
 
 @dataclass
@@ -35,12 +31,12 @@ current: ContextVar[Facts | None] = ContextVar("current", default=None)
 """The request that is being answered, set by :class:`service.http.request_log.RequestLog`."""
 
 
-def note(*, model: Model | None = None, images: int | None = None) -> None:
+def note(*, model: str | None = None, version: str | None = None, images: int | None = None) -> None:
     """Tell the log and the metrics what the request in hand is about; outside a request, nobody."""
     if (facts := current.get()) is None:
         return
     if model is not None:
-        facts.model, facts.version = model.name, model.version
+        facts.model, facts.version = model, version
     if images is not None:
         facts.images = images
 

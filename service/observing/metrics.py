@@ -1,11 +1,13 @@
 """Prometheus metrics: names with the prefix ``retina_`` and base units."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import onnxruntime
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from service import __version__
-from service.inference.runtime import Model, Outputs
 from service.observing.statistics import Statistics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -13,12 +15,22 @@ REASONS = ("too-many-requests", "queue-full", "timeout")
 IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
+class ModelLabels(NamedTuple):
+    """What tells one loaded model's series from another's."""
+
+    name: str
+    version: str
+    digest: str
+    provider: str
+    classes: tuple[str, ...]
+
+
 class ModelMetrics:
     """One model's series, so that the hot path does no label look-up."""
 
-    def __init__(self, metrics: "Metrics", model: Model) -> None:
+    def __init__(self, metrics: "Metrics", model: ModelLabels) -> None:
         labels = (model.name, model.version)
-        self.predictions = [metrics.predictions.labels(*labels, label) for label in model.card.labels]
+        self.predictions = [metrics.predictions.labels(*labels, label) for label in model.classes]
         self.statistics = Statistics()
         self.queue_length = metrics.queue_length.labels(*labels)
         self.queue_seconds = metrics.queue_seconds.labels(*labels)
@@ -29,11 +41,11 @@ class ModelMetrics:
         self.images = metrics.images.labels(*labels)
         metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
 
-    def answered(self, rows: list[Outputs]) -> None:
-        """Images have their outputs."""
-        self.images.inc(len(rows))
-        for row in rows:
-            self.predictions[int(row.probabilities.argmax())].inc()
+    def answered(self, predicted: Sequence[int]) -> None:
+        """Images have their outputs: the index of each one's most probable class."""
+        self.images.inc(len(predicted))
+        for index in predicted:
+            self.predictions[index].inc()
 
     def encoded(self, seconds: float) -> None:
         """An answer has been written."""
@@ -122,11 +134,11 @@ class Metrics:
         self.encode_seconds = histogram("retina_encode_duration_seconds", "Writing one answer.")
         self.batch_size = histogram("retina_batch_size_images", "Images in one batch.", tuple(map(float, IMAGES)))
 
-    def forget(self, model: Model, others: list[Model]) -> None:
+    def forget(self, model: ModelLabels, others: Sequence[ModelLabels]) -> None:
         """Drop the series of an unloaded model, but for what it shares with ``others`` of its name and version."""
         if not any((other.digest, other.provider) == (model.digest, model.provider) for other in others):
             self.model_info.remove(model.name, model.version, model.digest, model.provider)
-        for label in set(model.card.labels).difference(*(other.card.labels for other in others)):
+        for label in set(model.classes).difference(*(other.classes for other in others)):
             self.predictions.remove(model.name, model.version, label)
         if not others:
             for series in (

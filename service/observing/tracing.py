@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: a span for each request, from FastAPI's own instrumentation, and one for each of its stages.
+"""OpenTelemetry traces, and a span for each stage of a request, whose own span is FastAPI's.
 
 The standard environment variables decide: there are traces where ``OTEL_EXPORTER_OTLP_ENDPOINT``,
 ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or ``OTEL_TRACES_EXPORTER`` is set. Else the SDK is not imported, and a stage
@@ -9,9 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
-from starlette.types import Scope
 
 from service import __version__
 from service.settings import SettingsError
@@ -21,7 +19,6 @@ if TYPE_CHECKING:  # the extra `otel`
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-PROBES = ("/v2/health/", "/metrics")
 PRIVATE = ("url.path", "url.query")
 
 
@@ -82,20 +79,6 @@ def create_exporter(name: str) -> "SpanExporter":
         if (asked := os.getenv(variable) or "http/protobuf") != "http/protobuf":
             raise SettingsError(f"{variable}={asked} is not offered: set it to http/protobuf")
     return OTLPSpanExporter()
-
-
-def is_probe(scope: Scope) -> bool:
-    return str(scope.get("path", "")).startswith(PROBES)
-
-
-TELEMETRY = TelemetryConfig(
-    metrics=False,  # Prometheus has them
-    logs=False,  # they would hold messages and values that came from clients
-    operation_spans=False,
-    auto_configure=False,
-    exclude=is_probe,
-)
-"""FastAPI's settings: a span for each request but probes, in the trace that its W3C ``traceparent`` header names."""
 
 
 def stage(name: str, start: float, end: float | None = None, **attributes: Any) -> None:

@@ -16,7 +16,7 @@ from service import NOTICE
 from service.http.admission import admitted, deadline
 from service.http.answers import PredictionAnswer, Weights, identity, prediction
 from service.http.examples import ANSWER
-from service.http.problems import ProblemDocument, ProblemError
+from service.http.problems import ProblemDocument, ProblemError, translated
 from service.http.uploads import Upload, read_uploads
 from service.inference.runtime import Model, Outputs
 from service.observing.tracing import stage
@@ -101,7 +101,8 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
     with admitted(state, name, version) as model:
         uploads = await read_uploads(request, state.settings)
         async with deadline(request, state.settings):
-            predicted = await state.predictor.predict(model, uploads, query.frame)
+            with translated([upload.name for upload in uploads]):
+                predicted = await state.predictor.predict(model, [upload.data for upload in uploads], query.frame)
         if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
             return await report(request, state, model, uploads, predicted)
         inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.inference.batching import Batcher, QueueFullError
+from service.inference.batching import Batcher
+from service.inference.errors import QueueFullError
 from service.inference.runtime import Outputs
 from service.observing.statistics import Statistics
 

@@ -7,7 +7,8 @@ import onnxruntime
 import pytest
 
 from models.package import PackageError
-from service.inference.repository import Repository, UnknownModelError, packages
+from service.inference.errors import UnknownModelError
+from service.inference.repository import Repository, packages
 from service.inference.runtime import CPU, CUDA, ProviderError, load_model, providers
 from tests.conftest import write_tiny_package
 
