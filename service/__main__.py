@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.progress import track
 
 from models.package import PackageError
+from service.inference.errors import UnknownModelError
+from service.inference.repository import Repository
+from service.inference.runtime import ProviderError
 from service.records import commands as records
 from service.records.errors import RecordsError
-from service.repository import Repository, UnknownModelError
-from service.runtime import ProviderError
 from service.security import keys_command
 from service.security.key_file import KeyFileError
 from service.settings import SettingsError, load_settings
@@ -42,8 +43,8 @@ def serve(
     """Serve the models of a repository. Every setting is described in the README."""
     if context.invoked_subcommand is not None:
         return
-    from service import logs, tracing
     from service.app import create_app
+    from service.observing import logs, tracing
     from service.server import run
 
     settings = load_settings(host=host, port=port, model_repository=repository, provider=provider)
@@ -67,7 +68,7 @@ def predict(
     provider: ProviderOption = None,
 ) -> None:
     """Predict files without a server. Failures are listed at the end, and the exit status is then 1."""
-    from service.cpu import usable_cpus
+    from service.inference.cpu import usable_cpus
     from service.offline import Failure, predict_files, write
 
     settings = load_settings(model_repository=repository, provider=provider)

@@ -8,21 +8,22 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import NOTICE, problems
-from service.access import AccessLog
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
-from service.predictor import Predictor
+from service import NOTICE
+from service.http import problems
+from service.http.request_log import RequestLog
+from service.http.telemetry import TELEMETRY
+from service.inference.lifecycle import Lifecycle
+from service.inference.predictor import Predictor
+from service.inference.repository import Repository
+from service.observing.metrics import Metrics
 from service.records.opening import open_records
-from service.repository import Repository
 from service.routes import health, infer, models, page, predict, predictions, preview, protocol, repository
 from service.security import headers
-from service.security.access import Access
+from service.security.callers import Access
 from service.security.guard import PROBLEMS, needs
 from service.security.rate_limit import RateLimiter
 from service.settings import Settings
 from service.state import State
-from service.tracing import TELEMETRY
 
 logger = logging.getLogger(__name__)
 API_VERSION = "1"
@@ -76,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = state
     problems.install(app)
     headers.install(app, [origin.strip() for origin in settings.cors_origins.split(",") if origin])
-    app.add_middleware(AccessLog, state=state)
+    app.add_middleware(RequestLog, state=state)
     for module in (predict, predictions, preview, models, protocol, infer):
         app.include_router(module.router, dependencies=[needs("predict")], responses=PROBLEMS)
     app.include_router(repository.router, dependencies=[needs("admin")], responses=PROBLEMS)

@@ -19,8 +19,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from models.card import Card
-from service.answers import ModelEntry, ModelList, PredictionAnswer, Weights
-from service.problems import ProblemDocument
+from service.http.answers import ModelEntry, ModelList, PredictionAnswer, Weights
+from service.http.problems import ProblemDocument
 from service.records.messages import FeedbackRequest, PredictionRecord
 
 TIMEOUT_S = 60.0

@@ -1,18 +1,21 @@
 """The same answer without a server: files in, JSON or CSV out."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import orjson
 
-from models.preprocessing import ImageError, preprocess
 from service import NOTICE
-from service.answers import Weights, identity, prediction
-from service.runtime import Model
+from service.http.answers import Weights, identity, prediction
+from service.inference.errors import UnusableImageError
+from service.inference.predictor import Predictor
+from service.inference.runtime import Model
+from service.observing.metrics import Metrics
 from service.settings import Settings
 
 
@@ -33,14 +36,16 @@ def predict_files(
     activation_map: bool,
 ) -> Iterator[dict[str, Any] | Failure]:
     """Yield a prediction, or the reason why there is none, for each file in order."""
-    for file in files:
-        try:
-            image = preprocess(file.read_bytes(), model.card.input, settings.max_pixels, frame)
-        except (ImageError, OSError) as error:
-            yield Failure(file, str(error))
-            continue
-        outputs = model.run(np.expand_dims(image.pixels, 0)).row(0)
-        yield prediction(model.card, image, outputs, file=str(file), weights=weights, activation_map=activation_map)
+    alone = settings.model_copy(update={"batch_delay_ms": 0.0})  # files come one by one: none waits for another
+    with asyncio.Runner() as runner, closing(Predictor(alone, Metrics())) as predictor:
+        predictor.add(model)
+        for file in files:
+            try:
+                [(image, outputs)] = runner.run(predictor.predict(model, [file.read_bytes()], frame))
+            except (UnusableImageError, OSError) as error:
+                yield Failure(file, str(error))
+                continue
+            yield prediction(model.card, image, outputs, file=str(file), weights=weights, activation_map=activation_map)
 
 
 def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv", "json"]) -> str:

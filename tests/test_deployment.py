@@ -19,7 +19,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from service.security.access import is_required
+from service.security.callers import is_required
 from service.settings import SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]

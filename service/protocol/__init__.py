@@ -7,7 +7,7 @@ the binary, classification and statistics extensions are Triton's
 
 from http import HTTPStatus
 
-from service.problems import ProblemError
+from service.http.problems import ProblemError
 
 
 def invalid(detail: str) -> ProblemError:

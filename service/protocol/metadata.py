@@ -5,9 +5,9 @@ from typing import Any
 from models.package import FILE_NAME, OUTPUTS
 from models.package import INPUT as IMAGE
 from service import __version__
+from service.inference.runtime import Model
 from service.protocol.messages import ModelMetadata, ServerMetadata, TensorMetadata
 from service.protocol.tensors import IMAGE_BYTES
-from service.runtime import Model
 
 PLATFORM = "onnxruntime_onnx"
 ANY = -1

@@ -9,9 +9,9 @@ import orjson
 from numpy.typing import NDArray
 
 from models.card import Card
+from service.inference.runtime import Model, Outputs
 from service.protocol.binary import HEADER, write_elements
 from service.protocol.requests import Wanted
-from service.runtime import Model, Outputs
 
 
 class Answer(NamedTuple):

@@ -3,25 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
+from typing import NamedTuple
 
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
 
-from service.problems import ProblemError
+from service.http.problems import ProblemError
+from service.inference.runtime import Model, Outputs
 from service.records.errors import UnavailableError
+from service.records.kept import Kept, Records, unavailable
 from service.records.record import ModelFacts, Record, input_digest, new_id, now
-from service.runtime import Model, Outputs
 from service.state import State, state_of
-
-if TYPE_CHECKING:  # SQLAlchemy comes with them, which who keeps no records does not wait for
-    from service.records.recorder import Recorder
-    from service.records.store import Store
-
-
-HEADER = "X-Record-ID"
 
 
 class Input(NamedTuple):
@@ -29,65 +22,6 @@ class Input(NamedTuple):
 
     data: bytes | NDArray[np.uint8]
     frame: int | None = None
-
-
-class Records:
-    """The records of a service that keeps them."""
-
-    def __init__(self, store: "Store", recorder: "Recorder", *, required: bool, timeout_s: float) -> None:
-        self.store = store
-        self.recorder = recorder
-        self.required = required
-        self.timeout_s = timeout_s
-
-    async def committed(self, future: asyncio.Future[None]) -> None:
-        """Wait for a commit.
-
-        Raises:
-            ProblemError: 503 if it fails or takes too long.
-        """
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                await future
-        except TimeoutError:
-            raise unavailable(f"The database did not answer within {self.timeout_s:g} s") from None
-        except UnavailableError:
-            raise unavailable("The database of prediction records can't be reached") from None
-
-    async def settled(self) -> None:
-        """Wait until every record that was added before is committed, so that a reader finds it.
-
-        Raises:
-            ProblemError: 503 if that fails or takes too long.
-        """
-        future = self.recorder.add([], wait=True)
-        assert future is not None
-        await self.committed(future)
-
-
-class Kept(NamedTuple):
-    """A request's records on their way to the database: their ids, all None where no records are kept."""
-
-    ids: list[UUID | None]
-    records: Records | None = None
-    future: asyncio.Future[None] | None = None
-
-    def headers(self) -> dict[str, str]:
-        """The ids for an answer whose body has no place for them."""
-        return {HEADER: ",".join(map(str, self.ids))} if self.records is not None else {}
-
-    def parameters(self) -> dict[str, str]:
-        """The ids as the Open Inference Protocol has room for them, whose parameters can't be lists."""
-        return {"record_ids": ",".join(map(str, self.ids))} if self.records is not None else {}
-
-    async def committed(self) -> None:
-        """Return when the answer may leave: at once, or, where records are required, when they are safe.
-
-        Raises:
-            ProblemError: 503 if they can't be committed.
-        """
-        if self.records is not None and self.future is not None:
-            await self.records.committed(self.future)
 
 
 async def keep(request: Request, model: Model, inputs: Sequence[Input], rows: Sequence[Outputs]) -> Kept:
@@ -131,10 +65,6 @@ def caller_of(request: Request) -> str | None:
     """Name of the key or token that a request was let in with, where they are used."""
     name: str | None = request.state.caller
     return name
-
-
-def unavailable(detail: str) -> ProblemError:
-    return ProblemError.overload("records-unavailable", f"{detail}, and no answer leaves without its record")
 
 
 def records_of(state: State) -> Records:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Task
-from service.answers import LabelProbability, ModelIdentity
+from service.http.answers import LabelProbability, ModelIdentity
 
 EXAMPLE_ID = "019ab2f4-6c31-7d52-9a44-2f7f0c6f5e10"
 FEEDBACK_EXAMPLE: dict[str, Any] = {"labels": ["drusen"]}

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.metrics import SECONDS
+from service.observing.metrics import SECONDS
 
 
 class RecordMetrics:

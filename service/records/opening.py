@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from service.records.errors import RecordsError, UnavailableError
-from service.records.keeping import Records
+from service.records.kept import Records
 from service.settings import Settings
 
 if TYPE_CHECKING:

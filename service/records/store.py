@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from service.answers import LabelProbability, ModelIdentity
+from service.http.answers import LabelProbability, ModelIdentity
 from service.records import schema
 from service.records.database import READ_ONLY
 from service.records.errors import UnavailableError

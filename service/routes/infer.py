@@ -9,20 +9,22 @@ from starlette.responses import Response
 
 from models.package import INPUT as IMAGE
 from models.package import OUTPUTS
-from service.admission import admitted, deadline
-from service.compression import pack, unpack
-from service.problems import ProblemError
+from service.http.admission import admitted, deadline
+from service.http.compression import pack, unpack
+from service.http.problems import translated
+from service.http.uploads import read_body
+from service.inference.errors import UnusableImageError
+from service.inference.runtime import Model, Outputs
+from service.observing.tracing import stage
 from service.protocol import invalid
 from service.protocol.binary import HEADER
 from service.protocol.messages import ErrorDocument, InferResponse
 from service.protocol.requests import Inference, read_request
 from service.protocol.responses import Answer, write_response
 from service.protocol.tensors import IMAGE_BYTES
-from service.records.keeping import Input, Kept, keep
-from service.runtime import Model, Outputs
+from service.records.keeping import Input, keep
+from service.records.kept import Kept
 from service.state import State, state_of
-from service.tracing import stage
-from service.uploads import Upload, read_body
 
 router = APIRouter(tags=["open inference protocol"])
 
@@ -110,7 +112,8 @@ async def answer(name: str, version: str | None, request: Request) -> Response:
         async with deadline(request, state.settings) as until:
             inference = await in_thread(threads, read, body, request, model, state)
             until.shorten(inference.timeout_s)
-            rows = await run(state, model, inference)
+            with translated():
+                rows = await run(state, model, inference)
         inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
         kept = await keep(request, model, inputs, rows)
         request_id = request.state.request_id if inference.id is None else inference.id
@@ -139,9 +142,8 @@ def write(
 async def run(state: State, model: Model, inference: Inference) -> list[Outputs]:
     if inference.pixels is not None:
         return await state.predictor.run(model, list(inference.pixels))
-    uploads = [Upload(f"element {index}", data) for index, data in enumerate(inference.files)]
     try:
-        images = await state.predictor.decode(model, uploads)
-    except ProblemError as problem:  # a file is part of a message here, so 400 whatever its fault
-        raise invalid(f"input {IMAGE_BYTES}: {problem.file}: {problem.detail}") from None
+        images = await state.predictor.decode(model, inference.files)
+    except UnusableImageError as error:  # a file is part of a message here, so 400 whatever its fault
+        raise invalid(f"input {IMAGE_BYTES}: element {error.index}: {error}") from None
     return await state.predictor.run(model, [image.pixels for image in images])

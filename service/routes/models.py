@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from models.card import Card
-from service.answers import ModelEntry, ModelList
-from service.problems import ProblemDocument
-from service.runtime import Model
-from service.state import find_model, state_of
+from service.http.admission import find_model
+from service.http.answers import ModelEntry, ModelList
+from service.http.problems import ProblemDocument
+from service.inference.runtime import Model
+from service.state import state_of
 
 router = APIRouter(tags=["models"])
 DEMO = Path(__file__).parent.parent / "page" / "demo"

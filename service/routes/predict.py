@@ -13,15 +13,15 @@ from starlette.responses import Response
 
 from models.preprocessing import Preprocessed
 from service import NOTICE
-from service.admission import admitted, deadline
-from service.answers import PredictionAnswer, Weights, identity, prediction
-from service.examples import ANSWER
-from service.problems import ProblemDocument, ProblemError
+from service.http.admission import admitted, deadline
+from service.http.answers import PredictionAnswer, Weights, identity, prediction
+from service.http.examples import ANSWER
+from service.http.problems import ProblemDocument, ProblemError, translated
+from service.http.uploads import Upload, read_uploads
+from service.inference.runtime import Model, Outputs
+from service.observing.tracing import stage
 from service.records.keeping import Input, keep
-from service.runtime import Model, Outputs
 from service.state import State, state_of
-from service.tracing import stage
-from service.uploads import Upload, read_uploads
 
 router = APIRouter(tags=["predict"])
 
@@ -101,7 +101,8 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
     with admitted(state, name, version) as model:
         uploads = await read_uploads(request, state.settings)
         async with deadline(request, state.settings):
-            predicted = await state.predictor.predict(model, uploads, query.frame)
+            with translated([upload.name for upload in uploads]):
+                predicted = await state.predictor.predict(model, [upload.data for upload in uploads], query.frame)
         if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
             return await report(request, state, model, uploads, predicted)
         inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
@@ -141,7 +142,7 @@ async def report(
     request: Request, state: State, model: Model, uploads: list[Upload], predicted: list[tuple[Preprocessed, Outputs]]
 ) -> Response:
     """Answer one DICOM file with a structured report."""
-    from service.structured_report import write_report  # half a second that who asks for none does not wait for
+    from service.http.structured_report import write_report  # half a second that who asks for none does not wait for
 
     if len(uploads) > 1:
         raise ProblemError(

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from service.problems import ProblemDocument, ProblemError
+from service.http.problems import ProblemDocument, ProblemError
+from service.http.uploads import read_body
 from service.records.errors import RecordsError, UnavailableError
-from service.records.keeping import Records, caller_of, records_of
+from service.records.keeping import caller_of, records_of
+from service.records.kept import Records
 from service.records.messages import FEEDBACK_EXAMPLE, FeedbackRequest, PredictionRecord
 from service.records.record import now
 from service.state import state_of
-from service.uploads import read_body
 
 router = APIRouter(tags=["prediction records"])
 

@@ -13,11 +13,11 @@ from starlette.responses import Response
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, decode
-from service.admission import place
-from service.problems import ProblemError
+from service.http.admission import find_model, place
+from service.http.problems import ProblemError
+from service.http.uploads import read_uploads
 from service.routes.predict import BODY, PROBLEMS, RESPONSES
-from service.state import find_model, state_of
-from service.uploads import read_uploads
+from service.state import state_of
 
 router = APIRouter(tags=["predict"])
 

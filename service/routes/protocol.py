@@ -6,10 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from service.http.admission import find_model
+from service.inference.runtime import Model
 from service.protocol.messages import ErrorDocument, ModelMetadata, ModelReady, ServerMetadata
 from service.protocol.metadata import SERVER, model_config, model_metadata
-from service.runtime import Model
-from service.state import find_model, state_of
+from service.state import state_of
 
 router = APIRouter(tags=["open inference protocol"])
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "Unknown model or version."}}

@@ -6,12 +6,11 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 
 from models.package import PackageError
-from service.problems import ProblemError
+from service.http.problems import ProblemError, translated
+from service.http.uploads import read_body
 from service.protocol import invalid
 from service.protocol.messages import ControlRequest, ErrorDocument, IndexEntry, IndexRequest, Message, parse
-from service.repository import UnknownModelError
 from service.state import state_of
-from service.uploads import read_body
 
 M = TypeVar("M", bound=Message)
 
@@ -40,9 +39,8 @@ async def load(model: str, request: Request) -> dict[str, Any]:
             "is, so load takes none."
         )
     try:
-        await state_of(request).lifecycle.load(model)
-    except UnknownModelError as error:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error)) from None
+        with translated():
+            await state_of(request).lifecycle.load(model)
     except PackageError as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, "refused", f"Refused, what was served goes on: {error}") from None
     return {}
@@ -52,10 +50,8 @@ async def load(model: str, request: Request) -> dict[str, Any]:
 async def unload(model: str, request: Request) -> dict[str, Any]:
     """Serve a model no more; the answer comes once the requests in hand are answered and its memory is free."""
     await read(ControlRequest, request)
-    try:
+    with translated():
         await state_of(request).lifecycle.unload(model)
-    except UnknownModelError as error:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error)) from None
     return {}
 
 

@@ -1,7 +1,7 @@
 """What a connection may cost before the application sees a request: bytes, fields and time.
 
 uvicorn's fast parser bounds none of them: a head may grow without end, and a client that stops in the middle holds its
-connection for ever (slowloris). Bodies have their limits in ``service.uploads``.
+connection for ever (slowloris). Bodies have their limits in ``service.http.uploads``.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import orjson
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.problems import MEDIA_TYPE
+from service.http.problems import MEDIA_TYPE
 from service.settings import Settings
 
 

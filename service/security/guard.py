@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.problems import ProblemDocument, ProblemError
+from service.http.problems import ProblemDocument, ProblemError
 from service.protocol.messages import ErrorDocument
-from service.security.access import CredentialsError, UnreachableError
+from service.security.callers import CredentialsError, UnreachableError
 from service.security.rate_limit import network
 from service.security.scopes import Caller, Scope
 from service.state import State, state_of

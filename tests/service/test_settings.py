@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from service.cpu import usable_cpus
 from service.settings import Settings, SettingsError, load_settings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -39,17 +38,3 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         default = "shipped models" if name == "model_repository" else f"`{field.default}`"
         assert f"| `RETINA_{name.upper()}` | {default} | {field.description} |" in text
-
-
-def test_cpus_from_affinity_and_cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert usable_cpus(tmp_path) == 8
-    for content, cpus in (("150000 100000", 2), ("max 100000", 8), ("50000 100000", 1), ("1600000 100000", 8)):
-        (tmp_path / "cpu.max").write_text(content)
-        assert usable_cpus(tmp_path) == cpus, content
-    (tmp_path / "cpu.max").unlink()
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
-    for quota, cpus in (("300000", 3), ("-1", 8)):
-        (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
-        assert usable_cpus(tmp_path) == cpus, quota

@@ -6,16 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.service.page.accessibility import assert_accessible
+
 Keep = Callable[[str], None]
-WCAG_AA = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-
-
-def assert_accessible(page: Page) -> None:
-    violations = Axe().run(page, options=WCAG_AA).response["violations"]
-    assert not violations, [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in violations]
 
 
 @pytest.mark.parametrize("context", ["light", "dark"], indirect=True)

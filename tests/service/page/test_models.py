@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.service.page.test_access import assert_accessible
+from tests.service.page.accessibility import assert_accessible
 
 Keep = Callable[[str], None]
 CONFUSION = [[90, 4, 3, 3], [3, 10, 2, 2], [4, 1, 8, 4], [1, 0, 2, 151]]

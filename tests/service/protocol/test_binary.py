@@ -1,9 +1,7 @@
 """The binary tensors against tritonclient's own codec; and no bytes give anything but a 4xx."""
 
-import json
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
-from models.card import Card, InputSpec
-from service.problems import ProblemError
+from service.http.problems import ProblemError
 from service.protocol.binary import read_elements, split, write_elements
-from service.protocol.requests import Inference, read_request
+from tests.service.protocol.reading import message, read
 
-CARD = cast(Card, SimpleNamespace(input=InputSpec(height=2, width=3, channels=1), labels=["a", "b"]))
-LIMIT = 4
 ELEMENTS = st.lists(st.binary(max_size=40), min_size=1, max_size=6)
-
-
-def read(body: bytes, header: str | None) -> Inference:
-    return read_request(body, header, CARD, LIMIT)
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -31,11 +22,6 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except ProblemError as problem:
         return problem
-
-
-def message(content: dict[str, Any], tail: bytes = b"") -> tuple[bytes, str]:
-    text = json.dumps(content).encode()
-    return text + tail, str(len(text))
 
 
 @given(ELEMENTS)

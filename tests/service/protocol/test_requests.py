@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.problems import ProblemError
-from tests.service.protocol.test_binary import LIMIT, message, read
+from service.http.problems import ProblemError
+from tests.service.protocol.reading import LIMIT, message, read
 
 IMAGE = {"name": "image", "shape": [1, 2, 3, 1], "datatype": "UINT8", "data": [1, 2, 3, 4, 5, 6]}
 FILE = {"name": "image_bytes", "shape": [1, 1], "datatype": "BYTES", "data": ["aGVsbG8="]}

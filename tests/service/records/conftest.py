@@ -1,7 +1,7 @@
 """Both databases: a SQLite file and a real PostgreSQL server. A test that takes ``address`` runs on each."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +12,8 @@ from service.records.database import open_engine
 from service.records.record import ModelFacts, Record
 from service.records.schema import upgrade
 from service.records.store import Store
-from tests.conftest import LABELS
+from tests.service.records.facts import FACTS, RecordMaker
 from tests.service.records.postgres import database, server
-
-FACTS = ModelFacts("colour", "2", "sha256:" + "c" * 64, "multi-class", tuple(LABELS))
-RecordMaker = Callable[..., Record]
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from service.records.audit import Figures, Period, audit
 from service.records.record import ModelFacts, Record
 from service.records.store import Store
 from tests.conftest import LABELS
-from tests.service.records.conftest import FACTS, RecordMaker
+from tests.service.records.facts import FACTS, RecordMaker
 
 CASES = 120
 START = datetime(2026, 10, 15, 23, 30, tzinfo=UTC)

@@ -14,7 +14,7 @@ from service.records.metrics import RecordMetrics
 from service.records.record import Record
 from service.records.recorder import Recorder
 from service.records.store import Store
-from tests.service.records.conftest import RecordMaker
+from tests.service.records.facts import RecordMaker
 
 LIMIT_S = 20
 

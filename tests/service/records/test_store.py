@@ -13,7 +13,7 @@ from service.records.database import default_url, open_engine
 from service.records.errors import RecordsError, UnavailableError
 from service.records.store import Store
 from tests.conftest import LABELS
-from tests.service.records.conftest import FACTS, RecordMaker
+from tests.service.records.facts import FACTS, RecordMaker
 
 QUERY = (
     "SELECT p.id, p.time, m.name, m.version, m.digest, m.task, m.labels, p.input_digest, p.frame, p.probabilities, "

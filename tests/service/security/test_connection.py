@@ -19,7 +19,7 @@ from service.client import Client, ServiceError
 from service.settings import SHIPPED_REPOSITORY, SettingsError
 from tests.conftest import ImageMaker
 from tests.service.process import ROOT, running
-from tests.service.security.conftest import MODEL, add_key
+from tests.service.security.credentials import MODEL, add_key
 
 SECRET = b"the content of a file outside"
 LIMITS = {"RETINA_HEADER_TIMEOUT_S": "0.5", "RETINA_MAX_HEADER_BYTES": "4096", "RETINA_MAX_HEADERS": "20"}

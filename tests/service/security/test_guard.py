@@ -12,7 +12,7 @@ from service.app import create_app
 from service.security.scopes import SCOPES
 from service.settings import Settings
 from tests.conftest import ImageMaker
-from tests.service.security.conftest import MODEL, add_key, bearer
+from tests.service.security.credentials import MODEL, add_key, bearer
 
 OPEN = {"/", "/v2/health/live", "/v2/health/ready"}
 PREDICT = f"/v1/models/{MODEL}/predict?weights=none"

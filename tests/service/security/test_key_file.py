@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from service.__main__ import app
 from service.security.key_file import KeyFile, KeyFileError, changing, read
-from tests.service.security.conftest import add_key
+from tests.service.security.credentials import add_key
 
 
 @pytest.fixture

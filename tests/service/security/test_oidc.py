@@ -17,10 +17,10 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.security import jwks
-from service.security.access import Access, CredentialsError, UnreachableError
+from service.security.callers import Access, CredentialsError, UnreachableError
 from service.security.scopes import Caller
 from service.settings import Settings
-from tests.service.security.conftest import Provider, add_key, bearer
+from tests.service.security.credentials import Provider, add_key, bearer
 
 
 class Checker:

@@ -1,0 +1,230 @@
+"""What an answer looks like: its schema for the documentation, and writing it from a model's outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.card import Card, InputSpec, Task
+
+if TYPE_CHECKING:  # a client reads answers without ONNX Runtime
+    from models.preprocessing import Preprocessed
+    from service.inference.runtime import Model, Outputs
+
+Weights = Literal["full", "summary", "none"]
+
+
+class LabelProbability(BaseModel):
+    """A class and its calibrated probability."""
+
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class ModelIdentity(BaseModel):
+    """Which model answered; the digest is of the package's file."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class ChannelWeight(BaseModel):
+    """A channel of a block and its gate."""
+
+    channel: int
+    weight: float
+
+
+class BlockSummary(BaseModel):
+    """A block's gates in short."""
+
+    mean: float
+    std: float
+    min: float
+    max: float
+    highest: list[ChannelWeight] = Field(description="The three channels that are emphasised most.")
+    lowest: list[ChannelWeight] = Field(description="The three channels that are suppressed most.")
+
+
+class ClassActivation(BaseModel):
+    """Class activation maps: the evidence for each class at each position, before calibration."""
+
+    labels: list[str]
+    height: int
+    width: int
+    maps: list[list[list[float]]] = Field(
+        description="Class, row, column; the mean over positions is the class's logit."
+    )
+
+
+class PredictionSet(BaseModel):
+    """The labels that can't be ruled out, by the conformal prediction of the model's card."""
+
+    coverage: float = Field(
+        description="The part of images like the model's validation data whose set holds the truth."
+    )
+    labels: list[str] = Field(description="The most probable first.")
+
+
+class ImageFacts(BaseModel):
+    """What the file says of its image; of a DICOM file nothing else is read, and nothing about the patient."""
+
+    format: str = Field(description="JPEG, PNG, TIFF, BMP, WEBP or DICOM.")
+    width: int = Field(description="In pixels, upright.")
+    height: int
+    frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
+    laterality: Literal["R", "L", "B"] | None = Field(
+        default=None, description="The eye or eyes, where a DICOM file says which."
+    )
+
+
+class Prediction(BaseModel):
+    """The answer for one image."""
+
+    record_id: UUID | None = Field(
+        default=None,
+        description="Id of this prediction's record, for `/v1/predictions/{id}`; null where no records are kept. The "
+        "request's id is another.",
+    )
+    file: str | None = Field(default=None, description="The file's name, where one was sent.")
+    image: ImageFacts
+    label: str = Field(description="The most probable class. Of a multi-label model, see `present`.")
+    probability: float = Field(ge=0, le=1)
+    present: list[str] | None = Field(
+        default=None,
+        description="Of a multi-label model alone: the labels with a probability above 1/2, the most probable first. "
+        "There may be none.",
+    )
+    probabilities: list[LabelProbability]
+    prediction_set: PredictionSet | None = Field(
+        default=None,
+        description="Null where the card has no conformal section.",
+        examples=[{"coverage": 0.9, "labels": ["drusen", "normal"]}],
+    )
+    recalibration_weights: dict[str, list[float]] | dict[str, BlockSummary] | None = Field(
+        description="Block to its gates, one a channel between 0 and 1; their summary; or null."
+    )
+    class_activation: ClassActivation | None = None
+
+
+class PredictionAnswer(BaseModel):
+    """The answer to a prediction request, one prediction an image in the order of the files."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str = Field(description="The request's id, also in the header X-Request-ID.")
+    model: ModelIdentity
+    notice: str
+    predictions: list[Prediction]
+
+
+class ModelEntry(BaseModel):
+    """A served model in short."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    name: str
+    version: str = Field(description="The default version, the highest.")
+    versions: list[str]
+    digest: str
+    description: str
+    task: Task
+    labels: list[str]
+    input: InputSpec
+    provider: str = Field(description="The execution provider that it runs on.")
+    card: str = Field(description="Address of the model card.")
+    demo: str | None = Field(description="Address of a demo image, where one is at hand.")
+
+
+class ModelList(BaseModel):
+    """Everything that is served."""
+
+    models: list[ModelEntry]
+
+
+def prediction(
+    card: Card,
+    image: Preprocessed,
+    outputs: Outputs,
+    *,
+    record_id: UUID | None = None,
+    file: str | None,
+    weights: Weights,
+    activation_map: bool,
+) -> dict[str, Any]:
+    """Write one image's outputs as :class:`Prediction`; arrays stay NumPy's, for the JSON encoder."""
+    top = int(outputs.probabilities.argmax())
+    return {
+        "record_id": record_id,
+        "file": file,
+        "image": {
+            "format": image.format,
+            "width": image.width,
+            "height": image.height,
+            "frame": image.frame,
+            "laterality": image.laterality,
+        },
+        "label": card.labels[top],
+        "probability": outputs.probabilities[top],
+        **({"present": present(card, outputs.probabilities)} if card.task == "multi-label" else {}),
+        "probabilities": [
+            {"label": label, "probability": value}
+            for label, value in zip(card.labels, outputs.probabilities, strict=True)
+        ],
+        "prediction_set": prediction_set(card, outputs.probabilities),
+        "recalibration_weights": gates_by_block(card, outputs.recalibration_weights, weights),
+        "class_activation": activation(card, outputs.class_activation) if activation_map else None,
+    }
+
+
+def present(card: Card, probabilities: NDArray[np.float32]) -> list[str]:
+    """The labels with a probability above 1/2, the most probable first: each stands for itself."""
+    ranked = (-probabilities).argsort(kind="stable")
+    return [card.labels[index] for index in ranked if probabilities[index] > 0.5]
+
+
+def identity(model: Model) -> dict[str, str]:
+    """Write :class:`ModelIdentity`."""
+    return {"name": model.name, "version": model.version, "digest": model.digest}
+
+
+def prediction_set(card: Card, probabilities: NDArray[np.float32]) -> dict[str, Any] | None:
+    """Write :class:`PredictionSet`."""
+    if card.conformal is None:
+        return None
+    members = card.conformal.members(probabilities.tolist())
+    return {"coverage": card.conformal.coverage, "labels": [card.labels[label] for label in members]}
+
+
+def gates_by_block(card: Card, gates: NDArray[np.float32], weights: Weights) -> dict[str, Any] | None:
+    if weights == "none":
+        return None
+    blocks = {block.name: gates[block.offset : block.offset + block.channels] for block in card.blocks}
+    if weights == "full":
+        return dict(blocks)
+    return {name: summary(values) for name, values in blocks.items()}
+
+
+def summary(gates: NDArray[np.float32]) -> dict[str, Any]:
+    order = gates.argsort(kind="stable")
+
+    def named(channels: NDArray[np.intp]) -> list[dict[str, Any]]:
+        return [{"channel": int(channel), "weight": gates[channel]} for channel in channels]
+
+    return {
+        "mean": gates.mean(),
+        "std": gates.std(),
+        "min": gates.min(),
+        "max": gates.max(),
+        "highest": named(order[::-1][:3]),
+        "lowest": named(order[:3]),
+    }
+
+
+def activation(card: Card, maps: NDArray[np.float32]) -> dict[str, Any]:
+    return {"labels": card.labels, "height": maps.shape[1], "width": maps.shape[2], "maps": np.ascontiguousarray(maps)}

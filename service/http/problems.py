@@ -1,0 +1,158 @@
+"""Errors as problem documents (RFC 9457): what was wrong, and what to do."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from models.preprocessing import ImageError, ImageFault
+from service.inference.errors import InferenceError, QueueFullError, UnknownModelError, UnusableImageError
+
+logger = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+CLIENT_GONE = 499
+"""The status, of nginx's logs, of a request whose client went before its answer; nobody receives it."""
+
+IMAGE_STATUS: dict[ImageFault, HTTPStatus] = {
+    "empty": HTTPStatus.BAD_REQUEST,
+    "unrecognised": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "damaged": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "frame": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457, with the request's id and, where one file of several is at fault, its name."""
+
+    type: str = Field(description="Stable name of the kind of problem.", examples=["urn:retina-srm:problem:damaged"])
+    title: str = Field(examples=["Unprocessable Entity"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["The image is damaged or truncated: check that the whole file was sent."])
+    id: str = Field(description="The request's id.", examples=["0d9f2f0e5b0b4a1c8f0e2f5d7b3a9c11"])
+    file: str | None = Field(default=None, description="Name of the file at fault.")
+
+
+class ProblemError(Exception):
+    """An answer that is not a prediction."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        *,
+        file: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.file = file
+        self.headers = headers or {}
+
+    @classmethod
+    def of_image(cls, error: ImageError, file: str | None) -> "ProblemError":
+        """The problem of one image that can't be used."""
+        return cls(IMAGE_STATUS[error.fault], error.fault, str(error), file=file)
+
+    @classmethod
+    def overload(cls, code: str, detail: str) -> "ProblemError":
+        """The service has more to do than it may hold; the client should come again."""
+        return cls(
+            HTTPStatus.SERVICE_UNAVAILABLE, code, f"{detail}: try again in a second.", headers={"Retry-After": "1"}
+        )
+
+
+@contextmanager
+def translated(names: Sequence[str | None] = ()) -> Iterator[None]:
+    """Raise what inference can't do as the problem to answer with.
+
+    Args:
+        names: The files' names as they were sent, where an image may be at fault.
+    """
+    try:
+        yield
+    except InferenceError as error:
+        raise problem_of(error, names) from None
+
+
+def problem_of(error: InferenceError, names: Sequence[str | None]) -> ProblemError:
+    match error:
+        case UnusableImageError():
+            return ProblemError.of_image(error.reason, names[error.index] if names else None)
+        case UnknownModelError():
+            return ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error))
+        case QueueFullError():
+            return ProblemError.overload("queue-full", str(error))
+    raise error
+
+
+def problem_response(request: Request, problem: ProblemError) -> Response:
+    if f"{request.url.path}/".startswith("/v2/"):
+        return protocol_error(problem)
+    content: dict[str, Any] = {
+        "type": f"urn:retina-srm:problem:{problem.code}",
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": problem.detail,
+        "id": request.state.request_id,
+    }
+    if problem.file is not None:
+        content["file"] = problem.file
+    return Response(orjson.dumps(content), problem.status.value, problem.headers, MEDIA_TYPE)
+
+
+def protocol_error(problem: ProblemError) -> Response:
+    """The error of the Open Inference Protocol, which has 400 for what HTTP's 422 is elsewhere in the service."""
+    invalid = problem.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    status = HTTPStatus.BAD_REQUEST if invalid else problem.status
+    return Response(orjson.dumps({"error": problem.detail}), status.value, problem.headers, "application/json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with a problem document, or as the Open Inference Protocol says under ``/v2``."""
+
+    @app.exception_handler(ProblemError)
+    async def on_problem(request: Request, error: ProblemError) -> Response:
+        return problem_response(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation(request: Request, error: RequestValidationError) -> Response:
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e.get('input')!r})" for e in error.errors()
+        )
+        return problem_response(
+            request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-parameter", faults[:2000])
+        )
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        detail = str(error.detail)
+        if status == HTTPStatus.NOT_FOUND:
+            detail = f"There is nothing at {request.url.path}: see /docs for the addresses of this service."
+        elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+            detail = f"{request.method} does not work at {request.url.path}: see /docs."
+        return problem_response(request, ProblemError(status, "http", detail, headers=dict(error.headers or {})))
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)
+
+    @app.exception_handler(Exception)
+    async def on_failure(request: Request, error: Exception) -> Response:
+        logger.error("request %s failed", request.state.request_id, exc_info=error)
+        detail = "The service failed on this request; its log has the details under this id."
+        return problem_response(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))

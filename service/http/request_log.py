@@ -1,0 +1,103 @@
+"""What every request has: an id, a line in the log, a place in the metrics."""
+
+import logging
+import re
+import time
+import uuid
+
+from opentelemetry import trace
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.problems import CLIENT_GONE
+from service.observing.logs import Facts, current
+from service.state import State
+
+logger = logging.getLogger(__name__)
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+PROBES = ("/v2/health/live", "/v2/health/ready", "/metrics")
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+
+
+class RequestLog:
+    """Give each request an id, the client's own if it sent a proper one, and send it back; count, time and log it."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self.app = app
+        self.state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, seconds, status = time.perf_counter(), None, 500
+        sent = dict(scope["headers"]).get(b"x-request-id", b"")
+        identity = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex.encode()
+        scope.setdefault("state", {})["request_id"] = identity.decode()
+        facts = Facts(identity.decode())
+        current.set(facts)
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal seconds, status
+            if message["type"] == "http.response.start":
+                # A client that reads slowly has no part in how long its answer took.
+                seconds, status = time.perf_counter() - start, message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity), *trace_headers()]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            self.done(scope, facts, status, time.perf_counter() - start if seconds is None else seconds)
+
+    def done(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
+        path = route(scope)
+        if path.endswith(("/predict", "/infer")):
+            name = facts.model or scope.get("path_params", {}).get("model")
+            label = name if facts.model or name in self.state.repository.models else "unknown"
+            self.state.metrics.requests.labels(label, outcome(status)).inc()
+            self.state.metrics.request_seconds.labels(label).observe(seconds)
+        level = logging.DEBUG if path in PROBES else logging.INFO
+        if not logger.isEnabledFor(level):
+            return
+        shown = {"model": facts.model, "version": facts.version, "images": facts.images}
+        known = {key: value for key, value in shown.items() if value is not None}
+        text = " ".join(f"{key}={value}" for key, value in known.items())
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        logger.log(
+            level,
+            f"{method} {path} {status} in {1000 * seconds:.1f} ms {text}".rstrip(),
+            extra={
+                "method": method,
+                "route": path,
+                "status": status,
+                "outcome": outcome(status),
+                "duration_seconds": round(seconds, 6),
+                **known,
+            },
+        )
+
+
+def route(scope: Scope) -> str:
+    """Return the template of the address that a request found; a path itself may hold anything."""
+    path = getattr(scope.get("route"), "path", None)
+    if path is not None:
+        return str(path)
+    return f"{scope['root_path']}/*" if scope.get("root_path") else "unmatched"
+
+
+def outcome(status: int) -> str:
+    """Return what became of a request, as ``retina_requests_total`` names it."""
+    if status == CLIENT_GONE:
+        return "disconnected"
+    if status == 503:
+        return "rejected"
+    return "ok" if status < 400 else "client_error" if status < 500 else "error"
+
+
+def trace_headers() -> list[tuple[bytes, bytes]]:
+    """Return the trace that a request is part of, as W3C Trace Context's level 2 sends it back."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return []
+    trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+    return [(b"traceresponse", f"00-{trace_id}-{span_id}-{context.trace_flags:02x}".encode())]

@@ -1,0 +1,153 @@
+"""A prediction as a DICOM structured report, to be stored beside the image that it is about.
+
+The only place where what the image's file says of patient and study is read: a report must carry it (PS3.3 A.35.3). It
+goes nowhere but into the report.
+"""
+
+import io
+from http import HTTPStatus
+
+import numpy as np
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    ComprehensiveSR,
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    ImageContentItem,
+    NumContentItem,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
+
+from models.preprocessing import Preprocessed
+from service import NOTICE, __version__
+from service.http.answers import present
+from service.http.problems import ProblemError
+from service.inference.runtime import Model, Outputs
+
+REFERRED_TO = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+COPIED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""Elements of patient and study that a report must have, if only empty (type 2)."""
+REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging report")
+SIDES = {"R": codes.SCT.Right, "L": codes.SCT.Left, "B": codes.SCT.RightAndLeft}
+CONTAINS, HAS_CONTEXT, HAS_PROPERTIES = (
+    RelationshipTypeValues.CONTAINS,
+    RelationshipTypeValues.HAS_OBS_CONTEXT,
+    RelationshipTypeValues.HAS_PROPERTIES,
+)
+
+
+def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Outputs) -> bytes:
+    """Return a Comprehensive SR document (preliminary, unverified) on the DICOM file ``data``.
+
+    Raises:
+        ProblemError: if the file is not DICOM, or lacks what a report refers to.
+    """
+    if image.format != "DICOM":
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no-report",
+            f"A structured report needs a DICOM file to refer to, and this is {image.format}: ask for JSON.",
+        )
+    try:
+        source = referred_to(data)
+        report = ComprehensiveSR(
+            evidence=[source],
+            content=content(source, model, image, outputs),
+            series_instance_uid=generate_uid(prefix=None),
+            series_number=1,
+            sop_instance_uid=generate_uid(prefix=None),
+            instance_number=1,
+            manufacturer="retina-srm",
+            manufacturer_model_name=model.name[:64],
+            software_versions=__version__,
+            is_complete=True,
+            series_description="SRM-ResNet classification",
+        )
+        stream = io.BytesIO()
+        report.save_as(stream, enforce_file_format=True)
+        return stream.getvalue()
+    except ProblemError:
+        raise
+    except (ValueError, TypeError, AttributeError, LookupError) as error:  # their texts may quote the patient's data
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no-report",
+            "The DICOM file's patient, study or instance elements break the standard, so that no report can "
+            f"repeat them ({type(error).__name__}): ask for JSON.",
+        ) from None
+
+
+def referred_to(data: bytes) -> Dataset:
+    """Read who and what the report is about; missing elements that may be empty are."""
+    whole = dcmread(
+        io.BytesIO(data), stop_before_pixels=True, force=True, specific_tags=[*REFERRED_TO, *COPIED, "NumberOfFrames"]
+    )
+    missing = [keyword for keyword in REFERRED_TO if not whole.get(keyword)]
+    if missing:
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no-report",
+            f"The DICOM file lacks {', '.join(missing)}, so that no report can refer to it: ask for JSON.",
+        )
+    for keyword in COPIED:
+        if keyword not in whole:
+            setattr(whole, keyword, None)
+    return whole
+
+
+def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs) -> ContainerContentItem:
+    """The report's tree: the algorithm, the image, each class with its probability, the conclusion."""
+    labels, probabilities = model.card.labels, outputs.probabilities
+    several = model.card.task == "multi-label"
+    conclusion = present(model.card, probabilities) if several else [labels[int(np.argmax(probabilities))]]
+    root = ContainerContentItem(REPORT)
+    findings = ContainerContentItem(codes.DCM.Findings, relationship_type=CONTAINS)
+    findings.ContentSequence = ContentSequence(
+        [finding(label, float(value)) for label, value in zip(labels, probabilities, strict=True)]
+    )
+    items: list[ContentItem] = [
+        TextContentItem(codes.DCM.AlgorithmName, model.name, HAS_CONTEXT),
+        TextContentItem(codes.DCM.AlgorithmVersion, model.version, HAS_CONTEXT),
+        TextContentItem(codes.DCM.AlgorithmParameters, model.digest, HAS_CONTEXT),
+        ImageContentItem(
+            codes.DCM.SourceImage,
+            source.SOPClassUID,
+            source.SOPInstanceUID,
+            referenced_frame_numbers=[image.frame] if "NumberOfFrames" in source else None,
+            relationship_type=CONTAINS,
+        ),
+    ]
+    if image.laterality:
+        items.append(CodeContentItem(codes.DCM.ImageLaterality, SIDES[image.laterality], CONTAINS))
+    items += [
+        findings,
+        TextContentItem(codes.DCM.Conclusion, ", ".join(conclusion) or "none of the labels", CONTAINS),
+        TextContentItem(codes.DCM.Comment, NOTICE, CONTAINS),
+    ]
+    root.ContentSequence = ContentSequence(items)
+    return root
+
+
+def finding(label: str, probability: float) -> TextContentItem:
+    item = TextContentItem(codes.DCM.Finding, label, CONTAINS)
+    item.ContentSequence = ContentSequence(
+        [NumContentItem(codes.DCM.Probability, round(probability, 6), codes.UCUM.NoUnits, None, HAS_PROPERTIES)]
+    )
+    return item

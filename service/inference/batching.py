@@ -1,0 +1,138 @@
+"""Micro-batching: requests for one model that wait at the same time run together.
+
+All state belongs to the event loop's thread, so there are no locks; the model runs in an executor's thread.
+"""
+
+import asyncio
+import time
+from collections import deque
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.inference.errors import QueueFullError
+from service.inference.runtime import Model, Outputs
+from service.observing.metrics import ModelMetrics
+from service.observing.tracing import stage
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An image in the queue, and when its run began and ended."""
+
+    pixels: NDArray[np.uint8]
+    future: asyncio.Future[Outputs]
+    since: float
+    began: float = 0.0
+    ended: float = 0.0
+
+
+class Batcher:
+    """The queue in front of one model.
+
+    One batch runs at a time; what arrives meanwhile forms the next one. With ``delay_s`` 0 an image never waits for
+    company: a lone request runs at once.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        executor: Executor,
+        metrics: ModelMetrics,
+        *,
+        max_batch_size: int,
+        delay_s: float,
+        queue_size: int,
+    ) -> None:
+        self.model = model
+        self.executor = executor
+        self.metrics = metrics
+        self.max_batch_size = max_batch_size
+        self.delay_s = delay_s
+        self.queue_size = queue_size
+        self.queue: deque[Waiting] = deque()
+        self.running = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, images: list[NDArray[np.uint8]]) -> list[Outputs]:
+        """Queue images (H, W, C) and return each one's outputs, in order.
+
+        Raises:
+            QueueFullError: at once, if not all of them find room.
+        """
+        if len(self.queue) + len(images) > self.queue_size:
+            raise QueueFullError(
+                f"{len(self.queue)} images wait for {self.model.name} and the limit is {self.queue_size}"
+            )
+        loop, now = asyncio.get_running_loop(), time.perf_counter()
+        entries = [Waiting(pixels, loop.create_future(), now) for pixels in images]
+        self.queue.extend(entries)
+        self.metrics.queue_length.set(len(self.queue))
+        self.dispatch()
+        try:
+            outputs = await asyncio.gather(*(entry.future for entry in entries))
+        except BaseException:
+            for entry in entries:
+                entry.future.cancel()
+            # Whoever gave up waiting leaves its place to others.
+            self.queue = deque(entry for entry in self.queue if not entry.future.done())
+            self.metrics.queue_length.set(len(self.queue))
+            raise
+        began, ended = min(entry.began for entry in entries), max(entry.ended for entry in entries)
+        stage("queue", now, began)
+        stage("run", began, ended)
+        return outputs
+
+    def dispatch(self) -> None:
+        """Start the next batch, if the model is free and the batch need not wait for more."""
+        if self.running or not self.queue:
+            return
+        wait = self.queue[0].since + self.delay_s - time.perf_counter()
+        if len(self.queue) < self.max_batch_size and wait > 0:
+            if self.timer is None:
+                self.timer = asyncio.get_running_loop().call_later(wait, self.on_timer)
+            return
+        batch: list[Waiting] = []
+        while self.queue and len(batch) < self.max_batch_size:
+            entry = self.queue.popleft()
+            if not entry.future.done():
+                batch.append(entry)
+        self.metrics.queue_length.set(len(self.queue))
+        if batch:
+            self.running = True
+            task = asyncio.create_task(self.run(batch))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    def on_timer(self) -> None:
+        self.timer = None
+        self.dispatch()
+
+    async def run(self, batch: list[Waiting]) -> None:
+        """Run a batch and hand each image its own row, or all of them the failure."""
+        start = time.perf_counter()
+        waits = [start - entry.since for entry in batch]
+        for wait in waits:
+            self.metrics.queue_seconds.observe(wait)
+        self.metrics.batch_size.observe(len(batch))
+        try:
+            # A lone image is a batch as it lies in memory; only several have to be brought together.
+            images = batch[0].pixels[None] if len(batch) == 1 else np.stack([entry.pixels for entry in batch])
+            outputs = await asyncio.get_running_loop().run_in_executor(self.executor, self.model.run, images)
+            seconds = time.perf_counter() - start
+            self.metrics.inference_seconds.observe(seconds)
+            self.metrics.statistics.executed(waits, seconds)
+            for index, entry in enumerate(batch):
+                entry.began, entry.ended = start, start + seconds
+                if not entry.future.done():
+                    entry.future.set_result(outputs.row(index))
+        except Exception as error:
+            for entry in batch:
+                if not entry.future.done():
+                    entry.future.set_exception(error)
+        finally:
+            self.running = False
+            self.dispatch()

@@ -1,0 +1,86 @@
+"""What a package must show before it is served, at start and at every reload.
+
+A package carries no sample with the answers that it should give, so parity with PyTorch rests on what the export
+verified and the card states. What can be seen here is: the file is whole and the one that was meant, it asks for
+nothing but the standard operators, its card and graph agree, and it answers like a classifier.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import Card
+from models.package import OUTPUTS, PackageError, digest
+from service.inference.onnx_file import OnnxFileError, read_needs
+
+LOWEST_OPSET = 20
+DIGEST_SUFFIX = ".sha256"
+TOLERANCE = 1e-3
+BATCH_TOLERANCE = 1e-2  # far above what TF32 does between batch sizes, far below another image's answer
+
+Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def digest_path(package: Path) -> Path:
+    """Where a package's digest may lie: beside it, as ``sha256sum model.onnx > model.onnx.sha256`` writes it."""
+    return package.with_name(package.name + DIGEST_SUFFIX)
+
+
+def check_file(package: Path, content: bytes) -> None:
+    """Check a package's bytes before ONNX Runtime gets them.
+
+    Raises:
+        PackageError: if they are cut off, differ from the digest beside them, or ask for an old opset, for custom
+            operators or for data in other files.
+    """
+    stated = digest_path(package)
+    if stated.is_file():
+        words = stated.read_text(errors="replace").split()
+        expected, found = (words[0] if words else "").lower(), digest(content).removeprefix("sha256:")
+        if expected != found:
+            raise PackageError(f"{package} has the SHA-256 {found}, but {stated.name} beside it says {expected!r}")
+    try:
+        needs = read_needs(content)
+    except OnnxFileError as error:
+        raise PackageError(f"{package} can't be loaded: {error}; copy it again, whole") from None
+    if needs.opset is None or needs.opset < LOWEST_OPSET:
+        raise PackageError(f"{package} is of opset {needs.opset}: a package needs {LOWEST_OPSET} or newer")
+    if needs.custom_operators:
+        raise PackageError(f"{package} uses operators that ONNX does not define: {', '.join(needs.custom_operators)}")
+    if needs.external_tensors:
+        shown = ", ".join(needs.external_tensors[:3])
+        raise PackageError(f"{package} keeps values in other files ({shown}): a package is one file")
+
+
+def check_answers(package: Path, card: Card, run: Callable[[NDArray[np.uint8]], Arrays]) -> None:
+    """Run a package for the first time and check what it says, which also warms it.
+
+    ``run`` takes images (N, H, W, C) and returns the package's outputs. The images are noise: two of them together
+    and the first of them alone, whose answers must be the same.
+
+    Raises:
+        PackageError: if it fails, or an output has a wrong shape or a value that is not finite, or the probabilities
+            are none, or an image's answer depends on the others in its batch.
+    """
+    spec = card.input
+    images = np.random.default_rng(0).integers(0, 256, (2, spec.height, spec.width, spec.channels), dtype=np.uint8)
+    try:
+        together, alone = run(images), run(images[:1])
+    except Exception as error:  # ONNX Runtime's own exceptions have no common base
+        raise PackageError(f"{package} does not run: {error}") from error
+    rows = {"probabilities": (len(card.labels),), "recalibration_weights": (card.gates,)}
+    for name, values, first in zip(OUTPUTS, together, alone, strict=True):
+        row = rows.get(name, (len(card.labels), *values.shape[2:]))
+        if (values.shape, first.shape) != ((2, *row), (1, *row)):
+            raise PackageError(f"{package}: output {name} has the shape {values.shape} for two images, not {(2, *row)}")
+        if not np.isfinite(values).all():
+            raise PackageError(f"{package}: output {name} holds values that are not finite")
+        if not np.allclose(values[:1], first, rtol=BATCH_TOLERANCE, atol=BATCH_TOLERANCE):
+            raise PackageError(f"{package}: output {name} of an image depends on the others in its batch")
+    probabilities = together[0]
+    if probabilities.min() < 0 or probabilities.max() > 1 + TOLERANCE:
+        raise PackageError(f"{package}: probabilities lie outside 0 to 1")
+    if card.task != "multi-label" and not np.allclose(probabilities.sum(axis=1), 1, atol=TOLERANCE):
+        raise PackageError(f"{package}: the probabilities of an image sum to {probabilities.sum(axis=1)[0]:.4f}, not 1")

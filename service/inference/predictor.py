@@ -1,0 +1,149 @@
+"""The one seam of the service: decode, batch, run, encode."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.preprocessing import ImageError, Preprocessed, preprocess
+from service.inference.batching import Batcher
+from service.inference.cpu import usable_cpus
+from service.inference.errors import UnusableImageError
+from service.inference.runtime import Model, Outputs
+from service.observing.logs import note
+from service.observing.metrics import Metrics, ModelLabels, ModelMetrics
+from service.observing.tracing import stage
+from service.settings import Settings
+
+
+class Served:
+    """A model with its queue and its metrics, and how many requests use it."""
+
+    def __init__(self, model: Model, batcher: Batcher, metrics: ModelMetrics) -> None:
+        self.model = model
+        self.batcher = batcher
+        self.metrics = metrics
+        self.requests = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+
+class Predictor:
+    """From files or pixels to outputs, for every model that was added.
+
+    The event loop neither decodes nor runs a model: images are decoded in a pool of threads, and batches run one
+    after another in a single thread, whose session uses all the CPUs.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), "decode")
+        self.runner = ThreadPoolExecutor(1, "run")
+        self.served: dict[int, Served] = {}
+
+    def add(self, model: Model) -> None:
+        """Make a model ready for requests."""
+        metrics = ModelMetrics(self.metrics, labels(model))
+        batcher = Batcher(
+            model,
+            self.runner,
+            metrics,
+            max_batch_size=self.settings.max_batch_size,
+            delay_s=self.settings.batch_delay_ms / 1000,
+            queue_size=self.settings.queue_size,
+        )
+        self.served[id(model)] = Served(model, batcher, metrics)
+
+    def of(self, model: Model) -> Served:
+        """What was added for a model."""
+        return self.served[id(model)]
+
+    @contextmanager
+    def using(self, model: Model) -> Iterator[None]:
+        """Keep a model, from the moment that a request has found it until its answer, from being let go."""
+        served = self.of(model)
+        served.requests += 1
+        served.idle.clear()
+        try:
+            yield
+        finally:
+            served.requests -= 1
+            if not served.requests:
+                served.idle.set()
+
+    async def retire(self, model: Model) -> None:
+        """Let go of a model that no new request can find, once the requests that use it are answered."""
+        await self.of(model).idle.wait()
+        del self.served[id(model)]
+        gone, others = labels(model), [labels(served.model) for served in self.served.values()]
+        self.metrics.forget(gone, [o for o in others if (o.name, o.version) == (gone.name, gone.version)])
+
+    async def predict(
+        self, model: Model, files: Sequence[bytes], frame: int | None = None
+    ) -> list[tuple[Preprocessed, Outputs]]:
+        """Return each file as the model took it and the outputs for it, in order; ``frame`` is counted from 1.
+
+        Raises:
+            UnusableImageError: if a file is not a usable image; the first such file is named.
+            QueueFullError: if too many images wait already.
+        """
+        images = await self.decode(model, files, frame)
+        outputs = await self.run(model, [image.pixels for image in images])
+        return list(zip(images, outputs, strict=True))
+
+    async def decode(self, model: Model, files: Sequence[bytes], frame: int | None = None) -> list[Preprocessed]:
+        """Return each file as the model takes it, in order; ``frame`` is counted from 1.
+
+        Raises:
+            UnusableImageError: if a file is not a usable image; the first such file is named.
+        """
+        metrics, start = self.of(model).metrics, time.perf_counter()
+        loop = asyncio.get_running_loop()
+        decode = partial(self.decode_one, model, metrics, frame)
+        decoded = await asyncio.gather(
+            *(loop.run_in_executor(self.decoders, decode, file) for file in files), return_exceptions=True
+        )
+        images = []
+        for index, image in enumerate(decoded):
+            if isinstance(image, ImageError):
+                raise UnusableImageError(image, index)
+            if isinstance(image, BaseException):
+                raise image
+            images.append(image)
+        metrics.statistics.compute_input.add(time.perf_counter() - start, len(images))
+        stage("decode", start, images=len(images))
+        return images
+
+    async def run(self, model: Model, images: list[NDArray[np.uint8]]) -> list[Outputs]:
+        """Return the outputs of each image (H, W, C), in order.
+
+        Raises:
+            QueueFullError: if too many images wait already.
+        """
+        served = self.of(model)
+        note(images=len(images))
+        outputs = await served.batcher.submit(images)
+        served.metrics.answered([int(row.probabilities.argmax()) for row in outputs])
+        return outputs
+
+    def decode_one(self, model: Model, metrics: ModelMetrics, frame: int | None, data: bytes) -> Preprocessed:
+        start = time.perf_counter()
+        image = preprocess(data, model.card.input, self.settings.max_pixels, frame)
+        metrics.decode_seconds.observe(time.perf_counter() - start)
+        return image
+
+    def close(self) -> None:
+        """Finish what runs and end the threads."""
+        self.decoders.shutdown()
+        self.runner.shutdown()
+
+
+def labels(model: Model) -> ModelLabels:
+    """What tells a model's series from another's."""
+    return ModelLabels(model.name, model.version, model.digest, model.provider, tuple(model.card.labels))

@@ -1,0 +1,97 @@
+"""The model repository: every package in a folder, found and loaded by name and version."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from models.card import NAME_PATTERN, VERSION_PATTERN
+from models.package import FILE_NAME, PackageError
+from service.inference.errors import UnknownModelError
+from service.inference.runtime import Model, load_model
+
+
+class Repository:
+    """Loaded models by name and version; the highest version of a name is its default."""
+
+    def __init__(self, models: list[Model]) -> None:
+        self.models: dict[str, dict[str, Model]] = {}
+        for model in models:
+            self.add(model)
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, provider: Literal["auto", "cpu", "cuda"], threads: int, only: str | None = None
+    ) -> "Repository":
+        """Load every package, or only the model of one name.
+
+        Raises:
+            PackageError: if there is none, or one of them is not usable.
+        """
+        found = list(packages(folder))
+        if not found:
+            raise PackageError(f"{folder} holds no model package: expected <model>/<version>/{FILE_NAME}")
+        if only is not None:
+            names = sorted({path.parent.parent.name for path in found})
+            found = [path for path in found if path.parent.parent.name == only]
+            if not found:
+                raise UnknownModelError(f"There is no model {only!r} in {folder}; there are: {', '.join(names)}")
+        return cls([load_package(path, provider=provider, threads=threads) for path in found])
+
+    def add(self, model: Model) -> Model | None:
+        """Serve a model from now on, and return the one of the same name and version that it replaces."""
+        versions = self.models.get(model.name, {})
+        replaced = versions.get(model.version)
+        versions = versions | {model.version: model}
+        self.models[model.name] = {version: versions[version] for version in sorted(versions, key=int)}
+        self.models = dict(sorted(self.models.items()))
+        return replaced
+
+    def remove(self, name: str, version: str) -> Model:
+        """Serve a model no more, and return it."""
+        versions = dict(self.models[name])
+        model = versions.pop(version)
+        if versions:
+            self.models[name] = versions
+        else:
+            del self.models[name]
+        return model
+
+    def __iter__(self) -> Iterator[Model]:
+        for versions in self.models.values():
+            yield from versions.values()
+
+    def get(self, name: str, version: str | None = None) -> Model:
+        """Return a model, by default its highest version.
+
+        Raises:
+            UnknownModelError: if it is not served.
+        """
+        versions = self.models.get(name)
+        if versions is None:
+            raise UnknownModelError(f"There is no model {name!r}; there are: {', '.join(self.models) or 'none'}")
+        if version is None:
+            return versions[max(versions, key=int)]
+        if version not in versions:
+            raise UnknownModelError(f"Model {name!r} has no version {version!r}; there are: {', '.join(versions)}")
+        return versions[version]
+
+
+def load_package(path: Path, *, provider: Literal["auto", "cpu", "cuda"], threads: int) -> Model:
+    """Load the package at ``<model>/<version>/model.onnx``.
+
+    Raises:
+        PackageError: if it is not usable, or not the model that its folder says.
+        ProviderError: if a forced provider does not take it.
+    """
+    model = load_model(path, version=path.parent.name, provider=provider, threads=threads)
+    if model.name != path.parent.parent.name:
+        raise PackageError(f"{path} holds the model {model.name!r}: its folder must have the model's name")
+    return model
+
+
+def packages(folder: Path) -> Iterator[Path]:
+    """Yield the package files of a repository in order; names that can't be a model or version are passed over."""
+    for path in sorted(folder.glob(f"*/*/{FILE_NAME}")):
+        if re.fullmatch(NAME_PATTERN, path.parent.parent.name) and re.fullmatch(VERSION_PATTERN, path.parent.name):
+            yield path

@@ -1,0 +1,153 @@
+"""Prometheus metrics: names with the prefix ``retina_`` and base units."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import onnxruntime
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from service import __version__
+from service.observing.statistics import Statistics
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+REASONS = ("too-many-requests", "queue-full", "timeout")
+IMAGES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class ModelLabels(NamedTuple):
+    """What tells one loaded model's series from another's."""
+
+    name: str
+    version: str
+    digest: str
+    provider: str
+    classes: tuple[str, ...]
+
+
+class ModelMetrics:
+    """One model's series, so that the hot path does no label look-up."""
+
+    def __init__(self, metrics: "Metrics", model: ModelLabels) -> None:
+        labels = (model.name, model.version)
+        self.predictions = [metrics.predictions.labels(*labels, label) for label in model.classes]
+        self.statistics = Statistics()
+        self.queue_length = metrics.queue_length.labels(*labels)
+        self.queue_seconds = metrics.queue_seconds.labels(*labels)
+        self.decode_seconds = metrics.decode_seconds.labels(*labels)
+        self.inference_seconds = metrics.inference_seconds.labels(*labels)
+        self.encode_seconds = metrics.encode_seconds.labels(*labels)
+        self.batch_size = metrics.batch_size.labels(*labels)
+        self.images = metrics.images.labels(*labels)
+        metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
+
+    def answered(self, predicted: Sequence[int]) -> None:
+        """Images have their outputs: the index of each one's most probable class."""
+        self.images.inc(len(predicted))
+        for index in predicted:
+            self.predictions[index].inc()
+
+    def encoded(self, seconds: float) -> None:
+        """An answer has been written."""
+        self.encode_seconds.observe(seconds)
+        self.statistics.compute_output.add(seconds)
+
+
+class Metrics:
+    """All series of one application, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        by_model = ("model", "version")
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
+            return Histogram(name, text, by_model, buckets=buckets, registry=self.registry)
+
+        self.requests = Counter(
+            "retina_requests_total",
+            "Prediction requests by outcome: ok, client_error, rejected, disconnected or error.",
+            ("model", "outcome"),
+            registry=self.registry,
+        )
+        self.rejected = Counter(
+            "retina_rejected_total",
+            "Requests refused or given up because of load or of who asked, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in REASONS:  # series that are there before the first event, so that rates see it
+            self.rejected.labels(reason)
+        self.images = Counter(
+            "retina_images_total", "Images that were answered with a prediction.", by_model, registry=self.registry
+        )
+        self.predictions = Counter(
+            "retina_predictions_total",
+            "Images by their most probable label.",
+            (*by_model, "label"),
+            registry=self.registry,
+        )
+        self.in_flight = Gauge("retina_in_flight_requests", "Prediction requests in hand.", registry=self.registry)
+        self.queue_length = Gauge(
+            "retina_queue_length", "Images that wait for the model.", by_model, registry=self.registry
+        )
+        self.queue_limit = Gauge(
+            "retina_queue_limit", "Most images that may wait for one model.", registry=self.registry
+        )
+        self.in_flight_limit = Gauge(
+            "retina_in_flight_requests_limit", "Most prediction requests in hand at once.", registry=self.registry
+        )
+        self.ready = Gauge(
+            "retina_ready", "Whether predictions can be asked for: 1, or 0 while shutting down.", registry=self.registry
+        )
+        build = Gauge(
+            "retina_build_info",
+            "Versions of the service and of ONNX Runtime.",
+            ("version", "onnxruntime"),
+            registry=self.registry,
+        )
+        build.labels(__version__, onnxruntime.__version__).set(1)
+        self.model_info = Gauge(
+            "retina_model_info",
+            "A loaded model, with the execution provider that it really runs on.",
+            (*by_model, "digest", "provider"),
+            registry=self.registry,
+        )
+        self.loads = Counter(
+            "retina_model_loads_total",
+            "Model packages by what became of them: loaded, refused or unloaded.",
+            ("model", "outcome"),
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "retina_request_duration_seconds",
+            "From the request's head to its answer.",
+            ("model",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.decode_seconds = histogram("retina_decode_duration_seconds", "Decoding and resizing one image.")
+        self.queue_seconds = histogram("retina_queue_duration_seconds", "Waiting of one image for the model.")
+        self.inference_seconds = histogram("retina_inference_duration_seconds", "Running one batch.")
+        self.encode_seconds = histogram("retina_encode_duration_seconds", "Writing one answer.")
+        self.batch_size = histogram("retina_batch_size_images", "Images in one batch.", tuple(map(float, IMAGES)))
+
+    def forget(self, model: ModelLabels, others: Sequence[ModelLabels]) -> None:
+        """Drop the series of an unloaded model, but for what it shares with ``others`` of its name and version."""
+        if not any((other.digest, other.provider) == (model.digest, model.provider) for other in others):
+            self.model_info.remove(model.name, model.version, model.digest, model.provider)
+        for label in set(model.classes).difference(*(other.classes for other in others)):
+            self.predictions.remove(model.name, model.version, label)
+        if not others:
+            for series in (
+                self.queue_length,
+                self.images,
+                self.queue_seconds,
+                self.decode_seconds,
+                self.inference_seconds,
+                self.encode_seconds,
+                self.batch_size,
+            ):
+                series.remove(model.name, model.version)

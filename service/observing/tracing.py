@@ -1,0 +1,90 @@
+"""OpenTelemetry traces, and a span for each stage of a request, whose own span is FastAPI's.
+
+The standard environment variables decide: there are traces where ``OTEL_EXPORTER_OTLP_ENDPOINT``,
+``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or ``OTEL_TRACES_EXPORTER`` is set. Else the SDK is not imported, and a stage
+costs one look at a context variable.
+"""
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+
+from service import __version__
+from service.settings import SettingsError
+
+if TYPE_CHECKING:  # the extra `otel`
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+PRIVATE = ("url.path", "url.query")
+
+
+def start() -> None:
+    """Make and send traces from now on, if the environment asks for them.
+
+    Raises:
+        SettingsError: if it asks for them in a way that can't be had.
+    """
+    asked = exporter_name()
+    if asked == "none":
+        return
+    try:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise SettingsError(
+            "the environment asks for OpenTelemetry traces, but the packages for them are not installed: "
+            "pip install 'retina-srm[otel]', or unset OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_ENDPOINT"
+        ) from None
+
+    class Redaction(SpanProcessor):
+        """Overwrite what a client wrote into the address, which may be anything; the route's template stays."""
+
+        def on_start(self, span: Span, parent_context: object = None) -> None:
+            for key in PRIVATE:
+                if key in (span.attributes or {}):
+                    span.set_attribute(key, "REDACTED")
+
+    named = os.getenv("OTEL_SERVICE_NAME") or "service.name=" in os.getenv("OTEL_RESOURCE_ATTRIBUTES", "")
+    name = {} if named else {"service.name": "retina-srm"}
+    provider = TracerProvider(resource=Resource.create({"service.version": __version__, **name}))
+    provider.add_span_processor(Redaction())
+    provider.add_span_processor(BatchSpanProcessor(create_exporter(asked)))
+    trace.set_tracer_provider(provider)
+
+
+def exporter_name() -> str:
+    """Return the exporter that the environment asks for: ``otlp``, ``console`` or ``none``."""
+    if os.getenv("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "none"
+    default = "otlp" if any(os.getenv(name) for name in ENDPOINTS) else "none"
+    asked = os.getenv("OTEL_TRACES_EXPORTER", "").strip().lower() or default
+    if asked not in ("otlp", "console", "none"):
+        raise SettingsError(f"OTEL_TRACES_EXPORTER={asked} is not offered: set it to otlp, console or none")
+    return asked
+
+
+def create_exporter(name: str) -> "SpanExporter":
+    if name == "console":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    for variable in PROTOCOLS:
+        if (asked := os.getenv(variable) or "http/protobuf") != "http/protobuf":
+            raise SettingsError(f"{variable}={asked} is not offered: set it to http/protobuf")
+    return OTLPSpanExporter()
+
+
+def stage(name: str, start: float, end: float | None = None, **attributes: Any) -> None:
+    """Record a stage of the request in hand, between two times of ``time.perf_counter``; without ``end``, until now."""
+    if not trace.get_current_span().is_recording():
+        return
+    now, clock = time.time_ns(), time.perf_counter()
+    began, ended = (now - round((clock - moment) * 1e9) for moment in (start, clock if end is None else end))
+    trace.get_tracer("service").start_span(name, start_time=began, attributes=attributes).end(ended)

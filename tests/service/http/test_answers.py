@@ -1,0 +1,56 @@
+"""Answers of a multi-label model: each label for itself, and none where none is likely."""
+
+import csv
+import io
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from models.architecture import Architecture
+from models.card import Card
+from models.preprocessing import Preprocessed
+from service.http.answers import Prediction, prediction
+from service.inference.runtime import Model, Outputs
+from service.offline import write
+from tests.conftest import LABELS, random_network, tiny_card
+
+
+@pytest.fixture(scope="module")
+def card() -> Card:
+    architecture = Architecture(depth=20, stem="small", width=0.25, num_classes=len(LABELS), image_size=16)
+    return tiny_card("eyes", "1", architecture, random_network(architecture, 0))
+
+
+def answer(card: Card, probabilities: list[float]) -> dict[str, Any]:
+    outputs = Outputs(
+        np.array(probabilities, np.float32), np.zeros(card.gates, np.float32), np.zeros((len(LABELS), 2, 2), np.float32)
+    )
+    image = Preprocessed(np.zeros((16, 16, 3), np.uint8), 30, 20, "PNG")
+    return prediction(card, image, outputs, file="a.png", weights="none", activation_map=False)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "present"),
+    [([0.6, 0.1, 0.9], ["cataract", "normal"]), ([0.4, 0.5, 0.1], []), ([0.0, 0.51, 0.0], ["glaucoma"])],
+)
+def test_multi_label_names_every_likely_label(card: Card, probabilities: list[float], present: list[str]) -> None:
+    given = answer(card.model_copy(update={"task": "multi-label"}), probabilities)
+    read = Prediction.model_validate(given)
+    assert read.present == present
+    assert [entry.label for entry in read.probabilities] == LABELS
+    assert [entry.probability for entry in read.probabilities] == pytest.approx(probabilities)
+
+
+def test_other_tasks_have_one_class(card: Card) -> None:
+    given = answer(card, [0.2, 0.7, 0.1])
+    assert "present" not in given
+    assert given["label"] == "glaucoma"
+
+
+def test_csv_has_the_likely_labels(card: Card) -> None:
+    several = card.model_copy(update={"task": "multi-label"})
+    rows = [answer(several, [0.6, 0.1, 0.9]), answer(several, [0.1, 0.1, 0.1])]
+    text = write(cast(Model, SimpleNamespace(card=several)), rows, "csv")
+    assert [row["present"] for row in csv.DictReader(io.StringIO(text))] == ["cataract;normal", ""]
