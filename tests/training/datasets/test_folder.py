@@ -11,9 +11,9 @@ import pytest
 
 from models.card import InputSpec
 from tests.training.tiny_data import tiny_recipe, write_manifest, write_tree
+from training.data.pipeline import cached
 from training.datasets import DataSet, Item, read_dataset
 from training.errors import TrainingError
-from training.pipeline import cached
 
 SPLITS = ("train", "val", "test")
 
