@@ -28,6 +28,11 @@ def change_recipe(run: Run, **changes: Any) -> None:
 
 
 def curves(run: Run) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(run.curves_folder))
-    events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    """Tag to (step, value) of everything that TensorBoard would show."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for folder in sorted({path.parent for path in run.folder.rglob("events.out.tfevents.*")}):
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
+    return found

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from models.card import Conformal, MeasuredCoverage
+from tests.training.run_folder import change_recipe, predictions
 from training.evaluation.conformal import PredictionSets, lac_thresholds, measure_sets
+from training.evaluation.evaluate import evaluate
+from training.run import Run
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -143,3 +146,36 @@ class TestSets:
         assert found["mean_set_size"]["value"] == 1.25
         assert found["set_sizes"] == {"1": 3, "2": 1}
         assert found["thresholds"] == {"a": 0.3, "b": 0.3, "c": 0.1}
+
+
+class TestPredictionSets:
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_are_measured_on_the_split(self, finished: Run, split: str) -> None:
+        # The plain quantile of the validation scores, from the predictions file alone: 55 of 61 ranks.
+        _, validation, truth = predictions(finished, "val")
+        threshold = 1 - np.sort(1 - validation[np.arange(60), truth])[54]
+        _, probabilities, labels = predictions(finished, split)
+        members = probabilities >= threshold - 1e-6
+        members[np.arange(len(labels)), probabilities.argmax(axis=1)] = True
+        found = finished.metrics()[split]["conformal"]
+        assert list(found["thresholds"].values()) == pytest.approx([threshold] * 5, abs=1e-5)
+        assert found["coverage"]["value"] == pytest.approx(members[np.arange(len(labels)), labels].mean())
+        assert found["mean_set_size"]["value"] == pytest.approx(members.sum(axis=1).mean())
+        assert found["coverage"]["value"] > 0.8
+        assert "60 images" in found["calibrated_on"]
+
+    def test_follow_the_target_prior(self, run_copy: Run) -> None:
+        change_recipe(run_copy, calibration={"target_prior": [0.05, 0.05, 0.1, 0.4, 0.4]})
+        found = evaluate(run_copy, "val")["conformal"]
+        assert len(set(found["thresholds"].values())) > 1  # a class that will be frequent weighs more in its own test
+        assert found["coverage_at_target_prior"] >= 0.9
+        assert "target prior" in found["guarantee"]
+
+    def test_are_left_out_on_request(self, run_copy: Run) -> None:
+        change_recipe(run_copy, calibration={"coverage": None})
+        assert "conformal" not in evaluate(run_copy, "val")
+
+    def test_count_patients(self, by_patient: Run) -> None:
+        found = evaluate(by_patient, "val")["conformal"]
+        assert "of 15 patients" in found["calibrated_on"]
+        assert "of new patients" in found["guarantee"]

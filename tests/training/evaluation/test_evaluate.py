@@ -126,39 +126,6 @@ class TestPriors:
         assert found["metrics"]["nll"]["value"] == pytest.approx(log_loss(labels, uniform), abs=2e-4)
 
 
-class TestPredictionSets:
-    @pytest.mark.parametrize("split", ["val", "test"])
-    def test_are_measured_on_the_split(self, finished: Run, split: str) -> None:
-        # The plain quantile of the validation scores, from the predictions file alone: 55 of 61 ranks.
-        _, validation, truth = predictions(finished, "val")
-        threshold = 1 - np.sort(1 - validation[np.arange(60), truth])[54]
-        _, probabilities, labels = predictions(finished, split)
-        members = probabilities >= threshold - 1e-6
-        members[np.arange(len(labels)), probabilities.argmax(axis=1)] = True
-        found = finished.metrics()[split]["conformal"]
-        assert list(found["thresholds"].values()) == pytest.approx([threshold] * 5, abs=1e-5)
-        assert found["coverage"]["value"] == pytest.approx(members[np.arange(len(labels)), labels].mean())
-        assert found["mean_set_size"]["value"] == pytest.approx(members.sum(axis=1).mean())
-        assert found["coverage"]["value"] > 0.8
-        assert "60 images" in found["calibrated_on"]
-
-    def test_follow_the_target_prior(self, run_copy: Run) -> None:
-        change_recipe(run_copy, calibration={"target_prior": [0.05, 0.05, 0.1, 0.4, 0.4]})
-        found = evaluate(run_copy, "val")["conformal"]
-        assert len(set(found["thresholds"].values())) > 1  # a class that will be frequent weighs more in its own test
-        assert found["coverage_at_target_prior"] >= 0.9
-        assert "target prior" in found["guarantee"]
-
-    def test_are_left_out_on_request(self, run_copy: Run) -> None:
-        change_recipe(run_copy, calibration={"coverage": None})
-        assert "conformal" not in evaluate(run_copy, "val")
-
-    def test_count_patients(self, by_patient: Run) -> None:
-        found = evaluate(by_patient, "val")["conformal"]
-        assert "of 15 patients" in found["calibrated_on"]
-        assert "of new patients" in found["guarantee"]
-
-
 class TestPredictions:
     @pytest.mark.parametrize("split", ["val", "test"])
     def test_hold_every_image_with_its_label(self, finished: Run, tiny_npz: Path, split: str) -> None:
@@ -205,7 +172,7 @@ class TestTestSplit:
         gone = [item._replace(image=tmp_path / f"{item.id}.png") for item in whole.splits["test"]]
         data = dataclasses.replace(whole, splits={**whole.splits, "test": gone})
         monkeypatch.setattr("training.fitting.engine.read_dataset", lambda *_: data)
-        for module in ("evaluate", "export"):
+        for module in ("evaluation.evaluate", "packaging.export"):
             monkeypatch.setattr(f"training.{module}.read_same_data", lambda *_: data)
         # Whether they can be decoded is looked at before a training; it keeps nothing of them.
         monkeypatch.setattr("training.fitting.engine.verify", lambda *_: None)

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from models.architecture import Architecture, RecalibrationName, Stem
 from models.card import InputSpec
@@ -143,3 +144,29 @@ def test_every_kind_of_network_is_covered() -> None:
     assert kinds == set(product(DEPTHS, RECALIBRATIONS, STEMS))
     for place, values in ((0, DEPTHS), (1, RECALIBRATIONS), (2, STEMS), (3, (1, 3))):
         assert {kind[place] for kind in IN_FULL} == set(values)
+
+
+class TestPackagedNetwork:
+    def network(self) -> ResNet:
+        torch.manual_seed(0)
+        architecture = Architecture(
+            depth=20, recalibration="srm", stem="small", width=0.25, in_channels=3, num_classes=4, image_size=16
+        )
+        return ResNet(architecture).eval()
+
+    @pytest.mark.parametrize("multi_label", [False, True])
+    def test_ends_in_softmax_or_for_several_labels_sigmoid(self, multi_label: bool) -> None:
+        network, normalisation = self.network(), Normalisation([0.5, 0.4, 0.3], [0.2, 0.3, 0.1])
+        shift = [0.5, -0.5, 0.0, 1.0]
+        images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+        x = (images / 255 - np.array([0.5, 0.4, 0.3])) / np.array([0.2, 0.3, 0.1])
+        with torch.inference_mode():
+            packaged = PackagedNetwork(network, normalisation, 2.0, shift, multi_label=multi_label)
+            probabilities, gates, maps = packaged(torch.from_numpy(images))
+            explanation = network.explain(torch.from_numpy(x.transpose(0, 3, 1, 2)).float().contiguous())
+        calibrated = explanation.logits.numpy() / 2 + np.array(shift)
+        expected = 1 / (1 + np.exp(-calibrated)) if multi_label else softmax(calibrated, axis=1)
+        np.testing.assert_allclose(probabilities.numpy(), expected, atol=1e-5)
+        assert (np.abs(probabilities.numpy().sum(axis=1) - 1) < 1e-4).all() != multi_label
+        np.testing.assert_allclose(maps.numpy(), explanation.class_activation.numpy(), atol=1e-4)
+        assert gates.shape == (3, 3 * (4 + 8 + 16))
