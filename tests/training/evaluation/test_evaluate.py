@@ -23,7 +23,7 @@ from sklearn.metrics import (
 )
 
 from tests.training.run_folder import change_recipe, predictions
-from tests.training.tiny_data import COUNTS, medmnist_arrays, tiny_recipe, write_manifest, write_medmnist, write_tree
+from tests.training.tiny_data import COUNTS, medmnist_arrays, write_manifest, write_medmnist, write_tree
 from training.errors import TrainingError
 from training.evaluation.evaluate import evaluate, read_same_data
 from training.fitting.engine import fit
@@ -226,23 +226,6 @@ class TestCalibration:
         assert report["metrics"]["macro_auc"]["value"] == pytest.approx(
             run_copy.metrics()["test"]["metrics"]["macro_auc"]["value"], abs=0.1
         )
-
-
-@pytest.fixture(scope="module")
-def by_patient(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run on a folder with two images a patient."""
-    folder = tmp_path_factory.mktemp("clinic")
-    files = write_tree(folder / "scans", {"ill": 60, "healthy": 60}, size=(16, 16))
-    write_manifest(folder / "scans", [{"file": file, "patient": f"p{index // 2}"} for index, file in enumerate(files)])
-    recipe = tiny_recipe(
-        folder / "scans",
-        dataset="folder",
-        task="multi-class",
-        epochs=1,
-        input={"size": 16, "channels": 1},
-        folder={"validation": 0.25, "test": 0.25},
-    )
-    return fit(recipe, folder / "run", progress=False)
 
 
 class TestPatients:
