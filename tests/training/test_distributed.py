@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
-from training.engine import fit
+from training.fitting.engine import fit
 from training.recipe import load_recipe
 fit(load_recipe(sys.argv[1]), Path(sys.argv[2]), progress=False)
 """
