@@ -79,7 +79,7 @@ def create_optimiser(network: nn.Module, spec: OptimiserSpec, stage_decay: float
     """AdamW, Adam or SGD over what trains; the recalibration's parameters have no weight decay, as in SRM's own code.
 
     With a ``stage_decay`` below 1, each stage of a :class:`ResNet` has its own learning rate
-    (:class:`training.recipe.FineTuningSpec`).
+    (:class:`training.recipe.recipe.FineTuningSpec`).
     """
     own = {id(p) for m in network.modules() if isinstance(m, Recalibration) for p in m.parameters()}
     distances = stage_distances(network) if stage_decay < 1 and isinstance(network, ResNet) else {}
