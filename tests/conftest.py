@@ -42,7 +42,7 @@ def random_network(architecture: Architecture, seed: int) -> ResNet:
 
 
 def tiny_card(name: str, version: str, architecture: Architecture, network: ResNet) -> Card:
-    from training.model_card import blocks_of
+    from training.packaging.compose_card import blocks_of
 
     gates = sum(block.channels for block in blocks_of(network))
     return Card(
@@ -88,9 +88,9 @@ def tiny_card(name: str, version: str, architecture: Architecture, network: ResN
 
 
 def write_tiny_package(repository: Path, name: str, version: str, channels: int, seed: int) -> Path:
-    from training.export import write_graph
-    from training.packaged import PackagedNetwork
-    from training.pipeline import Normalisation
+    from training.data.pipeline import Normalisation
+    from training.packaging.export import write_graph
+    from training.packaging.graph import PackagedNetwork
 
     architecture = Architecture(
         depth=20, stem="small", width=0.5, in_channels=channels, num_classes=len(LABELS), image_size=32

@@ -101,8 +101,8 @@ def fit(
 ) -> None:
     """Train a recipe, then measure it on validation and on the test split."""
     from training.distributed import rank
-    from training.engine import fit
-    from training.evaluate import evaluate
+    from training.evaluation.evaluate import evaluate
+    from training.fitting.engine import fit
     from training.recipe import load_recipe
 
     if (fold is None) != (folds is None):
@@ -131,7 +131,7 @@ def cross_validate(
     mlflow: MlflowOption = False,
 ) -> None:
     """Train a recipe once for each fold, and measure all held-out images together; no official test split is opened."""
-    from training.cross_validation import cross_validate
+    from training.comparison.cross_validation import cross_validate
     from training.recipe import load_recipe
 
     loaded = load_recipe(recipe, [*(set_ or ()), *tracked(mlflow)])
@@ -152,7 +152,7 @@ def evaluate(
     split: Annotated[Literal["val", "test"], typer.Option(help="Opening the test split is logged.")] = "test",
 ) -> None:
     """Measure a run on a split, with intervals, into its metrics.json."""
-    from training.evaluate import evaluate
+    from training.evaluation.evaluate import evaluate
     from training.run import Run
 
     show(evaluate(Run.open(run), split))
@@ -186,7 +186,7 @@ def export(
     version: Annotated[str, typer.Option(help="A positive whole number.")] = "1",
 ) -> None:
     """Write a run's network as a model package, verified against PyTorch."""
-    from training.export import export
+    from training.packaging.export import export
     from training.run import Run
 
     path = export(Run.open(run), repository, name=name, version=version)
@@ -210,8 +210,8 @@ def compare(
     timing: Annotated[float, typer.Option(min=0, help="Seconds for each measurement of time; 0 for none.")] = 30,
 ) -> None:
     """Compare kinds of recalibration over seeds: figures, paired tests and cost; fits what is not there yet."""
-    from training.comparison import compare, plan
-    from training.comparison_tables import show_comparison, write_comparison
+    from training.comparison.compare import compare, plan
+    from training.comparison.tables import show_comparison, write_comparison
 
     kinds = [kind.strip() for kind in recalibration.split(",")]
     members = plan(recipe, set_ or (), kinds, seeds, runs)
@@ -240,7 +240,7 @@ def analyse(
     images: Annotated[bool, typer.Option(help="Show the images that move a gate most.")] = True,
 ) -> None:
     """Look into a run's gates: correlation between channels, pruning, classes, images; writes analysis.html."""
-    from training.analysis import analyse
+    from training.gates.analyse import analyse
     from training.run import Run
 
     other = None if against is None else Run.open(against)

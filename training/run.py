@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from models.architecture import Architecture
 from models.card import InputSpec, TrainingData
 from models.resnet import ResNet
-from training.checkpoints import write_atomically
+from training.data.pipeline import Normalisation
+from training.data.unreadable import Unreadable
 from training.errors import TrainingError
-from training.pipeline import Normalisation
+from training.files import write_atomically
 from training.recipe import Recipe, check_recipe
-from training.unreadable import Unreadable
 
 LIBRARIES = ("torch", "monai", "pytorch-ignite", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime", "scikit-learn")
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-from training.calibration import Calibrator, fit_calibration
+from training.evaluation.calibration import Calibrator, fit_calibration
 
 Array = NDArray[np.float64]
 COVERAGE = 0.9

@@ -19,13 +19,13 @@ import typer
 
 from models.card import InputSpec
 from tests.benchmarks._measure import Timer, create_timer, describe_machine
-from training.augmentation import BatchAugmentation
+from training.data.augmentation import BatchAugmentation
+from training.data.mixup import MixUp
+from training.data.pipeline import IMAGE, Normalisation, PrepareTrainingBatch, cached, loader
 from training.datasets import Item
 from training.device import choose_device
-from training.engine import create_network
-from training.mixup import MixUp
-from training.optimisation import ClassificationLoss, create_optimiser
-from training.pipeline import IMAGE, Normalisation, PrepareTrainingBatch, cached, loader
+from training.fitting.engine import create_network
+from training.fitting.optimisation import ClassificationLoss, create_optimiser
 from training.recipe import Recipe, load_recipe
 
 

@@ -28,12 +28,13 @@ from models.fold import fold
 from models.resnet import ResNet
 from tests.benchmarks._measure import Timer, create_timer, describe_machine, interleaved, print_table
 from tests.benchmarks._networks import VARIANTS, create_variant
-from training.augmentation import AugmentationSpec, BatchAugmentation
+from training.data.augmentation import BatchAugmentation
+from training.data.pipeline import Normalisation, PrepareTrainingBatch, cached, loader
 from training.datasets import Item
 from training.device import choose_device
-from training.export import write_graph
-from training.packaged import PackagedNetwork
-from training.pipeline import Normalisation, PrepareTrainingBatch, cached, loader
+from training.packaging.export import write_graph
+from training.packaging.graph import PackagedNetwork
+from training.recipe import AugmentationSpec
 
 CLASSES = 4
 NORMALISATION = Normalisation([0.5] * 3, [0.25] * 3)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.training.tiny_data import medmnist_arrays, tiny_recipe, write_medmnist
-from training.engine import fit
-from training.evaluate import evaluate
-from training.export import export
+from training.evaluation.evaluate import evaluate
+from training.fitting.engine import fit
+from training.packaging.export import export
 from training.run import Run
 
 
@@ -19,7 +19,7 @@ def light() -> Iterator[None]:
     """One thread, and few resamples for intervals that no test reads closely."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.evaluate.RESAMPLES", 40)
+        patch.setattr("training.evaluation.evaluate.RESAMPLES", 40)
         yield
 
 

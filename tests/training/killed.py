@@ -11,8 +11,9 @@ from typing import Any
 import torch
 import torch._dynamo  # the optimisers import it at their first step: once, not in each process
 
-from training import checkpoints, recorder
-from training.engine import fit
+from training import files
+from training.fitting import checkpoints, recorder
+from training.fitting.engine import fit
 from training.recipe import Recipe
 
 
@@ -53,7 +54,7 @@ def fit_until_killed(recipe: Recipe, folder: Path, moment: str, number: int, res
                 count()
             write_whole(path, content)
 
-        write_whole = checkpoints.write_atomically
+        write_whole = files.write_atomically
         checkpoints.write_atomically = recorder.write_atomically = write_half  # type: ignore[attr-defined]
     elif moment == "after epoch":
         before(recorder.Recorder, "epoch")

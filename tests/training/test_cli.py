@@ -10,8 +10,8 @@ import yaml
 from rich.console import Console
 
 import training
+from tests.training.command_line import call
 from tests.training.tiny_data import medmnist_arrays, recipe_content, write_medmnist
-from training.__main__ import main
 from training.datasets.medmnist import RELEASES
 from training.run import Run
 
@@ -36,16 +36,6 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal that folds no line."""
     monkeypatch.setattr("training.__main__.console", Console(width=400))
     monkeypatch.setenv("COLUMNS", "400")
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command line in this process and return its exit status."""
-    monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    return 0
 
 
 class TestHelp:

@@ -14,18 +14,18 @@ from torch import nn
 from models.architecture import Architecture
 from models.recalibration import StyleRecalibration
 from models.resnet import ResNet
-from tests.training.test_resume import curves
+from tests.training.run_folder import curves
 from tests.training.tiny_data import medmnist_arrays, recipe_content, tiny_recipe, write_medmnist
 from training.distributed import SynchronisedBatchNorm, own_batch_size, own_seed, synchronise_batch_norm
-from training.engine import fit
 from training.errors import TrainingError
+from training.fitting.engine import fit
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
-from training.engine import fit
+from training.fitting.engine import fit
 from training.recipe import load_recipe
 fit(load_recipe(sys.argv[1]), Path(sys.argv[2]), progress=False)
 """

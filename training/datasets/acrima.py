@@ -6,11 +6,11 @@ Engineering OnLine 2019, https://doi.org/10.1186/s12938-019-0649-y. 705 images a
 
 from pathlib import Path
 
-from training.data_choices import FolderSpec
 from training.datasets.base import DataSet, Item
 from training.datasets.released import images_in, release_folder
 from training.datasets.splits import at_random, tree_md5
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 SOURCE = "https://doi.org/10.1186/s12938-019-0649-y"
 ACCESS = f"Its authors released it with their paper: {SOURCE}."

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from training.data_choices import FolderSpec
 from training.datasets.base import DataSet
 from training.datasets.folder import read_folder
 from training.datasets.released import release_folder
 from training.errors import TrainingError
-from training.recipe import Provenance
+from training.recipe import FolderSpec, Provenance
 
 ACCESS = "It is private to its authors: ask them."
 LAYOUT = (

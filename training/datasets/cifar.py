@@ -12,12 +12,11 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 from numpy._core.multiarray import _reconstruct  # the only function that a pickled array calls
 
-from training.data_choices import FolderSpec
 from training.datasets.base import DataSet, Item
 from training.datasets.released import release_folder
 from training.datasets.splits import cut_validation
 from training.errors import TrainingError
-from training.recipe import Provenance
+from training.recipe import FolderSpec, Provenance
 
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 PIXELS = 3 * 32 * 32

@@ -6,11 +6,11 @@ https://arxiv.org/abs/1311.3618. 5,640 images; each split has 40 images of each 
 
 from pathlib import Path
 
-from training.data_choices import DtdSpec
 from training.datasets.base import SPLITS, DataSet, Item
 from training.datasets.released import release_folder
 from training.datasets.splits import tree_md5
 from training.errors import TrainingError
+from training.recipe import DtdSpec
 
 SOURCE = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"
 ACCESS = f"It is published at {SOURCE}."

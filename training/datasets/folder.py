@@ -3,12 +3,11 @@
 import csv
 from pathlib import Path
 
-from training.data_choices import FolderSpec
 from training.datasets.base import SPLITS, DataSet, Item
 from training.datasets.released import SUFFIXES
 from training.datasets.splits import at_random, tree_md5
 from training.errors import TrainingError
-from training.recipe import Provenance
+from training.recipe import FolderSpec, Provenance
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 LAYOUT = "expected one folder a class: FOLDER/<class>/<image>.jpg, with an optional FOLDER/manifest.csv"

@@ -7,11 +7,11 @@ CNNs are biased towards texture", ICLR 2019, https://arxiv.org/abs/1811.12231.
 import hashlib
 from pathlib import Path
 
-from training.data_choices import FolderSpec
 from training.datasets.base import DataSet, Item
 from training.datasets.released import images_in, release_folder
 from training.datasets.splits import cut_validation
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 TITLES = {"imagenet": "ImageNet (ILSVRC 2012)", "stylized-imagenet": "Stylized-ImageNet"}
 SOURCES = {

@@ -6,11 +6,11 @@ https://arxiv.org/abs/1903.10831. Given on request, for academic use only, and n
 
 from pathlib import Path
 
-from training.data_choices import FolderSpec
 from training.datasets.base import DataSet, Item
 from training.datasets.released import images_in, release_folder
 from training.datasets.splits import at_random, tree_md5
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 SOURCE = "https://github.com/smilell/AG-CNN"
 ACCESS = f"Its authors give it on request, for academic use only: {SOURCE}."

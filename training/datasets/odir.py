@@ -13,11 +13,11 @@ from pathlib import Path
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
-from training.data_choices import FolderSpec, OdirSpec
 from training.datasets.base import DataSet, Item
 from training.datasets.released import release_folder
 from training.datasets.splits import at_random, tree_md5
 from training.errors import TrainingError
+from training.recipe import FolderSpec, OdirSpec
 
 SOURCE = "https://odir2019.grand-challenge.org"
 ACCESS = f"Access is requested at {SOURCE}."

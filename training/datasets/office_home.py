@@ -6,11 +6,11 @@ https://arxiv.org/abs/1706.07522.
 
 from pathlib import Path
 
-from training.data_choices import FolderSpec, OfficeHomeSpec
 from training.datasets.base import DataSet, Item
 from training.datasets.released import images_in, release_folder
 from training.datasets.splits import cut_validation, tree_md5
 from training.errors import TrainingError
+from training.recipe import FolderSpec, OfficeHomeSpec
 
 SOURCE = "https://www.hemanthdv.org/officeHomeDataset.html"
 ACCESS = f"It is published at {SOURCE}."

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from training.data_choices import FolderSpec
 from training.datasets.base import Item
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 
 def at_random(items: list[Item], spec: FolderSpec) -> dict[str, list[Item]]:

@@ -12,9 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.errors import TrainingError
-from training.evaluate import RESAMPLES, replace_text
-from training.evaluation import Evaluation
-from training.model_card import blocks_of
+from training.evaluation.evaluate import RESAMPLES
+from training.evaluation.kept import Evaluation
+from training.files import replace_text
+from training.packaging.compose_card import blocks_of
 from training.report.charts import MOST_CURVES, curves, gate_profiles, reliability, training_curves
 from training.report.history import TRAINING_LOSS, read_history
 from training.report.pictures import mistakes

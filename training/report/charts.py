@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models.card import Block
-from training.metrics import ECE_BINS, Labels, Probabilities
+from training.evaluation.metrics import ECE_BINS, Labels, Probabilities
 from training.report.history import Curve
 from training.report.svg import GRID, INK, SERIES, SURFACE, colour, drawing, to_svg
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.evaluation import Evaluation
+from training.evaluation.kept import Evaluation
 
 SIDE = 168
 """Longer side of a picture in the page, in pixels."""

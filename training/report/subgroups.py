@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bootstrap import figures, resample, with_intervals
 from training.errors import TrainingError
-from training.evaluation import Evaluation
-from training.metrics import METRICS
+from training.evaluation.bootstrap import figures, resample, with_intervals
+from training.evaluation.kept import Evaluation
+from training.evaluation.metrics import METRICS
 
 KEYS = ("id", "file", "patient")
 """Columns that say whose row it is, in the order in which they are tried."""

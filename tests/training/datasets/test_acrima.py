@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import FolderSpec
 from training.datasets.acrima import read_acrima
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 SPEC = FolderSpec(validation=0.25, test=0.25)
 

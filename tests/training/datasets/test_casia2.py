@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import FolderSpec
 from training.datasets.casia2 import read_casia2
 from training.errors import TrainingError
-from training.recipe import Provenance
+from training.recipe import FolderSpec, Provenance
 
 
 def test_grades_are_numbered_in_the_stated_order(tmp_path: Path) -> None:

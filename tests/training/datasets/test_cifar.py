@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import FolderSpec
 from training.datasets import DataSet
 from training.datasets.cifar import read_cifar
 from training.errors import TrainingError
-from training.recipe import Provenance
+from training.recipe import FolderSpec, Provenance
 
 SPEC = FolderSpec(validation=0.2)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import DtdSpec
 from training.datasets.dtd import read_dtd
 from training.errors import TrainingError
+from training.recipe import DtdSpec
 
 
 @pytest.mark.parametrize("number", [1, 10])

@@ -1,77 +1,15 @@
-"""Class-per-folder trees: splits by manifest, by patient and at random, and the mistakes that people make."""
+"""Class-per-folder trees: splits by patient and at random, and the mistakes that people make."""
 
-import csv
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from models.card import InputSpec
-from tests.training.tiny_data import tiny_recipe, write_manifest, write_tree
-from training.datasets import DataSet, Item, read_dataset
+from tests.training.datasets.folder_trees import all_files, class_of, files_of, patient_of, read
+from tests.training.tiny_data import write_manifest, write_tree
+from training.data.pipeline import cached
 from training.errors import TrainingError
-from training.pipeline import cached
-
-SPLITS = ("train", "val", "test")
-
-
-def read(path: Path | None, provenance: Mapping[str, str] | None = None, **folder: Any) -> DataSet:
-    recipe = tiny_recipe(
-        path or Path(),
-        dataset="folder",
-        task="multi-class",
-        folder=folder,
-        provenance=dict(provenance or {}),
-    )
-    return read_dataset(recipe.model_copy(update={"data": path}))
-
-
-def files_of(data: DataSet) -> dict[str, list[str]]:
-    """Split to the names of its files, by the path and not by the reader's own ids."""
-    return {
-        split: sorted("/".join(Path(str(item.image)).parts[-2:]) for item in items)
-        for split, items in data.splits.items()
-    }
-
-
-def all_files(data: DataSet) -> list[str]:
-    return sorted(file for files in files_of(data).values() for file in files)
-
-
-def class_of(data: DataSet, item: Item) -> str:
-    assert isinstance(item.label, int)
-    return data.labels[item.label]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """120 images of three classes, none with a patient."""
-    write_tree(tmp_path / "scans", {"normal": 60, "drusen": 20, "cnv": 40})
-    return tmp_path / "scans"
-
-
-@pytest.fixture
-def patients(tmp_path: Path) -> Path:
-    """150 patients with 1 to 4 images each and two classes at 2 to 1; a few patients have images of both."""
-    root, random = tmp_path / "clinic", np.random.default_rng(0)
-    files = write_tree(root, {"glaucoma": 160, "normal": 320}, size=(4, 4))
-    rows: list[dict[str, object]] = []
-    patient, left = 0, 0
-    for file in files:
-        if left == 0:
-            patient, left = patient + 1, int(random.integers(1, 5))
-        left -= 1
-        rows.append({"file": file, "patient": f"P{patient:04}"})
-    write_manifest(root, rows)
-    return root
-
-
-def patient_of(root: Path) -> dict[str, str]:
-    with (root / "manifest.csv").open() as file:
-        return {row["file"]: row["patient"] for row in csv.DictReader(file)}
 
 
 class TestPlainTree:
@@ -161,104 +99,6 @@ class TestPatients:
         write_tree(tmp_path, {"a": 5, "b": 5, "c": 5})
         with pytest.raises(TrainingError):
             read(tmp_path)
-
-
-class TestManifestSplit:
-    def write(self, root: Path, *, leak: bool = False, **changes: str) -> list[dict[str, object]]:
-        """Four images a class and split, two a patient; ``changes`` rename splits."""
-        files = write_tree(root, {"a": 12, "b": 12})
-        rows: list[dict[str, object]] = []
-        for index, file in enumerate(files):
-            split = SPLITS[index % 12 // 4]
-            rows.append({"file": file, "patient": f"p{index // 2}", "split": changes.get(split, split)})
-        if leak:
-            rows[3]["split"] = "test"
-        write_manifest(root, rows)
-        return rows
-
-    def test_decides(self, tmp_path: Path) -> None:
-        rows = self.write(tmp_path)
-        data = read(tmp_path)
-        assert files_of(data) == {split: [row["file"] for row in rows if row["split"] == split] for split in SPLITS}
-        assert "manifest" in data.split_rule
-
-    @pytest.mark.parametrize("name", ["valid", "validation"])
-    def test_knows_other_names_of_validation(self, tmp_path: Path, name: str) -> None:
-        self.write(tmp_path, val=name)
-        assert len(read(tmp_path).splits["val"]) == 8
-
-    def test_that_leaks_a_patient_is_refused(self, tmp_path: Path) -> None:
-        self.write(tmp_path, leak=True)
-        with pytest.raises(TrainingError, match="patient 'p1' has images in train and in test"):
-            read(tmp_path)
-
-    def test_without_a_class_in_a_split_is_refused(self, tmp_path: Path) -> None:
-        rows = self.write(tmp_path)
-        write_manifest(tmp_path, [row for row in rows if not (row["split"] == "val" and "b/" in str(row["file"]))])
-        with pytest.raises(TrainingError, match="val split has no image of b"):
-            read(tmp_path)
-
-    @pytest.mark.parametrize("name", ["dev", "TRAINING", "0"])
-    def test_of_unknown_name_is_refused(self, tmp_path: Path, name: str) -> None:
-        self.write(tmp_path, val=name)
-        with pytest.raises(TrainingError, match=rf"split '{name}' of a/004\.png: use one of train, val, test"):
-            read(tmp_path)
-
-    def test_for_some_images_alone_is_refused(self, tmp_path: Path) -> None:
-        # Splitting these at random would put images that were meant for testing into training.
-        rows = self.write(tmp_path)
-        rows[-1]["split"] = ""
-        write_manifest(tmp_path, rows)
-        with pytest.raises(TrainingError, match="split"):
-            read(tmp_path)
-
-
-class TestManifest:
-    def test_label_comes_before_the_folder(self, tree: Path) -> None:
-        files = [f"{folder.name}/{file.name}" for folder in tree.iterdir() for file in folder.iterdir()]
-        write_manifest(
-            tree, [{"file": file, "label": "healthy" if file.startswith("normal") else "ill"} for file in files]
-        )
-        data = read(tree)
-        assert data.labels == ["healthy", "ill"]
-        assert sum(data.counts()[split]["healthy"] for split in SPLITS) == 60
-
-    def test_chooses_the_images(self, tree: Path) -> None:
-        rows = [{"file": f"{label}/{n:03}.png"} for label in ("normal", "cnv") for n in range(20)]
-        write_manifest(tree, rows)
-        assert all_files(read(tree)) == sorted(row["file"] for row in rows)
-
-    def test_elsewhere_is_taken_by_name(self, tree: Path, tmp_path: Path) -> None:
-        rows = [{"file": f"{label}/{n:03}.png"} for label in ("normal", "cnv") for n in range(20)]
-        write_manifest(tree, rows)
-        manifest = (tree / "manifest.csv").rename(tmp_path / "chosen.csv")
-        assert len(all_files(read(tree, manifest=manifest))) == 40
-        assert len(all_files(read(tree))) == 120
-
-    def test_elsewhere_must_be_there(self, tree: Path, tmp_path: Path) -> None:
-        with pytest.raises(TrainingError, match=r"chosen\.csv is not there"):
-            read(tree, manifest=tmp_path / "chosen.csv")
-
-    def test_saved_by_excel_has_a_byte_order_mark(self, tree: Path) -> None:
-        rows = [f"{label}/{n:03}.png" for label in ("normal", "cnv") for n in range(20)]
-        (tree / "manifest.csv").write_text("\r\n".join(["file", *rows]), encoding="utf-8-sig")
-        assert len(all_files(read(tree))) == 40
-
-    def test_with_missing_files_names_the_first(self, tree: Path) -> None:
-        write_manifest(tree, [{"file": file} for file in ("cnv/000.png", "cnv/gone.png", "normal/gone.png")])
-        with pytest.raises(TrainingError, match=r"2 file\(s\) that are not there, first 'cnv/gone\.png'"):
-            read(tree)
-
-    @pytest.mark.parametrize("text", ["", "file\n", "image,label\ncnv/000.png,cnv\n", "label,file\ncnv\n"])
-    def test_without_files_is_refused(self, tree: Path, text: str) -> None:
-        (tree / "manifest.csv").write_text(text)
-        with pytest.raises(TrainingError, match=r"manifest\.csv"):
-            read(tree)
-
-    def test_that_is_not_utf8_is_refused(self, tree: Path) -> None:
-        (tree / "manifest.csv").write_bytes("file,note\ncnv/000.png,\xe9\n".encode("latin-1"))
-        with pytest.raises(TrainingError, match=r"manifest\.csv"):
-            read(tree)
 
 
 class TestMistakes:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import FolderSpec
 from training.datasets.image_tree import read_image_tree
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 SPEC = FolderSpec(validation=0.25)
 

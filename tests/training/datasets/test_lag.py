@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import FolderSpec
 from training.datasets import DataSet
 from training.datasets.lag import read_lag
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 SPEC = FolderSpec(validation=0.25, test=0.25)
 

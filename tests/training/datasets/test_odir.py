@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import FolderSpec, OdirSpec
 from training.datasets import DataSet, Item
 from training.datasets.odir import eye_label, keywords_of, read_odir
 from training.errors import TrainingError
+from training.recipe import FolderSpec, OdirSpec
 
 SPEC = FolderSpec(validation=0.3, test=0.3)
 LETTERS = "NDGCAHMO"

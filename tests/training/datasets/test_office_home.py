@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.training import released_trees as trees
-from training.data_choices import FolderSpec, OfficeHomeSpec
 from training.datasets.office_home import read_office_home
 from training.errors import TrainingError
+from training.recipe import FolderSpec, OfficeHomeSpec
 
 SPEC = FolderSpec(validation=0.25)
 

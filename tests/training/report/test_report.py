@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.test_evaluate import change_recipe, predictions
+from tests.training.run_folder import change_recipe, predictions
 from training.errors import TrainingError
 from training.report import write_report
 from training.run import Run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.errors import TrainingError
-from training.evaluation import Evaluation
+from training.evaluation.kept import Evaluation
 from training.report.subgroups import Subgroup, read_subgroups
 
 IMAGES = 120

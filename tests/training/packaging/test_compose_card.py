@@ -1,0 +1,96 @@
+"""The card repeats what was measured of the run, and says what it was measured on."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from models.package import OUTPUTS
+from tests.training.packaging.packages import answers, open_package
+from tests.training.run_folder import predictions
+from tests.training.tiny_data import COUNTS
+from training.run import Run
+
+
+class TestCard:
+    def test_repeats_the_measured_figures(self, finished: Run, package: Path) -> None:
+        _, card = open_package(package)
+        report = json.loads((finished.folder / "metrics.json").read_text())["test"]
+        assert {result.metric: result.value for result in card.measured.results} == {
+            name: figure["value"] for name, figure in report["metrics"].items()
+        }
+        for result in card.measured.results:
+            assert result.interval == tuple(report["metrics"][result.metric]["interval"])
+            assert (result.split, result.images, result.data) == ("test", 80, report["data"])
+        assert card.measured.interval_method == report["interval_method"]
+        assert card.calibration.temperature == report["temperature"]
+
+    def test_repeats_the_prediction_sets(self, finished: Run, package: Path) -> None:
+        _, card = open_package(package)
+        sets = finished.metrics()["test"]["conformal"]
+        assert card.schema_version == 2
+        assert card.conformal is not None
+        assert card.conformal.thresholds == list(sets["thresholds"].values())
+        assert (card.conformal.measured.split, card.conformal.measured.images) == ("test", 80)
+        assert card.conformal.measured.coverage == sets["coverage"]["value"]
+        assert card.conformal.measured.by_label.keys() == set(card.labels)
+        # The sets of the package itself, by the service's rule, cover what the card says.
+        rows, probabilities, labels = predictions(finished, "test")
+        members = [card.conformal.members(row.tolist()) for row in probabilities]
+        covered = [label in inside for label, inside in zip(labels, members, strict=True)]
+        assert np.mean(covered) == pytest.approx(card.conformal.measured.coverage, abs=1 / len(rows))
+
+    def test_says_how_often_the_test_split_was_opened(self, package: Path) -> None:
+        assert open_package(package)[1].measured.selection.endswith("test split opened once in this run")
+
+    def test_states_data_words_and_network(self, finished: Run, package: Path, tiny_npz: Path) -> None:
+        _, card = open_package(package)
+        recipe = finished.recipe()
+        assert (card.name, card.version, card.task) == ("tiny", "1", "ordinal")
+        assert (card.description, card.limits) == (recipe.card.description, recipe.card.limits)
+        assert (card.input.height, card.input.width, card.input.channels) == (28, 28, 3)
+        assert list(card.training_data.counts["train"].values()) == list(COUNTS["train"])
+        assert card.recipe["epochs"] == 3
+        assert str(tiny_npz.parent) not in card.model_dump_json()  # a card is published, a path is private
+
+    def test_gates_stand_block_after_block(self, finished: Run, package: Path) -> None:
+        _, card = open_package(package)
+        # ResNet-18: two blocks in each of four stages of round(0.1 * 64 * 2^stage) channels.
+        assert [block.channels for block in card.blocks] == [6, 6, 13, 13, 26, 26, 51, 51]
+        assert [block.offset for block in card.blocks] == [0, 6, 12, 25, 38, 64, 90, 141]
+        assert [block.name for block in card.blocks] == [f"layer{stage}.{n}" for stage in (1, 2, 3, 4) for n in (0, 1)]
+        assert all(first.offset + first.channels == second.offset for first, second in pairwise(card.blocks))
+
+    def test_gate_reference_is_measured_on_the_training_images(self, package: Path, tiny_npz: Path) -> None:
+        _, card = open_package(package)
+        gates = answers(package, np.load(tiny_npz)["train_images"])["recalibration_weights"]
+        assert card.gate_reference is not None
+        assert card.gate_reference.images == 240
+        np.testing.assert_allclose(card.gate_reference.mean, gates.mean(axis=0), atol=1e-4)
+        np.testing.assert_allclose(card.gate_reference.std, gates.std(axis=0), atol=1e-4)
+
+    def test_calibration_error_before_and_after(self, finished: Run, package: Path, tiny_npz: Path) -> None:
+        # The validation split has uniform classes, the logits hold the training split's.
+        _, card = open_package(package)
+        arrays, prior = np.load(tiny_npz), np.array(COUNTS["train"]) / 240
+        maps = answers(package, arrays["val_images"])["class_activation"]
+        logits, labels = maps.mean(axis=(2, 3)).astype(float), arrays["val_labels"][:, 0]
+
+        def error(temperature: float) -> float:
+            probabilities = softmax(logits / temperature - np.log(prior), axis=1)
+            confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+            bins = np.minimum((confidence * 15).astype(int), 14)
+            return sum(abs((confidence - right)[bins == k].sum()) for k in range(15)) / len(labels)
+
+        assert card.calibration.ece_before == pytest.approx(error(1.0), abs=2e-3)
+        assert card.calibration.ece_after == pytest.approx(error(card.calibration.temperature), abs=2e-3)
+
+    def test_states_the_parity(self, package: Path) -> None:
+        _, card = open_package(package)
+        assert card.parity.batch_sizes == [1, 2, 7, 32]
+        assert card.parity.worst_difference.keys() == set(OUTPUTS)
+        assert all(0 <= difference <= 1e-4 for difference in card.parity.worst_difference.values())
+        assert max(card.parity.worst_difference.values()) > 0

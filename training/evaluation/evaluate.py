@@ -1,0 +1,183 @@
+"""Evaluate a run: calibrate on validation, measure on a split, write ``metrics.json`` and the predictions.
+
+What each figure means is in docs/evaluation.md.
+"""
+
+import csv
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from training.data.unreadable import without
+from training.datasets import DataSet, Item, read_dataset
+from training.device import choose_device
+from training.errors import TrainingError
+from training.evaluation import multilabel
+from training.evaluation.attention import compare_attention
+from training.evaluation.bootstrap import METHOD, TOO_FEW, Weights, figures, resample, with_intervals
+from training.evaluation.calibration import Calibrator, fit_calibration, prior_in_logits, target_prior
+from training.evaluation.conformal import PredictionSets, fit_prediction_sets, measure_sets
+from training.evaluation.kept import evaluation_path, record
+from training.evaluation.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
+from training.evaluation.predict import Outputs, predict
+from training.files import replace_text
+from training.recipe import Recipe
+from training.run import Run
+
+RESAMPLES = 1000
+
+
+def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
+    """Measure a run's network on a split and store the figures in its ``metrics.json``.
+
+    Nothing else reads the test split; each opening is logged in the run folder before it happens.
+    """
+    recipe, facts = run.recipe(), run.facts()
+    data = read_same_data(run)
+    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
+    validation = predict(network, data.splits["val"], facts)
+    calibrator = calibrate(recipe, data, validation)
+    sets = fit_prediction_sets(recipe, data, calibrator, validation)
+    if split == "test":
+        log_opening(run, data)
+    items = data.splits[split]
+    outputs = validation if split == "val" else predict(network, items, facts)
+    report = measure(recipe, data, calibrator, sets, outputs, items) | {"split": split}
+    attention = compare_attention(network, items, facts)
+    if attention is not None:
+        report["attention"] = attention
+    record(network, items, facts, outputs, calibrator).write(evaluation_path(run, split))
+    write_predictions(run, split, calibrator(outputs.logits), items, data.labels)
+    replace_text(run.metrics_path, json.dumps(run.metrics() | {split: report}, indent=2) + "\n")
+    return report
+
+
+def log_opening(run: Run, data: DataSet) -> None:
+    """Add a line to the run's log of openings, which names the weights that are about to be judged."""
+    with run.checkpoint(run.recipe().checkpoint).open("rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with run.test_log.open("a") as log:
+        log.write(f"{now} test split of {data.name} opened for {run.recipe().checkpoint}.pt, SHA-256 {weights[:16]}\n")
+
+
+def read_same_data(run: Run) -> DataSet:
+    """Read a run's data again.
+
+    Raises:
+        TrainingError: if they changed since the training, for then images of the training may be in the test split.
+    """
+    facts = run.facts()
+    data, trained_on = read_dataset(run.recipe()), facts.training_data
+    data = without(data, (image.id for image in facts.skipped))
+    here = data.provenance()
+    if (here.md5, here.split_rule, here.counts) != (trained_on.md5, trained_on.split_rule, trained_on.counts):
+        raise TrainingError(f"{data.name} or its split changed since the training (MD5 {data.md5}): fit again")
+    return data
+
+
+def calibrate(recipe: Recipe, data: DataSet, validation: Outputs) -> Calibrator:
+    """The recipe's calibration, fitted on the validation split's outputs."""
+    train_prior = data.prior("train")
+    return fit_calibration(
+        validation.logits,
+        validation.labels,
+        held_prior=prior_in_logits(train_prior, recipe.loss, multi_label=data.multi_label),
+        target_prior=target_prior(recipe.calibration, train_prior, multi_label=data.multi_label),
+        temperature=recipe.calibration.temperature,
+    )
+
+
+def measure(
+    recipe: Recipe,
+    data: DataSet,
+    calibrator: Calibrator,
+    sets: PredictionSets | None,
+    outputs: Outputs,
+    items: list[Item],
+) -> dict[str, Any]:
+    """All figures of the task with intervals: at the recipe's target prior, the training prior and a uniform one."""
+    labels, names, target = outputs.labels, data.labels, calibrator.target_prior
+    groups = [item.group for item in items]
+    patients = len(set(groups))
+    by_patient = patients < len(items)
+    origin = {
+        "data": data.name,
+        "md5": data.md5,
+        "images": len(items),
+        "patients": patients if by_patient else None,
+        "seed": recipe.seed,
+        "checkpoint": recipe.checkpoint,
+        "temperature": calibrator.temperature,
+        "target_prior": target.tolist(),
+    }
+    if data.multi_label:
+        return origin | multilabel.measure(calibrator(outputs.logits), labels, groups, names, resamples=RESAMPLES)
+    weights = resample(groups, labels, resamples=RESAMPLES)
+    priors = {"target": target, "training": data.prior("train"), "uniform": np.full(len(names), 1 / len(names))}
+    at_prior: dict[str, dict[str, Any]] = {}
+    for name, prior in priors.items():
+        same = next((done for done in at_prior if np.allclose(priors[done], prior)), None)
+        at_prior[name] = (
+            at_prior[same] if same else measure_at(recipe, calibrator.towards(prior), outputs, names, weights)
+        )
+    shown = at_prior["target"]
+    untempered = calibrator._replace(temperature=1.0)(outputs.logits)
+    unit = "patients" if by_patient else "images"
+    report = origin | {
+        "interval_method": METHOD.format(unit=unit, resamples=RESAMPLES) if weights is not None else TOO_FEW,
+        "metrics": shown["metrics"],
+        "class_auc": {name: row["auc"]["value"] for name, row in shown["per_class"].items()},
+        "per_class": shown["per_class"],
+        "confusion": shown["confusion"],
+        "reliability": reliability(calibrator(outputs.logits), labels),
+        "without_temperature": {name: METRICS[name](untempered, labels) for name in ("nll", "brier", "ece")},
+        "at_prior": {
+            name: {"prior": dict(zip(names, priors[name].tolist(), strict=True))}
+            | {key: part[key] for key in ("metrics", "confusion")}
+            for name, part in at_prior.items()
+        },
+    }
+    if sets is not None:
+        report["conformal"] = measure_sets(sets, calibrator(outputs.logits), labels, names, target, weights)
+    return report
+
+
+def measure_at(
+    recipe: Recipe, calibrator: Calibrator, outputs: Outputs, names: list[str], weights: Weights | None
+) -> dict[str, Any]:
+    """Figures of the probabilities that one calibration gives, over all classes and of each against the rest."""
+    probabilities, labels = calibrator(outputs.logits), outputs.labels
+    values: dict[str, Any] = {name: METRICS[name](probabilities, labels) for name in metrics_for(recipe.task)}
+    by_class = class_metrics(probabilities, labels)
+    drawn = figures(probabilities, labels, weights) if weights is not None else {}
+    return {
+        "metrics": with_intervals(values, drawn),
+        "per_class": {
+            label: {"images": int((labels == k).sum())}
+            | with_intervals(
+                {name: float(of_class[k]) for name, of_class in by_class.items()},
+                {name: drawn[name][:, k] for name in by_class if name in drawn},
+            )
+            for k, label in enumerate(names)
+        },
+        "confusion": confusion(probabilities, labels),
+    }
+
+
+def write_predictions(run: Run, split: str, probabilities: Any, items: list[Item], labels: list[str]) -> None:
+    """One row an image: id, patient, true label (several with a semicolon between), and each class's probability."""
+    with (run.folder / f"predictions-{split}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "patient", "label", *labels])
+        for item, row in zip(items, probabilities, strict=True):
+            writer.writerow([item.id, item.group, true_label(item, labels), *(f"{value:.6f}" for value in row)])
+
+
+def true_label(item: Item, labels: list[str]) -> str:
+    if isinstance(item.label, int):
+        return labels[item.label]
+    return ";".join(label for label, has in zip(labels, item.label, strict=True) if has)

@@ -1,0 +1,49 @@
+"""Files that a kill or a full disk leaves whole: written beside, synchronised, renamed."""
+
+import os
+from pathlib import Path
+
+from training.errors import TrainingError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Give a file its name only once all of its content is on the disk.
+
+    Raises:
+        TrainingError: if it can't be written, on a full disk for instance; a file of that name stays as it was.
+    """
+    draft = path.with_name(f"{path.name}.part")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        synchronise(path.parent)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path} can't be written ({error.strerror}): nothing saved before is lost; make room, then start the same "
+            "command with --resume"
+        ) from None
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(path.name + ".draft")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    synchronise(path.parent)
+
+
+def synchronise(folder: Path) -> None:
+    """Put a folder's new names on the disk, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

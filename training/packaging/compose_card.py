@@ -1,0 +1,148 @@
+"""Compose the model card of a finished run from its recipe, its facts and its figures."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from models.card import (
+    Block,
+    Calibration,
+    Card,
+    Conformal,
+    GateReference,
+    MeasuredCoverage,
+    Measurement,
+    Parity,
+    Result,
+)
+from models.resnet import ResNet
+from training.errors import TrainingError
+from training.evaluation.calibration import Calibrator, frequencies, in_logits, prior_in_logits
+from training.evaluation.metrics import metric_of
+from training.evaluation.predict import Outputs
+from training.recipe import Recipe
+from training.run import Facts, Run, library_versions
+
+
+def compose_card(
+    run: Run,
+    facts: Facts,
+    calibrator: Calibrator,
+    validation: Outputs,
+    train: Outputs,
+    parity: Parity,
+    name: str,
+    version: str,
+) -> Card:
+    recipe, report = run.recipe(), run.metrics()["test"]
+    multi_label = recipe.task == "multi-label"
+    here = frequencies(validation.labels, len(facts.labels))
+    held = prior_in_logits(np.asarray(facts.train_prior), recipe.loss, multi_label=multi_label)
+    before = Calibrator(1.0, in_logits(here, multi_label) - in_logits(held, multi_label), here, multi_label)
+    calibration_error = metric_of(recipe.task, "ece")
+    after = calibrator.towards(here)
+    try:
+        return Card(
+            name=name,
+            version=version,
+            description=recipe.card.description,
+            task=recipe.task,
+            labels=facts.labels,
+            input=facts.input,
+            architecture=facts.architecture,
+            blocks=blocks_of(run.network(recipe.checkpoint)),
+            gate_reference=gate_reference(train.gates),
+            training_data=facts.training_data,
+            measured=measurement(recipe, report, openings=len(run.test_openings())),
+            calibration=Calibration(
+                method="temperature scaling" if recipe.calibration.temperature else "none",
+                temperature=calibrator.temperature,
+                log_prior_shift=calibrator.log_prior_shift.tolist(),
+                target_prior=calibrator.target_prior.tolist(),
+                ece_before=calibration_error(before(validation.logits), validation.labels),
+                ece_after=calibration_error(after(validation.logits), validation.labels),
+                fitted_on=f"validation split, {len(validation.labels)} images",
+            ),
+            conformal=conformal(report),
+            parity=parity,
+            intended_use=recipe.card.intended_use,
+            limits=recipe.card.limits,
+            source_commit=facts.source_commit,
+            libraries=library_versions(),
+            recipe=recipe.model_dump(mode="json", exclude={"card", "data"}),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise TrainingError(f"the model card is incomplete, so no package was written: {faults}") from None
+
+
+def blocks_of(network: ResNet) -> list[Block]:
+    """Where each block's gates stand in the concatenated recalibration weights."""
+    blocks, offset = [], 0
+    for name, block in network.blocks().items():
+        if block.recalibration is not None:
+            blocks.append(Block(name=name, offset=offset, channels=block.out_channels))
+            offset += block.out_channels
+    return blocks
+
+
+def gate_reference(gates: NDArray[np.float32]) -> GateReference | None:
+    """Mean and standard deviation of each gate over the training images; None without recalibration."""
+    if gates.shape[1] == 0:
+        return None
+    return GateReference(
+        mean=[round(float(value), 5) for value in gates.mean(axis=0)],
+        std=[round(float(value), 5) for value in gates.std(axis=0)],
+        images=len(gates),
+    )
+
+
+def conformal(report: dict[str, Any]) -> Conformal | None:
+    """The prediction sets as the evaluation stored them; None where it has none."""
+    sets = report.get("conformal")
+    if sets is None:
+        return None
+    return Conformal(
+        method=sets["method"],
+        coverage=sets["coverage_wanted"],
+        thresholds=list(sets["thresholds"].values()),
+        calibrated_on=sets["calibrated_on"],
+        guarantee=sets["guarantee"],
+        measured=MeasuredCoverage(
+            data=report["data"],
+            split=report["split"],
+            images=report["images"],
+            coverage=sets["coverage"]["value"],
+            interval=sets["coverage"]["interval"],
+            by_label={label: row["value"] for label, row in sets["class_coverage"].items()},
+            mean_set_size=sets["mean_set_size"]["value"],
+        ),
+    )
+
+
+def measurement(recipe: Recipe, report: dict[str, Any], openings: int) -> Measurement:
+    """The test figures as the evaluation stored them, and how often the split was opened for them."""
+    times = "once" if openings == 1 else f"{openings} times"
+    chosen = "last epoch" if recipe.checkpoint == "last" else f"best epoch by {recipe.select_by} on validation"
+    return Measurement(
+        results=[
+            Result(
+                metric=metric,
+                value=figure["value"],
+                interval=figure["interval"],
+                data=report["data"],
+                split=report["split"],
+                images=report["images"],
+            )
+            for metric, figure in report["metrics"].items()
+        ],
+        interval_method=report["interval_method"],
+        seeds=1,
+        selection=f"recipe chosen on validation data; {chosen}; test split opened {times} in this run",
+        confusion=report.get("confusion"),
+        reliability=report.get("reliability"),
+    )

@@ -1,0 +1,135 @@
+"""Export a run as a model package: one ONNX file, verified against PyTorch, with its card inside."""
+
+import io
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.card import InputSpec, Parity
+from models.fold import fold
+from models.package import INPUT, OUTPUTS, PackageError, package_path, read_card, write_card
+from training.data.pipeline import MEASURED
+from training.datasets import Item
+from training.device import choose_device
+from training.errors import TrainingError
+from training.evaluation.evaluate import calibrate, read_same_data
+from training.evaluation.predict import predict
+from training.packaging.compose_card import compose_card
+from training.packaging.graph import PackagedNetwork
+from training.run import Run
+
+OPSET = 20
+PARITY_BATCHES = (1, 2, 7, 32)
+PARITY_TOLERANCE = 1e-4
+
+
+def export(run: Run, repository: Path, *, name: str | None = None, version: str = "1") -> Path:
+    """Write a run's network into a model repository and return the package's path.
+
+    The file appears under its name only when the parity with PyTorch has been verified and the card is complete.
+
+    Raises:
+        TrainingError: if the run has no test evaluation yet, the card is incomplete, or an output differs from
+            PyTorch's by more than 1e-4.
+    """
+    recipe, facts = run.recipe(), run.facts()
+    if "test" not in run.metrics():
+        raise TrainingError(f"{run.folder} has no figures on the test split: run `python -m training evaluate` first")
+    try:
+        target = package_path(repository, name or recipe.name, version)
+    except PackageError as error:
+        raise TrainingError(str(error)) from None
+    data = read_same_data(run)
+    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
+    validation = predict(network, data.splits["val"], facts)
+    train = predict(network, spread(data.splits["train"], MEASURED), facts)  # for the gates' usual values
+    network.cpu()
+    calibrator = calibrate(recipe, data, validation)
+    temperature, shift = calibrator.temperature, calibrator.log_prior_shift.tolist()
+    packaged, reference = (
+        PackagedNetwork(each, facts.normalisation, temperature, shift, multi_label=data.multi_label)
+        for each in (fold(network), network)
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".draft.onnx")
+    try:
+        write_graph(packaged, facts.input, draft)
+        parity = verify_parity(draft, reference, facts.input)
+        card = compose_card(run, facts, calibrator, validation, train, parity, name or recipe.name, version)
+        write_card(draft, card)
+        read_card(onnxruntime.InferenceSession(draft, providers=["CPUExecutionProvider"]))
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def spread(items: list[Item], most: int) -> list[Item]:
+    """All items, or so many of them, evenly spread."""
+    if len(items) <= most:
+        return items
+    return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
+
+
+def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
+    """Write the ONNX graph with a dynamic batch size."""
+    example = torch.zeros((2, spec.height, spec.width, spec.channels), dtype=torch.uint8)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # the exporter's own, about its internals
+        program = torch.onnx.export(
+            packaged.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+        )
+    assert program is not None
+    program.save(path, external_data=False)
+    forget_origin(path)
+
+
+def forget_origin(path: Path) -> None:
+    """Take out what the exporter says of its origin: each node's stack trace, with the paths of this machine."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
+
+
+def verify_parity(path: Path, reference: nn.Module, spec: InputSpec) -> Parity:
+    """Compare an ONNX file with PyTorch on noise and on flat images, at several batch sizes, output by output."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    worst = dict.fromkeys(OUTPUTS, 0.0)
+    for batch in PARITY_BATCHES:
+        shape = (batch, spec.height, spec.width, spec.channels)
+        images: NDArray[np.uint8] = random.integers(0, 256, shape, dtype=np.uint8)
+        images[batch // 2] = random.integers(0, 256)
+        with torch.inference_mode():
+            expected = reference.eval()(torch.from_numpy(images))
+        for name, ours, theirs in zip(OUTPUTS, session.run(None, {INPUT: images}), expected, strict=True):
+            if ours.shape != tuple(theirs.shape):
+                raise TrainingError(
+                    f"export failed: {name} is {ours.shape} in ONNX and {tuple(theirs.shape)} in PyTorch"
+                )
+            if ours.size:
+                difference = np.abs(ours - theirs.numpy()).max()
+                worst[name] = float(np.maximum(worst[name], difference))  # unlike max(), it keeps a NaN
+    for name, difference in worst.items():
+        if not difference <= PARITY_TOLERANCE:
+            raise TrainingError(
+                f"export failed: {name} differs from PyTorch by {difference:.2g}, more than {PARITY_TOLERANCE:g}: "
+                "no package was written"
+            )
+    return Parity(batch_sizes=list(PARITY_BATCHES), worst_difference=worst, opset=OPSET)

@@ -1,0 +1,36 @@
+"""The recipe of a training run: everything that decides it, checked; the shipped ones lie in ``training/recipes``."""
+
+from training.recipe.augmentation import AugmentationSpec
+from training.recipe.data import DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
+from training.recipe.recipe import (
+    CalibrationSpec,
+    FoldSpec,
+    InputChoice,
+    LossSpec,
+    OptimiserSpec,
+    Provenance,
+    Recipe,
+    ScheduleSpec,
+    check_recipe,
+    load_recipe,
+    shipped_recipes,
+)
+
+__all__ = [
+    "AugmentationSpec",
+    "CalibrationSpec",
+    "DtdSpec",
+    "FoldSpec",
+    "FolderSpec",
+    "InputChoice",
+    "LossSpec",
+    "OdirSpec",
+    "OfficeHomeSpec",
+    "OptimiserSpec",
+    "Provenance",
+    "Recipe",
+    "ScheduleSpec",
+    "check_recipe",
+    "load_recipe",
+    "shipped_recipes",
+]
