@@ -25,7 +25,7 @@ Coefficients = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @triton.jit
-def pool_kernel(x, mean, variance, positions, channels, rows: tl.constexpr, columns: tl.constexpr):  # type: ignore[no-untyped-def]
+def pool_kernel(x, mean, variance, positions, channels, rows: tl.constexpr, columns: tl.constexpr):
     """Mean and population variance over the positions, by Chan's parallel update, block of rows after block."""
     image = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * columns + tl.arange(0, columns)
@@ -50,7 +50,7 @@ def pool_kernel(x, mean, variance, positions, channels, rows: tl.constexpr, colu
 
 
 @triton.jit
-def apply_kernel(x, shortcut, mean, scale, offset, out, positions, channels, rows: tl.constexpr, columns: tl.constexpr):  # type: ignore[no-untyped-def]
+def apply_kernel(x, shortcut, mean, scale, offset, out, positions, channels, rows: tl.constexpr, columns: tl.constexpr):
     """``relu((x - mean) * scale + offset + shortcut)``."""
     image = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1) * rows + tl.arange(0, rows)
@@ -71,7 +71,7 @@ def apply_kernel(x, shortcut, mean, scale, offset, out, positions, channels, row
 @triton.jit
 def reduce_kernel(
     dout, out, x, mean, dz, dscale, doffset, positions, channels, rows: tl.constexpr, columns: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """Backward of the ReLU into ``dz``, and over the positions the sums of ``dz * (x - mean)`` and ``dz``."""
     image = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * columns + tl.arange(0, columns)
@@ -97,7 +97,7 @@ def reduce_kernel(
 
 
 @triton.jit
-def gradient_kernel(dz, x, mean, scale, a, b, dx, positions, channels, rows: tl.constexpr, columns: tl.constexpr):  # type: ignore[no-untyped-def]
+def gradient_kernel(dz, x, mean, scale, a, b, dx, positions, channels, rows: tl.constexpr, columns: tl.constexpr):
     """``dz * scale + a + b * (x - mean)``."""
     image = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1) * rows + tl.arange(0, rows)
@@ -192,7 +192,7 @@ def normalise_and_recalibrate(
         gate = recalibration.integrate(mu, sigma)
         return gain * gate, mu * gate, gate
 
-    result: tuple[Tensor, Tensor] = FusedEnd.apply(  # type: ignore[no-untyped-call]  # torch's
+    result: tuple[Tensor, Tensor] = FusedEnd.apply(
         x, shortcut, coefficients, bn.weight, bn.bias, *recalibration.parameters()
     )
     return result

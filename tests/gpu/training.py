@@ -204,7 +204,7 @@ def compare_gradients() -> dict[str, float]:
         return [value.detach().double().clone() for value in found if value is not None]
 
     reference = results("reference")
-    errors = {}
+    errors: dict[str, float] = {}
     for way in ("by autograd", "by hand", "fused"):
         found = results(way)
         worst = zip(("output", "dx", "dshortcut", "dcfc"), found, reference, strict=True)
@@ -259,7 +259,7 @@ def compare_feed(size: int, batch: int) -> dict[str, Any]:
     """Images a second of SRM-ResNet-18's step alone, of feeding alone and of both, from a memory-mapped file."""
     network = build("srm", Architecture(depth=18, num_classes=CLASSES, image_size=size))
     static = random_batch(batch, size)
-    step = captured(create_step(network), *static, torch.cuda.graph_pool_handle())
+    step = partial(captured(create_step(network), *static, torch.cuda.graph_pool_handle()), *static)
     random = np.random.default_rng(0)
     count, epochs = 32 * batch, 4
     with tempfile.TemporaryDirectory() as folder:
