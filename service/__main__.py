@@ -9,8 +9,8 @@ from rich.progress import track
 
 from models.package import PackageError
 from service.inference.errors import UnknownModelError
+from service.inference.execution import ProviderError, execution_of
 from service.inference.repository import Repository
-from service.inference.runtime import ProviderError
 from service.records import commands as records
 from service.records.errors import RecordsError
 from service.security import keys_command
@@ -68,13 +68,10 @@ def predict(
     provider: ProviderOption = None,
 ) -> None:
     """Predict files without a server. Failures are listed at the end, and the exit status is then 1."""
-    from service.inference.cpu import usable_cpus
     from service.offline import Failure, predict_files, write
 
     settings = load_settings(model_repository=repository, provider=provider)
-    loaded = Repository.load(
-        settings.model_repository, provider=settings.provider, threads=settings.threads or usable_cpus(), only=model
-    )
+    loaded = Repository.load(settings.model_repository, execution_of(settings), only=model)
     if model is None and len(loaded.models) > 1:
         raise UnknownModelError(f"Say which model: --model {' or --model '.join(loaded.models)}")
     chosen = loaded.get(model or next(iter(loaded.models)), version)

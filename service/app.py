@@ -51,7 +51,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        logger.info("models from %s, %d CPU threads; %s", settings.model_repository, lifecycle.threads, NOTICE)
+        logger.info(
+            "models from %s, %d CPU threads; %s", settings.model_repository, lifecycle.execution.threads, NOTICE
+        )
         watcher = asyncio.create_task(lifecycle.watch()) if settings.repository_poll_seconds else None
         if records is not None:
             records.recorder.start()

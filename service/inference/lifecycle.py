@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.package import FILE_NAME, PackageError
-from service.inference.cpu import usable_cpus
 from service.inference.errors import UnknownModelError
+from service.inference.execution import ProviderError, execution_of
 from service.inference.package_checks import digest_path
 from service.inference.predictor import Predictor
 from service.inference.repository import Repository, load_package, packages
-from service.inference.runtime import Model, ProviderError
+from service.inference.runtime import Model
 from service.observing.metrics import Metrics
 from service.settings import Settings
 
@@ -57,7 +57,7 @@ class Lifecycle:
         self.predictor = predictor
         self.metrics = metrics
         self.settings = settings
-        self.threads = settings.threads or usable_cpus()
+        self.execution = execution_of(settings)
         self.lock = asyncio.Lock()
         self.loaded: dict[tuple[str, str], Signature] = {}
         self.refused: dict[tuple[str, str], Refusal] = {}
@@ -186,7 +186,7 @@ class Lifecycle:
 
     def try_load(self, name: str, version: str, signature: Signature) -> Model:
         path = self.settings.model_repository / name / version / FILE_NAME
-        model = load_package(path, provider=self.settings.provider, threads=self.threads)
+        model = load_package(path, self.execution)
         if sign(path) != signature:
             raise PackageError(f"{path} changed while it was read: copy it under another name first, then rename it")
         return model

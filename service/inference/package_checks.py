@@ -5,7 +5,7 @@ verified and the card states. What can be seen here is: the file is whole and th
 nothing but the standard operators, its card and graph agree, and it answers like a classifier.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ from service.inference.onnx_file import OnnxFileError, read_needs
 LOWEST_OPSET = 20
 DIGEST_SUFFIX = ".sha256"
 TOLERANCE = 1e-3
+CHECKED = 2
+"""Images that a package is tried on together."""
 BATCH_TOLERANCE = 1e-2  # far above what TF32 does between batch sizes, far below another image's answer
 
-Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+Arrays = Sequence[NDArray[np.float32]]
 
 
 def digest_path(package: Path) -> Path:
@@ -65,7 +67,9 @@ def check_answers(package: Path, card: Card, run: Callable[[NDArray[np.uint8]], 
             are none, or an image's answer depends on the others in its batch.
     """
     spec = card.input
-    images = np.random.default_rng(0).integers(0, 256, (2, spec.height, spec.width, spec.channels), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(
+        0, 256, (CHECKED, spec.height, spec.width, spec.channels), dtype=np.uint8
+    )
     try:
         together, alone = run(images), run(images[:1])
     except Exception as error:  # ONNX Runtime's own exceptions have no common base
@@ -73,8 +77,10 @@ def check_answers(package: Path, card: Card, run: Callable[[NDArray[np.uint8]], 
     rows = {"probabilities": (len(card.labels),), "recalibration_weights": (card.gates,)}
     for name, values, first in zip(OUTPUTS, together, alone, strict=True):
         row = rows.get(name, (len(card.labels), *values.shape[2:]))
-        if (values.shape, first.shape) != ((2, *row), (1, *row)):
-            raise PackageError(f"{package}: output {name} has the shape {values.shape} for two images, not {(2, *row)}")
+        if (values.shape, first.shape) != ((CHECKED, *row), (1, *row)):
+            raise PackageError(
+                f"{package}: output {name} has the shape {values.shape} for two images, not {(CHECKED, *row)}"
+            )
         if not np.isfinite(values).all():
             raise PackageError(f"{package}: output {name} holds values that are not finite")
         if not np.allclose(values[:1], first, rtol=BATCH_TOLERANCE, atol=BATCH_TOLERANCE):

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from models.card import NAME_PATTERN, VERSION_PATTERN
 from models.package import FILE_NAME, PackageError
 from service.inference.errors import UnknownModelError
+from service.inference.execution import Execution
 from service.inference.runtime import Model, load_model
 
 
@@ -20,9 +20,7 @@ class Repository:
             self.add(model)
 
     @classmethod
-    def load(
-        cls, folder: Path, *, provider: Literal["auto", "cpu", "cuda"], threads: int, only: str | None = None
-    ) -> "Repository":
+    def load(cls, folder: Path, execution: Execution, *, only: str | None = None) -> "Repository":
         """Load every package, or only the model of one name.
 
         Raises:
@@ -36,7 +34,7 @@ class Repository:
             found = [path for path in found if path.parent.parent.name == only]
             if not found:
                 raise UnknownModelError(f"There is no model {only!r} in {folder}; there are: {', '.join(names)}")
-        return cls([load_package(path, provider=provider, threads=threads) for path in found])
+        return cls([load_package(path, execution) for path in found])
 
     def add(self, model: Model) -> Model | None:
         """Serve a model from now on, and return the one of the same name and version that it replaces."""
@@ -77,14 +75,14 @@ class Repository:
         return versions[version]
 
 
-def load_package(path: Path, *, provider: Literal["auto", "cpu", "cuda"], threads: int) -> Model:
+def load_package(path: Path, execution: Execution) -> Model:
     """Load the package at ``<model>/<version>/model.onnx``.
 
     Raises:
         PackageError: if it is not usable, or not the model that its folder says.
         ProviderError: if a forced provider does not take it.
     """
-    model = load_model(path, version=path.parent.name, provider=provider, threads=threads)
+    model = load_model(path, version=path.parent.name, execution=execution)
     if model.name != path.parent.parent.name:
         raise PackageError(f"{path} holds the model {model.name!r}: its folder must have the model's name")
     return model

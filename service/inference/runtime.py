@@ -1,9 +1,9 @@
-"""A model package in ONNX Runtime: the session, its provider, and running a batch."""
+"""A model package in ONNX Runtime: loading it, and running a batch."""
 
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 
 from models.card import Card
 from models.package import INPUT, OUTPUTS, PackageError, digest, read_card
-from service.inference.package_checks import check_answers, check_file
-
-logger = logging.getLogger(__name__)
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-
-class ProviderError(RuntimeError):
-    """The execution provider that the settings ask for can't be had."""
+from service.inference.execution import CUDA, Execution, FixedBatches, ProviderError, create_session, fixed_sizes
+from service.inference.package_checks import CHECKED, check_answers, check_file
 
 
 @dataclass(frozen=True)
@@ -46,6 +40,8 @@ class Model:
     card: Card
     provider: str
     session: onnxruntime.InferenceSession = field(repr=False)
+    outputs_of: Callable[[NDArray[np.uint8]], list[Any]] = field(repr=False)
+    """From images (N, H, W, C) to the package's outputs."""
 
     @property
     def name(self) -> str:
@@ -53,10 +49,10 @@ class Model:
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """Run images (N, H, W, C); called from a worker thread, it frees the interpreter lock."""
-        return Outputs(*self.session.run(list(OUTPUTS), {INPUT: images}))
+        return Outputs(*self.outputs_of(images))
 
 
-def load_model(path: Path, *, version: str, provider: Literal["auto", "cpu", "cuda"], threads: int) -> Model:
+def load_model(path: Path, *, version: str, execution: Execution) -> Model:
     """Load a package, check it and run it for the first time.
 
     Raises:
@@ -68,42 +64,38 @@ def load_model(path: Path, *, version: str, provider: Literal["auto", "cpu", "cu
     except OSError as error:
         raise PackageError(f"{path} can't be read: {error}") from error
     check_file(path, content)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # A spinning pool would take the cores from the threads that decode the next images.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    wanted = providers(provider)
-    if CUDA in wanted:
-        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed, where the system has none
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=wanted)
-    except Exception as error:  # ONNX Runtime's own exceptions have no common base
-        raise PackageError(f"{path} can't be loaded: {error}") from error
+
+    def create() -> onnxruntime.InferenceSession:
+        try:
+            return create_session(content, execution)
+        except ProviderError:
+            raise
+        except Exception as error:  # ONNX Runtime's own exceptions have no common base
+            raise PackageError(f"{path} can't be loaded: {error}") from error
+
+    session = create()
     active = session.get_providers()[0]
-    if provider == "cuda" and active != CUDA:
-        raise ProviderError(
-            f"RETINA_PROVIDER=cuda, but ONNX Runtime could not start CUDA and offers {active}: check the GPU, its "
-            "driver and the CUDA libraries, or set RETINA_PROVIDER=auto"
-        )
     try:
         card = read_card(session)
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from None
-    model = Model(version, digest(content), card, active, session)
-    check_answers(path, card, lambda images: session.run(list(OUTPUTS), {INPUT: images}))
-    return model
+    sizes = fixed_sizes(max(execution.largest_batch, CHECKED)) if active == CUDA else []
+    run = (
+        FixedBatches({size: create() if size > 1 else session for size in sizes}).run
+        if sizes
+        else run_any_size(session)
+    )
+    check_answers(path, card, run)
+    for size in sizes:  # the first run of each size plans its convolutions
+        run(np.zeros((size, card.input.height, card.input.width, card.input.channels), np.uint8))
+    return Model(version, digest(content), card, active, session, run)
 
 
-def providers(wanted: Literal["auto", "cpu", "cuda"]) -> list[str]:
-    """Providers to ask ONNX Runtime for, the preferred one first."""
-    available = onnxruntime.get_available_providers()
-    if wanted == "cpu" or (wanted == "auto" and CUDA not in available):
-        return [CPU]
-    if CUDA not in available:
-        raise ProviderError(
-            "RETINA_PROVIDER=cuda, but the installed ONNX Runtime has no CUDA: install onnxruntime-gpu in place of "
-            "onnxruntime (see the README, Docker and GPU), or set RETINA_PROVIDER=auto"
-        )
-    return [CUDA, CPU]
+def run_any_size(session: onnxruntime.InferenceSession) -> Callable[[NDArray[np.uint8]], list[Any]]:
+    """From images (N, H, W, C) to the outputs, in one session for every batch size, as suits a CPU."""
+
+    def run(images: NDArray[np.uint8]) -> list[Any]:
+        outputs: list[Any] = session.run(list(OUTPUTS), {INPUT: images})
+        return outputs
+
+    return run

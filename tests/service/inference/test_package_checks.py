@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from models.package import PackageError
+from service.inference.execution import Execution
 from service.inference.runtime import Model, load_model
 from tests.service import packages
 from tests.service.packages import Edit, edited
 
 
 def load(path: Path) -> Model:
-    return load_model(path, version="1", provider="cpu", threads=1)
+    return load_model(path, version="1", execution=Execution("cpu", 1))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from service.inference.errors import InferenceError, QueueFullError, UnusableImageError
+from service.inference.execution import Execution
 from service.inference.predictor import Predictor
 from service.inference.runtime import Model, load_model
 from service.observing.metrics import Metrics
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 @pytest.fixture
 def model(repository: Path) -> Model:
-    return load_model(repository / "colour" / "1" / "model.onnx", version="1", provider="cpu", threads=1)
+    return load_model(repository / "colour" / "1" / "model.onnx", version="1", execution=Execution("cpu", 1))
 
 
 def run_with(settings: Settings, model: Model, use: Callable[[Predictor], Awaitable[T]]) -> T:

@@ -8,11 +8,12 @@ import pytest
 
 from models.package import PackageError
 from service.inference.errors import UnknownModelError
+from service.inference.execution import Execution
 from service.inference.repository import Repository, packages
 
 
 def load(folder: Path) -> Repository:
-    return Repository.load(folder, provider="cpu", threads=1)
+    return Repository.load(folder, Execution("cpu", 1))
 
 
 def test_default_version_is_the_highest_number(tmp_path: Path, repository: Path) -> None:

@@ -1,0 +1,117 @@
+"""How a package runs: on which provider, with how many threads, and at which batch sizes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.package import INPUT, OUTPUTS
+from service.inference.cpu import usable_cpus
+from service.settings import Settings
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+Provider = Literal["auto", "cpu", "cuda"]
+
+
+class ProviderError(RuntimeError):
+    """The execution provider that the settings ask for can't be had."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What the settings say of running a package."""
+
+    provider: Provider
+    threads: int
+    """CPU threads of a run."""
+    largest_batch: int = 1
+    """Most images that run at once."""
+    tf32: bool = False
+    """Whether a GPU may round the factors of convolutions to TF32."""
+
+
+def execution_of(settings: Settings) -> Execution:
+    """What these settings say; threads that they leave open are the CPUs that this process may use."""
+    return Execution(settings.provider, settings.threads or usable_cpus(), settings.max_batch_size, tf32=settings.tf32)
+
+
+def providers(wanted: Provider) -> list[str]:
+    """Providers to ask ONNX Runtime for, the preferred one first.
+
+    Raises:
+        ProviderError: if CUDA is forced and this ONNX Runtime was built without it.
+    """
+    available = onnxruntime.get_available_providers()
+    if wanted == "cpu" or (wanted == "auto" and CUDA not in available):
+        return [CPU]
+    if CUDA not in available:
+        raise ProviderError(
+            "RETINA_PROVIDER=cuda, but the installed ONNX Runtime has no CUDA: install onnxruntime-gpu in place of "
+            "onnxruntime (see the README, Docker and GPU), or set RETINA_PROVIDER=auto"
+        )
+    return [CUDA, CPU]
+
+
+def create_session(content: bytes, execution: Execution) -> onnxruntime.InferenceSession:
+    """Load a package's bytes into a session, whose ``get_providers()[0]`` is where it really runs.
+
+    Raises:
+        Exception: ONNX Runtime's own, which have no common base, if it can't load them.
+        ProviderError: if a forced provider is missing or does not take the model.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = execution.threads
+    options.inter_op_num_threads = 1
+    # A spinning pool would take the cores from the threads that decode the next images.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    wanted = providers(execution.provider)
+    if CUDA in wanted:
+        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed, where the system has none
+    cuda = {"use_tf32": str(int(execution.tf32))}
+    session = onnxruntime.InferenceSession(
+        content, options, providers=[(name, cuda if name == CUDA else {}) for name in wanted]
+    )
+    active = session.get_providers()[0]
+    if execution.provider == "cuda" and active != CUDA:
+        raise ProviderError(
+            f"RETINA_PROVIDER=cuda, but ONNX Runtime could not start CUDA and offers {active}: check the GPU, its "
+            "driver and the CUDA libraries, or set RETINA_PROVIDER=auto"
+        )
+    return session
+
+
+def fixed_sizes(largest: int) -> list[int]:
+    """The batch sizes that a GPU runs: 1, 4, 16 and so on below the largest, and the largest.
+
+    A GPU is not full with a batch of this service's size, so filling up the next size costs it little.
+    """
+    sizes = []
+    size = 1
+    while size < largest:
+        sizes.append(size)
+        size *= 4
+    return [*sizes, largest]
+
+
+class FixedBatches:
+    """Runs a package at a few batch sizes, in a session for each.
+
+    ONNX Runtime plans every convolution on a GPU anew whenever a session sees another batch size than in its last run:
+    on an H100, 380 ms for an SRM-ResNet-18 whose run takes 2 ms (EXPERIMENTS.md, "Serving on a GPU"). A session that
+    always sees the same size keeps its plan.
+    """
+
+    def __init__(self, sessions: Mapping[int, onnxruntime.InferenceSession]) -> None:
+        self.sessions = dict(sorted(sessions.items()))
+
+    def run(self, images: NDArray[np.uint8]) -> list[Any]:
+        """Run images (N, H, W, C), black ones added up to the next size, and return the package's outputs for N."""
+        count = len(images)
+        size = next(size for size in self.sessions if size >= count)
+        if size > count:
+            images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
+        return [values[:count] for values in self.sessions[size].run(list(OUTPUTS), {INPUT: images})]
