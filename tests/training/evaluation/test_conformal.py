@@ -44,6 +44,15 @@ class TestThresholds:
         scores = sorted(1 - row[label] for row, label in zip(probabilities, labels, strict=True))
         np.testing.assert_allclose(found, 1 - scores[math.ceil(round((images + 1) * coverage, 9)) - 1])
 
+    def test_keep_the_image_at_the_threshold_in_its_own_set(self) -> None:
+        # Of 9 images 90 % need the lowest, 0.3; 1 - (1 - 0.3) would be a rounding step above it.
+        given = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3])
+        probabilities = np.stack([given, (1 - given) / 2, (1 - given) / 2], axis=1)
+        labels, groups = np.zeros(9, dtype=np.int64), [str(image) for image in range(9)]
+        found = lac_thresholds(probabilities, labels, groups, coverage=0.9, class_weight=EVEN)
+        np.testing.assert_array_equal(found, 0.3)
+        assert covered(found, probabilities, labels) == 1
+
     def test_let_every_label_in_where_there_are_too_few_images(self) -> None:
         probabilities, labels, groups = draw(np.random.default_rng(0), 8, PRIOR)  # 90 % need 9
         found = lac_thresholds(probabilities, labels, groups, coverage=0.9, class_weight=EVEN)
