@@ -1,13 +1,11 @@
 """A run folder: the resolved recipe, what it ran on, the checkpoints, and the figures."""
 
 import importlib.metadata
-import json
 import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -19,6 +17,7 @@ from models.resnet import ResNet
 from training.data.pipeline import Normalisation
 from training.data.unreadable import Unreadable
 from training.errors import TrainingError
+from training.evaluation.figures import SplitFigures, read_figures
 from training.files import write_atomically
 from training.recipe import Recipe, check_recipe
 
@@ -153,12 +152,13 @@ class Run:
         network.load_state_dict(state["network"])
         return network.eval()
 
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        """All evaluations so far, by split."""
-        if not self.metrics_path.is_file():
-            return {}
-        content: dict[str, dict[str, Any]] = json.loads(self.metrics_path.read_text())
-        return content
+    def metrics(self) -> dict[str, SplitFigures]:
+        """All evaluations so far, by split.
+
+        Raises:
+            TrainingError: if ``metrics.json`` is damaged.
+        """
+        return read_figures(self.metrics_path) if self.metrics_path.is_file() else {}
 
 
 def source_commit() -> str:

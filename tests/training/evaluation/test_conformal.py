@@ -1,5 +1,6 @@
 """Prediction sets: the quantile by hand, coverage by simulation, and what the card says of them."""
 
+import json
 import math
 from typing import Any
 
@@ -166,25 +167,29 @@ class TestPredictionSets:
         _, probabilities, labels = predictions(finished, split)
         members = probabilities >= threshold - 1e-6
         members[np.arange(len(labels)), probabilities.argmax(axis=1)] = True
-        found = finished.metrics()[split]["conformal"]
-        assert list(found["thresholds"].values()) == pytest.approx([threshold] * 5, abs=1e-5)
-        assert found["coverage"]["value"] == pytest.approx(members[np.arange(len(labels)), labels].mean())
-        assert found["mean_set_size"]["value"] == pytest.approx(members.sum(axis=1).mean())
-        assert found["coverage"]["value"] > 0.8
-        assert "60 images" in found["calibrated_on"]
+        found = finished.metrics()[split].conformal
+        assert found is not None
+        assert list(found.thresholds.values()) == pytest.approx([threshold] * 5, abs=1e-5)
+        assert found.coverage.value == pytest.approx(members[np.arange(len(labels)), labels].mean())
+        assert found.mean_set_size.value == pytest.approx(members.sum(axis=1).mean())
+        assert found.coverage.value > 0.8
+        assert "60 images" in found.calibrated_on
 
     def test_follow_the_target_prior(self, run_copy: Run) -> None:
         change_recipe(run_copy, calibration={"target_prior": [0.05, 0.05, 0.1, 0.4, 0.4]})
-        found = evaluate(run_copy, "val")["conformal"]
-        assert len(set(found["thresholds"].values())) > 1  # a class that will be frequent weighs more in its own test
-        assert found["coverage_at_target_prior"] >= 0.9
-        assert "target prior" in found["guarantee"]
+        found = evaluate(run_copy, "val").conformal
+        assert found is not None
+        assert len(set(found.thresholds.values())) > 1  # a class that will be frequent weighs more in its own test
+        assert found.coverage_at_target_prior >= 0.9
+        assert "target prior" in found.guarantee
 
     def test_are_left_out_on_request(self, run_copy: Run) -> None:
         change_recipe(run_copy, calibration={"coverage": None})
-        assert "conformal" not in evaluate(run_copy, "val")
+        assert evaluate(run_copy, "val").conformal is None
+        assert "conformal" not in json.loads(run_copy.metrics_path.read_text())["val"]
 
     def test_count_patients(self, by_patient: Run) -> None:
-        found = evaluate(by_patient, "val")["conformal"]
-        assert "of 15 patients" in found["calibrated_on"]
-        assert "of new patients" in found["guarantee"]
+        found = evaluate(by_patient, "val").conformal
+        assert found is not None
+        assert "of 15 patients" in found.calibrated_on
+        assert "of new patients" in found.guarantee

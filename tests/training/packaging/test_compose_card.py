@@ -30,12 +30,13 @@ class TestCard:
 
     def test_repeats_the_prediction_sets(self, finished: Run, package: Path) -> None:
         _, card = open_package(package)
-        sets = finished.metrics()["test"]["conformal"]
+        sets = finished.metrics()["test"].conformal
+        assert sets is not None
         assert card.schema_version == 2
         assert card.conformal is not None
-        assert card.conformal.thresholds == list(sets["thresholds"].values())
+        assert card.conformal.thresholds == list(sets.thresholds.values())
         assert (card.conformal.measured.split, card.conformal.measured.images) == ("test", 80)
-        assert card.conformal.measured.coverage == sets["coverage"]["value"]
+        assert card.conformal.measured.coverage == sets.coverage.value
         assert card.conformal.measured.by_label.keys() == set(card.labels)
         # The sets of the package itself, by the service's rule, cover what the card says.
         rows, probabilities, labels = predictions(finished, "test")
