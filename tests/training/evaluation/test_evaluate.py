@@ -177,11 +177,11 @@ class TestTestSplit:
         whole = read_same_data(run_copy)
         gone = [item._replace(image=tmp_path / f"{item.id}.png") for item in whole.splits["test"]]
         data = dataclasses.replace(whole, splits={**whole.splits, "test": gone})
-        monkeypatch.setattr("training.fitting.engine.read_dataset", lambda *_: data)
+        monkeypatch.setattr("training.fitting.material.read_dataset", lambda *_: data)
         for module in ("evaluation.evaluate", "packaging.export"):
             monkeypatch.setattr(f"training.{module}.read_same_data", lambda *_: data)
         # Whether they can be decoded is looked at before a training; it keeps nothing of them.
-        monkeypatch.setattr("training.fitting.engine.verify", lambda *_: None)
+        monkeypatch.setattr("training.fitting.material.verify", lambda *_: None)
         recipe = run_copy.recipe().model_copy(update={"epochs": 1})
         run = fit(recipe, tmp_path / "again", progress=False)
         evaluate(run, "val")
