@@ -175,10 +175,10 @@ def report(
     images: Annotated[bool, typer.Option(help="Show misclassified images.")] = True,
 ) -> None:
     """Write a run's evaluation as one HTML file; opens no data."""
-    from training.report import write_report
+    from training.report import write_run_report
     from training.run import Run
 
-    path = write_report(Run.open(run), split, metadata=metadata, output=output, images=images)
+    path = write_run_report(Run.open(run), split, metadata=metadata, output=output, images=images)
     console.print(f"Report: {path}")
 
 

@@ -24,7 +24,7 @@ from training.recipe import Recipe, check_recipe
 LIBRARIES = ("torch", "monai", "pytorch-ignite", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime", "scikit-learn")
 
 
-class Facts(BaseModel):
+class RunFacts(BaseModel):
     """What a finished network needs beside its weights, and where it came from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,7 +88,7 @@ class Run:
         return self.folder / f"{which}.pt"
 
     @classmethod
-    def create(cls, folder: Path, recipe: Recipe, facts: Facts, *, overwrite: bool) -> "Run":
+    def create(cls, folder: Path, recipe: Recipe, facts: RunFacts, *, overwrite: bool) -> "Run":
         """Start a run folder; an existing run is kept unless ``overwrite``."""
         run = cls(folder)
         if run.recipe_path.exists() and not overwrite:
@@ -142,8 +142,8 @@ class Run:
     def recipe(self) -> Recipe:
         return check_recipe(yaml.safe_load(self.recipe_path.read_text()), str(self.recipe_path))
 
-    def facts(self) -> Facts:
-        return Facts.model_validate_json(self.facts_path.read_text())
+    def facts(self) -> RunFacts:
+        return RunFacts.model_validate_json(self.facts_path.read_text())
 
     def network(self, which: str = "best") -> ResNet:
         """The trained network in evaluation mode, on the CPU."""

@@ -24,7 +24,7 @@ from training.datasets import DataSet
 from training.evaluation.bootstrap import Weights, interval
 from training.evaluation.calibration import Calibrator
 from training.evaluation.metrics import Labels, Probabilities
-from training.evaluation.predict import Outputs
+from training.evaluation.predict import NetworkOutputs
 from training.recipe import Recipe
 
 
@@ -44,7 +44,7 @@ class PredictionSets(NamedTuple):
 
 
 def fit_prediction_sets(
-    recipe: Recipe, data: DataSet, calibrator: Calibrator, validation: Outputs
+    recipe: Recipe, data: DataSet, calibrator: Calibrator, validation: NetworkOutputs
 ) -> PredictionSets | None:
     """Fit the recipe's prediction sets on the validation split; None where it asks for none.
 

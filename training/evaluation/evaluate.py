@@ -22,7 +22,7 @@ from training.evaluation.conformal import PredictionSets, fit_prediction_sets, m
 from training.evaluation.figures import SplitFigures, write_figures
 from training.evaluation.kept import evaluation_path, record
 from training.evaluation.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
-from training.evaluation.predict import Outputs, predict
+from training.evaluation.predict import NetworkOutputs, predict
 from training.recipe import Recipe
 from training.run import Run
 
@@ -80,7 +80,7 @@ def read_same_data(run: Run) -> DataSet:
     return data
 
 
-def calibrate(recipe: Recipe, data: DataSet, validation: Outputs) -> Calibrator:
+def calibrate(recipe: Recipe, data: DataSet, validation: NetworkOutputs) -> Calibrator:
     """The recipe's calibration, fitted on the validation split's outputs."""
     train_prior = data.prior("train")
     return fit_calibration(
@@ -97,7 +97,7 @@ def measure(
     data: DataSet,
     calibrator: Calibrator,
     sets: PredictionSets | None,
-    outputs: Outputs,
+    outputs: NetworkOutputs,
     items: list[Item],
 ) -> dict[str, Any]:
     """All figures of the task with intervals: at the recipe's target prior, the training prior and a uniform one."""
@@ -148,7 +148,7 @@ def measure(
 
 
 def measure_at(
-    recipe: Recipe, calibrator: Calibrator, outputs: Outputs, names: list[str], weights: Weights | None
+    recipe: Recipe, calibrator: Calibrator, outputs: NetworkOutputs, names: list[str], weights: Weights | None
 ) -> dict[str, Any]:
     """Figures of the probabilities that one calibration gives, over all classes and of each against the rest."""
     probabilities, labels = calibrator(outputs.logits), outputs.labels

@@ -24,11 +24,11 @@ from training.fitting.curves import Curves, rewind, show_progress
 from training.fitting.epoch_validation import create_evaluator
 from training.fitting.fine_tuning import freeze
 from training.fitting.material import Material, gather_material, validation_images
-from training.fitting.recorder import Recorder
 from training.fitting.resume import TrainingState, refuse_changes
+from training.fitting.run_writer import RunWriter
 from training.fitting.tracking import Tracker, require_mlflow
 from training.recipe import Recipe
-from training.run import Facts, Run, library_versions, source_commit
+from training.run import Run, RunFacts, library_versions, source_commit
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -64,14 +64,14 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
     state = assemble(recipe, device, material, network, frozen)
     chosen: nn.Module = state.average.ema_model if state.average else network
     evaluator = create_evaluator(recipe, device, chosen, validation_images(recipe, material), material.normalisation)
-    recorder = Recorder(run, state, chosen, recipe.checkpoint_every)
+    writer = RunWriter(run, state, chosen, recipe.checkpoint_every)
     if going_on:
-        recorder.restore()
-    run_epochs(recipe, state, evaluator, recorder, progress=progress)
+        writer.restore()
+    run_epochs(recipe, state, evaluator, writer, progress=progress)
     return run
 
 
-def begin(recipe: Recipe, folder: Path, facts: Facts, *, overwrite: bool, resume: bool) -> tuple[Run, bool]:
+def begin(recipe: Recipe, folder: Path, facts: RunFacts, *, overwrite: bool, resume: bool) -> tuple[Run, bool]:
     """Start a run folder, or find the run to go on with; return it and whether it goes on.
 
     Raises:
@@ -87,20 +87,20 @@ def begin(recipe: Recipe, folder: Path, facts: Facts, *, overwrite: bool, resume
 
 
 def run_epochs(
-    recipe: Recipe, state: TrainingState, evaluator: SupervisedEvaluator, recorder: Recorder, *, progress: bool
+    recipe: Recipe, state: TrainingState, evaluator: SupervisedEvaluator, writer: RunWriter, *, progress: bool
 ) -> None:
     """Train from where the state stands to the end, each epoch validated and recorded."""
     trainer = state.trainer
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # what it would say of an error is in the error
-    with logged(recipe, recorder.run, trainer, evaluator, recorder, progress=progress):
+    with logged(recipe, writer.run, trainer, evaluator, writer, progress=progress):
         schedule: Any = state.schedule  # MONAI names torch's old base
         LrScheduleHandler(schedule, print_lr=False, epoch_level=False).attach(trainer)
         ValidationHandler(1, evaluator).attach(trainer)
-        recorder.attach(evaluator)
-        if not recorder.complete():
+        writer.attach(evaluator)
+        if not writer.complete():
             trainer.run()
-        recorder.finish()
+        writer.finish()
 
 
 def make_repeatable(recipe: Recipe, device: torch.device) -> None:
@@ -128,7 +128,7 @@ def full_disk_is_a_sentence(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def logged(
-    recipe: Recipe, run: Run, trainer: SupervisedTrainer, evaluator: Any, recorder: Recorder, *, progress: bool
+    recipe: Recipe, run: Run, trainer: SupervisedTrainer, evaluator: Any, writer: RunWriter, *, progress: bool
 ) -> Iterator[None]:
     """Curves and a progress bar, by process 0 alone."""
     if distributed.rank():
@@ -137,7 +137,7 @@ def logged(
     iteration = trainer.state.iteration
     rewind(run.curves_folder, iteration, iteration // trainer.state.epoch_length)
     tracker = Tracker(run) if recipe.tracking == "mlflow" else None
-    recorder.curves = curves = Curves(run.curves_folder, tracker)
+    writer.curves = curves = Curves(run.curves_folder, tracker)
     curves.attach(trainer, evaluator)
     if progress:
         show_progress(trainer, evaluator)
@@ -152,8 +152,8 @@ def logged(
         tracker.finish("FINISHED")
 
 
-def describe(material: Material, architecture: Architecture) -> Facts:
-    return Facts(
+def describe(material: Material, architecture: Architecture) -> RunFacts:
+    return RunFacts(
         labels=material.data.labels,
         architecture=architecture,
         input=material.spec,

@@ -22,17 +22,17 @@ from training.errors import TrainingError
 from training.evaluation.calibration import Calibrator, frequencies, in_logits, prior_in_logits
 from training.evaluation.figures import SplitFigures
 from training.evaluation.metrics import metric_of
-from training.evaluation.predict import Outputs
+from training.evaluation.predict import NetworkOutputs
 from training.recipe import Recipe
-from training.run import Facts, Run, library_versions
+from training.run import Run, RunFacts, library_versions
 
 
 def compose_card(
     run: Run,
-    facts: Facts,
+    facts: RunFacts,
     calibrator: Calibrator,
-    validation: Outputs,
-    train: Outputs,
+    validation: NetworkOutputs,
+    train: NetworkOutputs,
     parity: Parity,
     name: str,
     version: str,

@@ -48,7 +48,7 @@ CLASS_FIGURES = {
 }
 
 
-def write_report(
+def write_run_report(
     run: Run,
     split: Literal["val", "test"] | None = None,
     *,

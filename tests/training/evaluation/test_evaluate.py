@@ -28,7 +28,7 @@ from training.errors import TrainingError
 from training.evaluation.evaluate import evaluate, read_same_data
 from training.fitting.engine import fit
 from training.packaging.export import export
-from training.report import write_report
+from training.report import write_run_report
 from training.run import Run
 
 GRADES = ["no retinopathy", "mild", "moderate", "severe", "proliferative"]
@@ -185,7 +185,7 @@ class TestTestSplit:
         recipe = run_copy.recipe().model_copy(update={"epochs": 1})
         run = fit(recipe, tmp_path / "again", progress=False)
         evaluate(run, "val")
-        write_report(run)
+        write_run_report(run)
         assert not run.test_log.exists()
         with pytest.raises(TrainingError, match=r"80 image\(s\) can't be read"):
             evaluate(run, "test")

@@ -20,7 +20,7 @@ from training.fitting.engine import fit
 from training.fitting.optimisation import MultiLabelLoss, create_loss
 from training.packaging.export import export
 from training.recipe import CalibrationSpec, LossSpec
-from training.report import write_report
+from training.report import write_run_report
 from training.run import Run
 
 
@@ -197,7 +197,7 @@ class TestRun:
         assert not np.allclose(probabilities.sum(axis=1), 1)
 
     def test_report_has_the_figures_by_image_and_by_patient(self, run: Run) -> None:
-        page = write_report(run).read_text()
+        page = write_run_report(run).read_text()
         report = run.metrics()["test"]
         assert report.patient_metrics is not None
         for part in (report.metrics, report.patient_metrics):
