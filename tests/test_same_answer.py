@@ -79,8 +79,8 @@ def by_pytorch(trained: Trained, photograph: Path) -> tuple[NDArray[np.float32],
     mean, std = (torch.tensor(values)[:, None, None] for values in facts.normalisation)
     with torch.inference_mode():
         explanation = run.network("last").explain(((pixels - mean) / std)[None])
-    logits = explanation.logits / figures["temperature"]
-    shift = torch.log(torch.tensor(figures["target_prior"])) - torch.log(torch.tensor(facts.train_prior))
+    logits = explanation.logits / figures.temperature
+    shift = torch.log(torch.tensor(figures.target_prior)) - torch.log(torch.tensor(facts.train_prior))
     probabilities = torch.softmax(logits + shift, dim=1)
     return probabilities[0].numpy(), torch.cat(list(explanation.recalibration_weights.values()), dim=1)[0].numpy()
 

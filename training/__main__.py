@@ -1,7 +1,7 @@
 """The command line of training: ``python -m training COMMAND``."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -9,6 +9,9 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.evaluation.figures import Figures
 
 app = typer.Typer(
     help="Train, evaluate and export SRM-ResNets on retinal images.", no_args_is_help=True, add_completion=False
@@ -132,13 +135,14 @@ def cross_validate(
 ) -> None:
     """Train a recipe once for each fold, and measure all held-out images together; no official test split is opened."""
     from training.comparison.cross_validation import cross_validate
+    from training.evaluation.figures import Figures
     from training.recipe import load_recipe
 
     loaded = load_recipe(recipe, [*(set_ or ()), *tracked(mlflow)])
     folder = to or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}-folds"
     report = cross_validate(loaded, folder, folds, overwrite=overwrite, resume=resume, progress=console.is_terminal)
     if report:
-        show(report)
+        show(Figures.model_validate(report))
         console.print(f"Folder: {folder}")
 
 
@@ -171,10 +175,10 @@ def report(
     images: Annotated[bool, typer.Option(help="Show misclassified images.")] = True,
 ) -> None:
     """Write a run's evaluation as one HTML file; opens no data."""
-    from training.report import write_report
+    from training.report import write_run_report
     from training.run import Run
 
-    path = write_report(Run.open(run), split, metadata=metadata, output=output, images=images)
+    path = write_run_report(Run.open(run), split, metadata=metadata, output=output, images=images)
     console.print(f"Report: {path}")
 
 
@@ -262,13 +266,13 @@ def tell(line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def show(report: dict[str, Any]) -> None:
+def show(report: "Figures") -> None:
     """Print an evaluation as a table."""
-    title = f"{report['data']}, {report['split']} split, {report['images']} images"
-    table = Table("figure", "value", "95 % interval", title=title, caption=report["interval_method"])
-    for name, figure in report["metrics"].items():
-        shown = "{:.4f} to {:.4f}".format(*figure["interval"]) if figure["interval"] else "none"
-        table.add_row(name, f"{figure['value']:.4f}", shown)
+    title = f"{report.data}, {report.split} split, {report.images} images"
+    table = Table("figure", "value", "95 % interval", title=title, caption=report.interval_method)
+    for name, figure in report.metrics.items():
+        shown = "{:.4f} to {:.4f}".format(*figure.interval) if figure.interval else "none"
+        table.add_row(name, f"{figure.value:.4f}", shown)
     console.print(table)
 
 

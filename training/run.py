@@ -1,13 +1,11 @@
 """A run folder: the resolved recipe, what it ran on, the checkpoints, and the figures."""
 
 import importlib.metadata
-import json
 import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -19,13 +17,14 @@ from models.resnet import ResNet
 from training.data.pipeline import Normalisation
 from training.data.unreadable import Unreadable
 from training.errors import TrainingError
+from training.evaluation.figures import SplitFigures, read_figures
 from training.files import write_atomically
 from training.recipe import Recipe, check_recipe
 
 LIBRARIES = ("torch", "monai", "pytorch-ignite", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime", "scikit-learn")
 
 
-class Facts(BaseModel):
+class RunFacts(BaseModel):
     """What a finished network needs beside its weights, and where it came from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -89,7 +88,7 @@ class Run:
         return self.folder / f"{which}.pt"
 
     @classmethod
-    def create(cls, folder: Path, recipe: Recipe, facts: Facts, *, overwrite: bool) -> "Run":
+    def create(cls, folder: Path, recipe: Recipe, facts: RunFacts, *, overwrite: bool) -> "Run":
         """Start a run folder; an existing run is kept unless ``overwrite``."""
         run = cls(folder)
         if run.recipe_path.exists() and not overwrite:
@@ -143,8 +142,8 @@ class Run:
     def recipe(self) -> Recipe:
         return check_recipe(yaml.safe_load(self.recipe_path.read_text()), str(self.recipe_path))
 
-    def facts(self) -> Facts:
-        return Facts.model_validate_json(self.facts_path.read_text())
+    def facts(self) -> RunFacts:
+        return RunFacts.model_validate_json(self.facts_path.read_text())
 
     def network(self, which: str = "best") -> ResNet:
         """The trained network in evaluation mode, on the CPU."""
@@ -153,12 +152,13 @@ class Run:
         network.load_state_dict(state["network"])
         return network.eval()
 
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        """All evaluations so far, by split."""
-        if not self.metrics_path.is_file():
-            return {}
-        content: dict[str, dict[str, Any]] = json.loads(self.metrics_path.read_text())
-        return content
+    def metrics(self) -> dict[str, SplitFigures]:
+        """All evaluations so far, by split.
+
+        Raises:
+            TrainingError: if ``metrics.json`` is damaged.
+        """
+        return read_figures(self.metrics_path) if self.metrics_path.is_file() else {}
 
 
 def source_commit() -> str:

@@ -17,6 +17,8 @@ from models.preprocessing.files import PILLOW_FORMATS, read_picture
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
+    "DICOM_MAGIC",
+    "DICOM_PREAMBLE",
     "FORMATS",
     "Decoded",
     "ImageError",
@@ -31,6 +33,7 @@ FORMATS = (*PILLOW_FORMATS, "DICOM")
 DEFAULT_MAX_PIXELS = 50_000_000
 
 DICOM_PREAMBLE, DICOM_MAGIC = 128, b"DICM"
+"""A DICOM file begins with so many bytes of any content, then these."""
 
 Resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 

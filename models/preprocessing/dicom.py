@@ -18,7 +18,8 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from models.preprocessing.dicom_codecs import ENCAPSULATED, NATIVE, decode
+from models.preprocessing import DICOM_MAGIC, DICOM_PREAMBLE
+from models.preprocessing.dicom_codecs import ENCAPSULATED, NATIVE, decode_frame
 from models.preprocessing.dicom_display import as_eight_bit, functional_group
 from models.preprocessing.faults import ImageError, check_size
 from models.preprocessing.metered import MeteredBytes
@@ -28,7 +29,6 @@ config.settings.reading_validation_mode = config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # for its children too
 warnings.filterwarnings("ignore", module="pydicom")
 
-PREAMBLE, MAGIC = 128, b"DICM"
 IMAGE_ELEMENTS = (
     "SOPClassUID",
     "ImageLaterality",
@@ -102,7 +102,7 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
         number = (frames + 1) // 2 if frame is None else frame
         if number > frames:
             raise ImageError("frame", f"There is no frame {number}: this DICOM file has {frames}, counted from 1.")
-        pixels, photometric = decode(stream, header, syntax, number - 1, vr)
+        pixels, photometric = decode_frame(stream, header, syntax, number - 1, vr)
         return Frame(
             as_eight_bit(pixels, photometric, header, number - 1, syntax.is_little_endian),
             number,
@@ -124,7 +124,7 @@ def transfer_syntax(stream: io.BytesIO, data: bytes) -> UID:
     Raises:
         ImageError: if it is an encoding that is not read.
     """
-    stream.seek(PREAMBLE + len(MAGIC) if data.startswith(MAGIC, PREAMBLE) else 0)
+    stream.seek(DICOM_PREAMBLE + len(DICOM_MAGIC) if data.startswith(DICOM_MAGIC, DICOM_PREAMBLE) else 0)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != 2, specific_tags=[TRANSFER_SYNTAX])
     if TRANSFER_SYNTAX not in meta:
         vr = stream.getbuffer()[stream.tell() + 4 : stream.tell() + 6].tobytes()

@@ -28,7 +28,7 @@ ENCAPSULATED = (*JPEG, *JPEG_LS, *uid.JPEG2000TransferSyntaxes, uid.RLELossless)
 JP2_SIGNATURE = b"\0\0\0\x0cjP  "
 
 
-def decode(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, vr: str) -> tuple[NDArray[Any], str]:
+def decode_frame(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, vr: str) -> tuple[NDArray[Any], str]:
     """Decode frame ``index``, from 0, of the pixel data (of this VR) that ``stream`` stands at, and no other.
 
     Returns:

@@ -9,28 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.recalibration.base import Recalibration
-from models.recalibration.style_function import EPSILON, RecalibrateByStyle, recalibrate_by_style
-
-
-def style_pooling(x: Tensor, correction: int = 1) -> tuple[Tensor, Tensor]:
-    """Pool each channel of each image to its style: mean and standard deviation over the positions.
-
-    The mean comes first and the variance from the centred values: the same numbers as ``torch.var_mean``, several
-    times faster on a CPU. A constant map, and a map of a single position, has sigma = sqrt(1e-5) and a finite
-    gradient.
-
-    Args:
-        x: features (N, C, H, W), float32.
-        correction: the variance is divided by H*W - correction (0: the population's, 1: unbiased).
-
-    Returns:
-        ``mu`` (N, C) and ``sigma = sqrt(variance + 1e-5)`` (N, C).
-    """
-    positions = x.shape[-2] * x.shape[-1]
-    mu = x.mean(dim=(2, 3), keepdim=True)
-    centred = x - mu
-    variance = (centred * centred).mean(dim=(2, 3)) * (positions / max(positions - correction, 1))
-    return mu.squeeze((2, 3)), (variance + EPSILON).sqrt()
+from models.recalibration.style_function import RecalibrateByStyle, recalibrate_by_style, style_pooling
 
 
 class StyleGate(Recalibration):
@@ -46,7 +25,6 @@ class StyleGate(Recalibration):
         raise NotImplementedError(f"{type(self).__name__} must define integrate()")
 
     def gate(self, x: Tensor) -> Tensor:
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
         return self.integrate(*style_pooling(x, self.correction))
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -69,7 +47,7 @@ class StyleRecalibration(StyleGate):
 
     Args:
         channels: number of channels C; the module has 4*C trainable values.
-        correction: see :func:`style_pooling`.
+        correction: see :func:`models.recalibration.style_function.style_pooling`.
     """
 
     def __init__(self, channels: int, *, correction: int = 1) -> None:

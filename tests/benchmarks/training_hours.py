@@ -24,7 +24,7 @@ from training.data.mixup import MixUp
 from training.data.pipeline import IMAGE, Normalisation, PrepareTrainingBatch, cached, loader
 from training.datasets import Item
 from training.device import choose_device
-from training.fitting.engine import create_network
+from training.fitting.assembly import create_network
 from training.fitting.optimisation import ClassificationLoss, create_optimiser
 from training.recipe import Recipe, load_recipe
 

@@ -12,7 +12,7 @@ import torch
 import torch._dynamo  # the optimisers import it at their first step: once, not in each process
 
 from training import files
-from training.fitting import checkpoints, recorder
+from training.fitting import checkpoints, run_writer
 from training.fitting.engine import fit
 from training.recipe import Recipe
 
@@ -55,11 +55,11 @@ def fit_until_killed(recipe: Recipe, folder: Path, moment: str, number: int, res
             write_whole(path, content)
 
         write_whole = files.write_atomically
-        checkpoints.write_atomically = recorder.write_atomically = write_half  # type: ignore[attr-defined]
+        checkpoints.write_atomically = run_writer.write_atomically = write_half  # type: ignore[attr-defined]
     elif moment == "after epoch":
-        before(recorder.Recorder, "epoch")
+        before(run_writer.RunWriter, "epoch")
     elif moment == "finish":
-        before(recorder.Recorder, "finish")
+        before(run_writer.RunWriter, "finish")
     fit(recipe, folder, resume=resume, progress=False)
 
 

@@ -96,7 +96,7 @@ class TestRound:
         assert run.recipe().epochs == 1
         for split in ("val", "test"):
             assert f"{split} split, 15 images" in shown
-            assert f"{run.metrics()[split]['metrics']['macro_auc']['value']:.4f}" in shown
+            assert f"{run.metrics()[split].metrics['macro_auc'].value:.4f}" in shown
 
     def test_fit_without_test_leaves_the_test_split_closed(
         self, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

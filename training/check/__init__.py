@@ -26,7 +26,7 @@ from training.check.scan import Scan, scan
 from training.check.sheet import contact_sheet, pair_sheet
 from training.check.shortcuts import Shortcut, find_shortcuts, shortcut_findings
 from training.check.source import Entry, Source, read_dataset_source, read_source
-from training.check.splits import Counts, class_counts, split_findings
+from training.check.split_findings import Counts, class_counts, split_findings
 from training.errors import TrainingError
 
 __all__ = ["Report", "inspect", "read_dataset_source", "read_source"]

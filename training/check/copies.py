@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from training.check.duplicates import MAX_DISTANCE, MIN_CORRELATION, Pair, Thumbnails
-from training.check.scan import decode, scan_pixels
+from training.check.scan import decode_at_full_size, scan_pixels
 from training.check.source import Entry
 
 SAMPLE = 100
@@ -54,7 +54,7 @@ def copies_found(entries: Sequence[Entry], thumbnails: Thumbnails, seed: int = 0
 
 def picture(entry: Entry) -> Image.Image:
     """An entry's image, upright, in mode L or RGB."""
-    pixels = decode(entry.image.read_bytes()) if isinstance(entry.image, Path) else entry.image
+    pixels = decode_at_full_size(entry.image.read_bytes()) if isinstance(entry.image, Path) else entry.image
     return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
 
 

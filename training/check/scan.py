@@ -56,10 +56,10 @@ def scan(entries: Sequence[Entry], progress: Callable[[], None] = lambda: None) 
 
 def scan_file(path: Path) -> Scan:
     data = path.read_bytes()
-    return scan_pixels(decode(data), encoding_of(data))
+    return scan_pixels(decode_at_full_size(data), encoding_of(data))
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
+def decode_at_full_size(data: bytes) -> NDArray[np.uint8]:
     """Upright pixels (H, W, 3) at full size, by the same function as in training."""
     tiny = InputSpec(height=1, width=1, channels=3, crop="none")
     try:

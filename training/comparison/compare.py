@@ -13,6 +13,7 @@ from training.comparison.parallel import Job, fit_all
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation.evaluate import evaluate
+from training.evaluation.figures import Figures
 from training.evaluation.kept import Evaluation, evaluation_path
 from training.fitting.resume import flat
 from training.recipe import Recipe, load_recipe
@@ -114,7 +115,7 @@ def compare(
     if len(missing) < len(members):
         report(f"{len(members) - len(missing)} of {len(members)} runs are finished and taken as they are")
     failed = fit_all([Job(m.recipe, m.folder) for m in missing], workers=jobs, report=report, progress=progress)
-    reports: dict[Key, dict[str, Any]] = {}
+    reports: dict[Key, Figures] = {}
     evaluations: dict[Key, Evaluation] = {}
     for member in members:
         if member.folder not in failed:
@@ -140,16 +141,16 @@ def compare(
     )
     return {
         "name": recipe.name,
-        "data": any_report["data"],
-        "md5": any_report["md5"],
+        "data": any_report.data,
+        "md5": any_report.md5,
         "split": split,
-        "images": any_report["images"],
-        "patients": any_report["patients"],
+        "images": any_report.images,
+        "patients": any_report.patients,
         "baseline": baseline,
         "primary": recipe.select_by,
         "method": METHOD.format(
             baseline=baseline,
-            unit="patients" if any_report["patients"] else "images",
+            unit="patients" if any_report.patients else "images",
             resamples=RESAMPLES,
             primary=recipe.select_by,
         ),

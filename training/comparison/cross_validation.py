@@ -11,6 +11,7 @@ from training import distributed
 from training.device import choose_device
 from training.evaluation import evaluate, multilabel
 from training.evaluation.bootstrap import METHOD, TOO_FEW, figures, resample, with_intervals
+from training.evaluation.figures import SplitFigures
 from training.evaluation.metrics import METRICS, confusion, metrics_for
 from training.files import write_atomically
 from training.fitting.engine import fit
@@ -66,7 +67,7 @@ def predictions(run: Run) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-def pooled(recipe: Recipe, reports: list[dict[str, Any]], rows: list[list[str]], labels: list[str]) -> dict[str, Any]:
+def pooled(recipe: Recipe, reports: list[SplitFigures], rows: list[list[str]], labels: list[str]) -> dict[str, Any]:
     """Figures over the out-of-fold predictions of all folds, each image predicted by a network that never saw it."""
     probabilities = np.array([[float(value) for value in row[4:]] for row in rows])
     patients = [row[2] for row in rows]
@@ -86,12 +87,12 @@ def pooled(recipe: Recipe, reports: list[dict[str, Any]], rows: list[list[str]],
             "confusion": confusion(probabilities, truth),
         }
     for name, figure in measured["metrics"].items():
-        of_folds = [report["metrics"][name]["value"] for report in reports]
+        of_folds = [report.metrics[name].value for report in reports]
         figure |= {"fold_mean": float(np.mean(of_folds)), "fold_spread": float(np.std(of_folds, ddof=1))}
     return {
-        "data": reports[0]["data"].rpartition(", fold ")[0],
+        "data": reports[0].data.rpartition(", fold ")[0],
         "split": "out-of-fold",
-        "md5": reports[0]["md5"],
+        "md5": reports[0].md5,
         "images": len(rows),
         "patients": len(set(patients)) if by_patient else None,
         "folds": len(reports),

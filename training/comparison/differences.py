@@ -9,6 +9,7 @@ from training.comparison.significance import difference, holm
 from training.errors import TrainingError
 from training.evaluation import multilabel
 from training.evaluation.bootstrap import Values, figures, resample
+from training.evaluation.figures import Figures
 from training.evaluation.kept import Evaluation
 
 Key = tuple[str, int]
@@ -24,7 +25,7 @@ METHOD = (
 )
 
 
-def check_same_data(reports: Mapping[Key, dict[str, Any]], evaluations: Mapping[Key, Evaluation]) -> None:
+def check_same_data(reports: Mapping[Key, Figures], evaluations: Mapping[Key, Evaluation]) -> None:
     """Refuse runs that were measured on other images.
 
     Raises:
@@ -32,29 +33,29 @@ def check_same_data(reports: Mapping[Key, dict[str, Any]], evaluations: Mapping[
     """
     (first, report), *others = reports.items()
     for key, other in others:
-        if other["md5"] != report["md5"] or not np.array_equal(evaluations[key].ids, evaluations[first].ids):
+        if other.md5 != report.md5 or not np.array_equal(evaluations[key].ids, evaluations[first].ids):
             raise TrainingError(
                 f"{key[0]} seed {key[1]} was measured on other data than {first[0]} seed {first[1]}: fit one of them "
                 "again, on the same data and split"
             )
 
 
-def summarise(reports: Mapping[Key, dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+def summarise(reports: Mapping[Key, Figures], kind: str) -> dict[str, dict[str, Any]]:
     """Each figure's mean and standard deviation (n - 1; None for a single seed) over the seeds of a kind."""
-    own = [report["metrics"] for (k, _), report in reports.items() if k == kind]
+    own = [report.metrics for (k, _), report in reports.items() if k == kind]
     result = {}
     for name in own[0]:
-        values = [figures[name]["value"] for figures in own]
+        values = [metrics[name].value for metrics in own]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
         result[name] = {"mean": float(np.mean(values)), "sd": spread, "values": values}
     return result
 
 
 def differences(
-    reports: Mapping[Key, dict[str, Any]], evaluations: Mapping[Key, Evaluation], kinds: Sequence[str], baseline: str
+    reports: Mapping[Key, Figures], evaluations: Mapping[Key, Evaluation], kinds: Sequence[str], baseline: str
 ) -> dict[str, dict[str, Any]]:
     """Kind to figure to its difference to the baseline, over the seeds that both have."""
-    names = list(next(iter(reports.values()))["metrics"])
+    names = list(next(iter(reports.values())).metrics)
     drawn = resampled(evaluations)
     result: dict[str, dict[str, Any]] = {}
     for kind in kinds:
@@ -64,7 +65,7 @@ def differences(
         result[kind] = {}
         for name in names:
             ours, theirs = (
-                np.array([reports[k, seed]["metrics"][name]["value"] for seed in seeds]) for k in (kind, baseline)
+                np.array([reports[k, seed].metrics[name].value for seed in seeds]) for k in (kind, baseline)
             )
             found = None
             if drawn:

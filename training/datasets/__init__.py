@@ -6,7 +6,7 @@ from training.datasets.casia2 import read_casia2
 from training.datasets.cifar import read_cifar
 from training.datasets.dtd import read_dtd
 from training.datasets.folder import read_folder
-from training.datasets.folds import take_fold
+from training.datasets.held_out import take_fold
 from training.datasets.image_tree import read_image_tree
 from training.datasets.lag import read_lag
 from training.datasets.medmnist import read_medmnist

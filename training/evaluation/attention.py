@@ -20,7 +20,7 @@ from training.data.pipeline import PrepareBatch
 from training.datasets import Item
 from training.errors import TrainingError
 from training.evaluation.predict import decoded
-from training.run import Facts
+from training.run import RunFacts
 
 Maps = NDArray[np.float64]
 """(N, H, W)"""
@@ -31,7 +31,7 @@ SALIENT = 0.1
 
 @torch.inference_mode()
 def compare_attention(
-    network: ResNet, items: Sequence[Item], facts: Facts, batch_size: int = 64
+    network: ResNet, items: Sequence[Item], facts: RunFacts, batch_size: int = 64
 ) -> dict[str, Any] | None:
     """Compare the activation map of each image's most probable class with its attention map.
 

@@ -24,7 +24,7 @@ from training.datasets import DataSet
 from training.evaluation.bootstrap import Weights, interval
 from training.evaluation.calibration import Calibrator
 from training.evaluation.metrics import Labels, Probabilities
-from training.evaluation.predict import Outputs
+from training.evaluation.predict import NetworkOutputs
 from training.recipe import Recipe
 
 
@@ -44,7 +44,7 @@ class PredictionSets(NamedTuple):
 
 
 def fit_prediction_sets(
-    recipe: Recipe, data: DataSet, calibrator: Calibrator, validation: Outputs
+    recipe: Recipe, data: DataSet, calibrator: Calibrator, validation: NetworkOutputs
 ) -> PredictionSets | None:
     """Fit the recipe's prediction sets on the validation split; None where it asks for none.
 
@@ -96,14 +96,14 @@ def lac_thresholds(
     """
     _, group_of, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     weight = class_weight[labels] / sizes[group_of]
-    scores = 1 - probabilities[np.arange(len(labels)), labels]
-    order = np.argsort(scores, kind="stable")
+    given = probabilities[np.arange(len(labels)), labels]
+    order = np.argsort(-given, kind="stable")  # the smallest score, 1 - given, first
     reached = np.cumsum(weight[order])
     # A new image of class k weighs class_weight[k] and its score may be anything: as if it were infinite.
     wanted = coverage * (reached[-1] + class_weight)
     place = np.searchsorted(reached, wanted - 1e-9 * wanted)
-    quantile = np.append(scores[order], 1.0)[place]
-    return 1 - quantile
+    # Not 1 - score: rounded, it can exceed the probability, and then its own image would be outside its set.
+    return np.append(given[order], 0.0)[place]
 
 
 def measure_sets(

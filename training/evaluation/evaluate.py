@@ -5,7 +5,6 @@ What each figure means is in docs/evaluation.md.
 
 import csv
 import hashlib
-import json
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -20,22 +19,23 @@ from training.evaluation.attention import compare_attention
 from training.evaluation.bootstrap import METHOD, TOO_FEW, Weights, figures, resample, with_intervals
 from training.evaluation.calibration import Calibrator, fit_calibration, prior_in_logits, target_prior
 from training.evaluation.conformal import PredictionSets, fit_prediction_sets, measure_sets
+from training.evaluation.figures import SplitFigures, write_figures
 from training.evaluation.kept import evaluation_path, record
 from training.evaluation.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
-from training.evaluation.predict import Outputs, predict
-from training.files import replace_text
+from training.evaluation.predict import NetworkOutputs, predict
 from training.recipe import Recipe
 from training.run import Run
 
 RESAMPLES = 1000
 
 
-def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
+def evaluate(run: Run, split: Literal["val", "test"]) -> SplitFigures:
     """Measure a run's network on a split and store the figures in its ``metrics.json``.
 
     Nothing else reads the test split; each opening is logged in the run folder before it happens.
     """
     recipe, facts = run.recipe(), run.facts()
+    run.metrics()  # a damaged file shows now, and not after the split was opened
     data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
     validation = predict(network, data.splits["val"], facts)
@@ -45,13 +45,14 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> dict[str, Any]:
         log_opening(run, data)
     items = data.splits[split]
     outputs = validation if split == "val" else predict(network, items, facts)
-    report = measure(recipe, data, calibrator, sets, outputs, items) | {"split": split}
+    found = measure(recipe, data, calibrator, sets, outputs, items) | {"split": split}
     attention = compare_attention(network, items, facts)
     if attention is not None:
-        report["attention"] = attention
+        found["attention"] = attention
+    report = SplitFigures.model_validate(found)
     record(network, items, facts, outputs, calibrator).write(evaluation_path(run, split))
     write_predictions(run, split, calibrator(outputs.logits), items, data.labels)
-    replace_text(run.metrics_path, json.dumps(run.metrics() | {split: report}, indent=2) + "\n")
+    write_figures(run.metrics_path, run.metrics() | {split: report})
     return report
 
 
@@ -79,7 +80,7 @@ def read_same_data(run: Run) -> DataSet:
     return data
 
 
-def calibrate(recipe: Recipe, data: DataSet, validation: Outputs) -> Calibrator:
+def calibrate(recipe: Recipe, data: DataSet, validation: NetworkOutputs) -> Calibrator:
     """The recipe's calibration, fitted on the validation split's outputs."""
     train_prior = data.prior("train")
     return fit_calibration(
@@ -96,7 +97,7 @@ def measure(
     data: DataSet,
     calibrator: Calibrator,
     sets: PredictionSets | None,
-    outputs: Outputs,
+    outputs: NetworkOutputs,
     items: list[Item],
 ) -> dict[str, Any]:
     """All figures of the task with intervals: at the recipe's target prior, the training prior and a uniform one."""
@@ -147,7 +148,7 @@ def measure(
 
 
 def measure_at(
-    recipe: Recipe, calibrator: Calibrator, outputs: Outputs, names: list[str], weights: Weights | None
+    recipe: Recipe, calibrator: Calibrator, outputs: NetworkOutputs, names: list[str], weights: Weights | None
 ) -> dict[str, Any]:
     """Figures of the probabilities that one calibration gives, over all classes and of each against the rest."""
     probabilities, labels = calibrator(outputs.logits), outputs.labels

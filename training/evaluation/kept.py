@@ -14,8 +14,8 @@ from training.data.pipeline import IMAGE, PrepareBatch, cached, loader
 from training.datasets import Item
 from training.errors import TrainingError
 from training.evaluation.calibration import Calibrator
-from training.evaluation.predict import Outputs
-from training.run import Facts, Run
+from training.evaluation.predict import NetworkOutputs
+from training.run import Run, RunFacts
 
 EXAMPLES = 12
 
@@ -77,7 +77,7 @@ def evaluation_path(run: Run, split: str) -> Path:
 
 
 def record(
-    network: ResNet, items: Sequence[Item], facts: Facts, outputs: Outputs, calibrator: Calibrator
+    network: ResNet, items: Sequence[Item], facts: RunFacts, outputs: NetworkOutputs, calibrator: Calibrator
 ) -> Evaluation:
     """Gather what the report will need of a split that is open now."""
     probabilities = calibrator(outputs.logits)
@@ -118,7 +118,7 @@ def worst_mistakes(probabilities: NDArray[np.float64], labels: NDArray[np.int64]
 
 
 @torch.inference_mode()
-def explain(network: ResNet, items: Sequence[Item], facts: Facts) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def explain(network: ResNet, items: Sequence[Item], facts: RunFacts) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return the images (E, H, W, C) as the network sees them and their class activation maps (E, K, h, w)."""
     spec = facts.input
     if not items:

@@ -11,12 +11,12 @@ from models.card import InputSpec
 from models.resnet import ResNet
 from training.data.pipeline import PrepareBatch, cached, loader
 from training.datasets import Item
-from training.run import Facts
+from training.run import RunFacts
 
 CHUNK = 8192
 
 
-class Outputs(NamedTuple):
+class NetworkOutputs(NamedTuple):
     """What the network says of N images."""
 
     logits: NDArray[np.float64]
@@ -28,7 +28,7 @@ class Outputs(NamedTuple):
 
 
 @torch.inference_mode()
-def predict(network: ResNet, items: Sequence[Item], facts: Facts, batch_size: int = 128) -> Outputs:
+def predict(network: ResNet, items: Sequence[Item], facts: RunFacts, batch_size: int = 128) -> NetworkOutputs:
     """Return logits, gates and labels in the order of the items; computed where the network is.
 
     So many images as fit into memory are decoded at a time.
@@ -42,7 +42,7 @@ def predict(network: ResNet, items: Sequence[Item], facts: Facts, batch_size: in
         weights = list(explanation.recalibration_weights.values())
         gates.append(torch.cat(weights, dim=1).cpu().numpy() if weights else np.zeros((len(images), 0), np.float32))
         labels.append(target.cpu().numpy())
-    return Outputs(np.concatenate(logits), np.concatenate(gates), np.concatenate(labels).astype(np.int64))
+    return NetworkOutputs(np.concatenate(logits), np.concatenate(gates), np.concatenate(labels).astype(np.int64))
 
 
 def decoded(items: Sequence[Item], spec: InputSpec, batch_size: int) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from training.distributed import gather_objects, rank, world_size
 from training.errors import TrainingError
 from training.fitting.selection import Selection
 from training.recipe import Recipe
-from training.run import Facts, Run
+from training.run import Run, RunFacts
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def arrays(state: Any) -> Any:
     return (name, keys.numpy().astype(np.uint32), *rest)
 
 
-def refuse_changes(run: Run, recipe: Recipe, facts: Facts) -> None:
+def refuse_changes(run: Run, recipe: Recipe, facts: RunFacts) -> None:
     """Refuse to go on with a run on another recipe, other data or another number of classes.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Block
-from training.evaluation.predict import Outputs
+from training.evaluation.predict import NetworkOutputs
 from training.gates.statistics import Correlation, Separation
 from training.run import Run
 
@@ -20,7 +20,7 @@ class Examined:
     recalibration: str
     labels: list[str]
     blocks: list[Block]
-    outputs: Outputs
+    outputs: NetworkOutputs
     correlations: dict[str, Correlation]
     """Block name to the correlation between its channels."""
     separation: Separation

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.recalibration import Recalibration
 from models.resnet import ResNet
 from training.data.pipeline import PrepareBatch, loader
-from training.run import Facts
+from training.run import RunFacts
 
 Order = Literal["lowest", "random"]
 FRACTIONS = tuple(step / 10 for step in range(10))
@@ -61,7 +61,7 @@ class Pruning:
     def logits(
         self,
         images: CacheDataset,
-        facts: Facts,
+        facts: RunFacts,
         *,
         blocks: Iterable[str],
         fraction: float,

@@ -1,7 +1,6 @@
 """Compose the model card of a finished run from its recipe, its facts and its figures."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +20,19 @@ from models.card import (
 from models.resnet import ResNet
 from training.errors import TrainingError
 from training.evaluation.calibration import Calibrator, frequencies, in_logits, prior_in_logits
+from training.evaluation.figures import SplitFigures
 from training.evaluation.metrics import metric_of
-from training.evaluation.predict import Outputs
+from training.evaluation.predict import NetworkOutputs
 from training.recipe import Recipe
-from training.run import Facts, Run, library_versions
+from training.run import Run, RunFacts, library_versions
 
 
 def compose_card(
     run: Run,
-    facts: Facts,
+    facts: RunFacts,
     calibrator: Calibrator,
-    validation: Outputs,
-    train: Outputs,
+    validation: NetworkOutputs,
+    train: NetworkOutputs,
     parity: Parity,
     name: str,
     version: str,
@@ -101,30 +101,30 @@ def gate_reference(gates: NDArray[np.float32]) -> GateReference | None:
     )
 
 
-def conformal(report: dict[str, Any]) -> Conformal | None:
+def conformal(report: SplitFigures) -> Conformal | None:
     """The prediction sets as the evaluation stored them; None where it has none."""
-    sets = report.get("conformal")
+    sets = report.conformal
     if sets is None:
         return None
     return Conformal(
-        method=sets["method"],
-        coverage=sets["coverage_wanted"],
-        thresholds=list(sets["thresholds"].values()),
-        calibrated_on=sets["calibrated_on"],
-        guarantee=sets["guarantee"],
+        method=sets.method,
+        coverage=sets.coverage_wanted,
+        thresholds=list(sets.thresholds.values()),
+        calibrated_on=sets.calibrated_on,
+        guarantee=sets.guarantee,
         measured=MeasuredCoverage(
-            data=report["data"],
-            split=report["split"],
-            images=report["images"],
-            coverage=sets["coverage"]["value"],
-            interval=sets["coverage"]["interval"],
-            by_label={label: row["value"] for label, row in sets["class_coverage"].items()},
-            mean_set_size=sets["mean_set_size"]["value"],
+            data=report.data,
+            split=report.split,
+            images=report.images,
+            coverage=sets.coverage.value,
+            interval=sets.coverage.interval,
+            by_label={label: row.value for label, row in sets.class_coverage.items()},
+            mean_set_size=sets.mean_set_size.value,
         ),
     )
 
 
-def measurement(recipe: Recipe, report: dict[str, Any], openings: int) -> Measurement:
+def measurement(recipe: Recipe, report: SplitFigures, openings: int) -> Measurement:
     """The test figures as the evaluation stored them, and how often the split was opened for them."""
     times = "once" if openings == 1 else f"{openings} times"
     chosen = "last epoch" if recipe.checkpoint == "last" else f"best epoch by {recipe.select_by} on validation"
@@ -132,17 +132,17 @@ def measurement(recipe: Recipe, report: dict[str, Any], openings: int) -> Measur
         results=[
             Result(
                 metric=metric,
-                value=figure["value"],
-                interval=figure["interval"],
-                data=report["data"],
-                split=report["split"],
-                images=report["images"],
+                value=figure.value,
+                interval=figure.interval,
+                data=report.data,
+                split=report.split,
+                images=report.images,
             )
-            for metric, figure in report["metrics"].items()
+            for metric, figure in report.metrics.items()
         ],
-        interval_method=report["interval_method"],
+        interval_method=report.interval_method,
         seeds=1,
         selection=f"recipe chosen on validation data; {chosen}; test split opened {times} in this run",
-        confusion=report.get("confusion"),
-        reliability=report.get("reliability"),
+        confusion=report.confusion,
+        reliability=report.reliability,
     )

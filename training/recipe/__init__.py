@@ -1,7 +1,7 @@
 """The recipe of a training run: everything that decides it, checked; the shipped ones lie in ``training/recipes``."""
 
-from training.recipe.augmentation import AugmentationSpec
-from training.recipe.data import DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
+from training.recipe.augmentation_spec import AugmentationSpec
+from training.recipe.dataset_specs import DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
 from training.recipe.recipe import (
     CalibrationSpec,
     FoldSpec,

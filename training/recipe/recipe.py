@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.architecture import Depth, RecalibrationName, Stem
 from models.card import Name, Task, Text
 from training.errors import TrainingError
-from training.recipe.augmentation import AugmentationSpec
-from training.recipe.data import DatasetName, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
+from training.recipe.augmentation_spec import AugmentationSpec
+from training.recipe.dataset_specs import DatasetName, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
 
 
 class Section(BaseModel):

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from training.errors import TrainingError
 from training.evaluation.evaluate import RESAMPLES
+from training.evaluation.figures import PriorFigures, SplitFigures
 from training.evaluation.kept import Evaluation
 from training.files import replace_text
 from training.packaging.compose_card import blocks_of
@@ -47,7 +48,7 @@ CLASS_FIGURES = {
 }
 
 
-def write_report(
+def write_run_report(
     run: Run,
     split: Literal["val", "test"] | None = None,
     *,
@@ -90,7 +91,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["number"] = lambda value: f"{value:.3f}"
-    made.filters["bounds"] = lambda figure: "{:.3f} to {:.3f}".format(*figure["interval"]) if figure["interval"] else ""
+    made.filters["bounds"] = lambda figure: "{:.3f} to {:.3f}".format(*figure.interval) if figure.interval else ""
     return made
 
 
@@ -117,7 +118,7 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
         "split": {"val": "validation", "test": "test"}[split],
         "report": report,
         "several": several,
-        "sets": report.get("conformal"),
+        "sets": report.conformal,
         "facts": facts,
         "network": recipe.network,
         "select_by": FIGURES.get(recipe.select_by, recipe.select_by),
@@ -138,13 +139,13 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
     }
 
 
-def by_prior(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The figures at each prior with a title; priors that are the same share a column. Empty for several labels."""
-    columns: list[dict[str, Any]] = []
-    for name, part in report.get("at_prior", {}).items():
-        same = next((column for column in columns if column["prior"] == part["prior"]), None)
-        if same:
-            same["title"] += f" and {name}"
+def by_prior(report: SplitFigures) -> list[tuple[str, PriorFigures]]:
+    """The figures at each prior under a title; priors that are the same share a column. Empty for several labels."""
+    columns: list[tuple[str, PriorFigures]] = []
+    for name, part in (report.at_prior or {}).items():
+        same = next((place for place, (_, other) in enumerate(columns) if other.prior == part.prior), None)
+        if same is None:
+            columns.append((name.capitalize(), part))
         else:
-            columns.append(part | {"title": name.capitalize()})
+            columns[same] = (f"{columns[same][0]} and {name}", columns[same][1])
     return columns

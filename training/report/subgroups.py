@@ -4,13 +4,14 @@ import csv
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
 from training.evaluation.bootstrap import figures, resample, with_intervals
+from training.evaluation.figures import Figure
 from training.evaluation.kept import Evaluation
 from training.evaluation.metrics import METRICS
 
@@ -32,7 +33,7 @@ class Subgroup(NamedTuple):
     value: str
     images: int
     patients: int
-    figures: dict[str, dict[str, Any] | None]
+    figures: dict[str, Figure | None]
     """Figure to value and interval; None where a class is missing in the group."""
     fault: str
 
@@ -130,10 +131,11 @@ def measure_group(
     if images < FEWEST_IMAGES or people < FEWEST_PATIENTS:
         fault = f"too few: figures need {FEWEST_IMAGES} images of {FEWEST_PATIENTS} patients"
     complete = len(np.unique(labels)) == probabilities.shape[1]
-    shown: dict[str, dict[str, Any] | None] = {}
+    shown: dict[str, Figure | None] = {}
     if not fault:
         weights = resample(patients.tolist(), labels, resamples=resamples)
         drawn = figures(probabilities, labels, weights) if weights is not None else {}
         values = {name: METRICS[name](probabilities, labels) for name in SHOWN if complete or name not in NEED_ALL}
-        shown = dict.fromkeys(SHOWN) | with_intervals(values, drawn)
+        found = {name: Figure.model_validate(figure) for name, figure in with_intervals(values, drawn).items()}
+        shown = dict.fromkeys(SHOWN) | found
     return Subgroup(column, name, images, people, shown, fault)

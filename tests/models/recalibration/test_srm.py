@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.recalibration.srm import FoldedStyleRecalibration, StyleRecalibration, style_pooling
+from models.recalibration.srm import FoldedStyleRecalibration, StyleRecalibration
+from models.recalibration.style_function import style_pooling
 
 SHAPE = (5, 4, 6, 3)
 

@@ -20,6 +20,7 @@ from training.comparison.differences import differences
 from training.comparison.parallel import Job, fit_all
 from training.comparison.tables import markdown
 from training.errors import TrainingError
+from training.evaluation.figures import Figure, Figures
 from training.evaluation.kept import Evaluation
 from training.run import Run
 
@@ -180,6 +181,14 @@ class TestPlan:
         assert "--baseline none is not among the kinds compared: se, srm" in capsys.readouterr().err
 
 
+def measured(name: str, value: float) -> Figures:
+    """The report of an evaluation with a single figure."""
+    metrics = {name: Figure(value=value)}
+    return Figures(
+        data="scans", split="val", md5="0", images=40, patients=None, seed=0, interval_method="none", metrics=metrics
+    )
+
+
 class TestDifferences:
     def make(self, values: dict[tuple[str, int], float], images: int = 40) -> tuple[dict, dict]:
         """Reports and evaluations of networks that are right in a part of the images."""
@@ -199,7 +208,7 @@ class TestDifferences:
                 probabilities,
                 *[empty] * 5,  # type: ignore[arg-type]
             )
-            reports[key] = {"md5": "0", "metrics": {"accuracy": {"value": part}}}
+            reports[key] = measured("accuracy", part)
         return reports, evaluations
 
     def test_are_over_the_seeds_that_both_have(self) -> None:
@@ -238,7 +247,7 @@ def test_several_labels_are_resampled_by_patient() -> None:
             probabilities,
             *[empty] * 5,  # type: ignore[arg-type]
         )
-        reports[key] = {"metrics": {"macro_auc": {"value": roc_auc_score(labels, probabilities, average="macro")}}}
+        reports[key] = measured("macro_auc", roc_auc_score(labels, probabilities, average="macro"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.comparison.differences.RESAMPLES", 100)
         found = differences(reports, evaluations, ["none", "srm"], "none")["srm"]["macro_auc"]

@@ -71,7 +71,7 @@ def test_leaves_a_run_for_each_fold(crossed: tuple[Path, dict[str, Any]]) -> Non
     for index in range(FOLDS):
         run = Run.open(folder / f"fold-{index}")
         assert (run.recipe().folds.count, run.recipe().folds.index) == (FOLDS, index)
-        assert run.metrics()["test"]["data"] == f"scans, fold {index + 1} of {FOLDS}"
+        assert run.metrics()["test"].data == f"scans, fold {index + 1} of {FOLDS}"
     assert report["data"] == "scans"
 
 

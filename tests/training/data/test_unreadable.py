@@ -68,7 +68,7 @@ def test_a_run_goes_on_without_them_and_records_it(
         split: 2 * count - 1 for split, count in SPLITS.items()
     }
     for split in ("val", "test"):
-        assert evaluate(run, split)["images"] == 7
+        assert evaluate(run, split).images == 7
         with (run.folder / f"predictions-{split}.csv").open() as file:
             assert not {row["id"] for row in csv.DictReader(file)} & set(DAMAGED)
 

@@ -86,7 +86,8 @@ def test_the_networks_own_maps_agree_wholly(run: Run) -> None:
 def test_goes_into_the_evaluation(run: Run) -> None:
     items = read_dataset(run.recipe()).splits["val"]
     report = evaluate(run, "val")
-    assert report["attention"]["images"] == sum(item.attention is not None for item in items)
+    assert report.attention is not None
+    assert report.attention.images == sum(item.attention is not None for item in items)
 
 
 def test_too_few_maps(run: Run) -> None:

@@ -1,5 +1,6 @@
 """Prediction sets: the quantile by hand, coverage by simulation, and what the card says of them."""
 
+import json
 import math
 from typing import Any
 
@@ -43,6 +44,15 @@ class TestThresholds:
         found = lac_thresholds(probabilities, labels, groups, coverage=coverage, class_weight=EVEN)
         scores = sorted(1 - row[label] for row, label in zip(probabilities, labels, strict=True))
         np.testing.assert_allclose(found, 1 - scores[math.ceil(round((images + 1) * coverage, 9)) - 1])
+
+    def test_keep_the_image_at_the_threshold_in_its_own_set(self) -> None:
+        # Of 9 images 90 % need the lowest, 0.3; 1 - (1 - 0.3) would be a rounding step above it.
+        given = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3])
+        probabilities = np.stack([given, (1 - given) / 2, (1 - given) / 2], axis=1)
+        labels, groups = np.zeros(9, dtype=np.int64), [str(image) for image in range(9)]
+        found = lac_thresholds(probabilities, labels, groups, coverage=0.9, class_weight=EVEN)
+        np.testing.assert_array_equal(found, 0.3)
+        assert covered(found, probabilities, labels) == 1
 
     def test_let_every_label_in_where_there_are_too_few_images(self) -> None:
         probabilities, labels, groups = draw(np.random.default_rng(0), 8, PRIOR)  # 90 % need 9
@@ -157,25 +167,29 @@ class TestPredictionSets:
         _, probabilities, labels = predictions(finished, split)
         members = probabilities >= threshold - 1e-6
         members[np.arange(len(labels)), probabilities.argmax(axis=1)] = True
-        found = finished.metrics()[split]["conformal"]
-        assert list(found["thresholds"].values()) == pytest.approx([threshold] * 5, abs=1e-5)
-        assert found["coverage"]["value"] == pytest.approx(members[np.arange(len(labels)), labels].mean())
-        assert found["mean_set_size"]["value"] == pytest.approx(members.sum(axis=1).mean())
-        assert found["coverage"]["value"] > 0.8
-        assert "60 images" in found["calibrated_on"]
+        found = finished.metrics()[split].conformal
+        assert found is not None
+        assert list(found.thresholds.values()) == pytest.approx([threshold] * 5, abs=1e-5)
+        assert found.coverage.value == pytest.approx(members[np.arange(len(labels)), labels].mean())
+        assert found.mean_set_size.value == pytest.approx(members.sum(axis=1).mean())
+        assert found.coverage.value > 0.8
+        assert "60 images" in found.calibrated_on
 
     def test_follow_the_target_prior(self, run_copy: Run) -> None:
         change_recipe(run_copy, calibration={"target_prior": [0.05, 0.05, 0.1, 0.4, 0.4]})
-        found = evaluate(run_copy, "val")["conformal"]
-        assert len(set(found["thresholds"].values())) > 1  # a class that will be frequent weighs more in its own test
-        assert found["coverage_at_target_prior"] >= 0.9
-        assert "target prior" in found["guarantee"]
+        found = evaluate(run_copy, "val").conformal
+        assert found is not None
+        assert len(set(found.thresholds.values())) > 1  # a class that will be frequent weighs more in its own test
+        assert found.coverage_at_target_prior >= 0.9
+        assert "target prior" in found.guarantee
 
     def test_are_left_out_on_request(self, run_copy: Run) -> None:
         change_recipe(run_copy, calibration={"coverage": None})
-        assert "conformal" not in evaluate(run_copy, "val")
+        assert evaluate(run_copy, "val").conformal is None
+        assert "conformal" not in json.loads(run_copy.metrics_path.read_text())["val"]
 
     def test_count_patients(self, by_patient: Run) -> None:
-        found = evaluate(by_patient, "val")["conformal"]
-        assert "of 15 patients" in found["calibrated_on"]
-        assert "of new patients" in found["guarantee"]
+        found = evaluate(by_patient, "val").conformal
+        assert found is not None
+        assert "of 15 patients" in found.calibrated_on
+        assert "of new patients" in found.guarantee

@@ -28,7 +28,7 @@ from training.errors import TrainingError
 from training.evaluation.evaluate import evaluate, read_same_data
 from training.fitting.engine import fit
 from training.packaging.export import export
-from training.report import write_report
+from training.report import write_run_report
 from training.run import Run
 
 GRADES = ["no retinopathy", "mild", "moderate", "severe", "proliferative"]
@@ -48,13 +48,14 @@ class TestMetricsFile:
 
     @pytest.mark.parametrize("split", ["val", "test"])
     def test_has_an_interval_round_every_figure(self, finished: Run, split: str) -> None:
-        figures = finished.metrics()[split]["metrics"]
+        figures = finished.metrics()[split].metrics
         assert "quadratic_kappa" in figures  # the grades are ordered
         for name, figure in figures.items():
-            low, high = figure["interval"]
+            assert figure.interval is not None, name
+            low, high = figure.interval
             assert low < high, name
             # A bootstrap of the calibration error is biased upwards: every resample has gaps of its own.
-            assert low <= figure["value"] <= high or name == "ece"
+            assert low <= figure.value <= high or name == "ece"
 
     @pytest.mark.parametrize("split", ["val", "test"])
     def test_equals_scikit_learn_on_the_predictions(self, finished: Run, split: str) -> None:
@@ -72,58 +73,63 @@ class TestMetricsFile:
         }
         report = finished.metrics()[split]
         for name, value in expected.items():
-            assert report["metrics"][name]["value"] == pytest.approx(value, abs=2e-4), name
-        assert report["confusion"] == confusion_matrix(labels, predicted, labels=classes).tolist()
+            assert report.metrics[name].value == pytest.approx(value, abs=2e-4), name
+        assert report.confusion == confusion_matrix(labels, predicted, labels=classes).tolist()
         aucs = [roc_auc_score(labels == k, probabilities[:, k]) for k in classes]
-        assert report["class_auc"] == pytest.approx(dict(zip(GRADES, aucs, strict=True)), abs=2e-4)
+        assert report.class_auc == pytest.approx(dict(zip(GRADES, aucs, strict=True)), abs=2e-4)
 
 
 class TestEachClass:
     def test_has_its_figures_and_intervals(self, finished: Run) -> None:
         report = finished.metrics()["test"]
         _, probabilities, labels = predictions(finished, "test")
-        assert list(report["per_class"]) == GRADES
-        for k, row in enumerate(report["per_class"].values()):
+        assert report.per_class is not None
+        assert list(report.per_class) == GRADES
+        for k, row in enumerate(report.per_class.values()):
             recall = recall_score(labels == k, probabilities.argmax(axis=1) == k)
-            assert row["images"] == COUNTS["test"][k]
-            assert row["sensitivity"]["value"] == pytest.approx(recall)
-            assert row["auc"]["value"] == report["class_auc"][GRADES[k]]
-            for name in set(row) - {"images"}:
-                low, high = row[name]["interval"]
-                assert low <= row[name]["value"] <= high or low == pytest.approx(high), name
+            assert row.images == COUNTS["test"][k]
+            assert row.figures["sensitivity"].value == pytest.approx(recall)
+            assert row.figures["auc"].value == report.class_auc[GRADES[k]]
+            for name, figure in row.figures.items():
+                assert figure.interval is not None, name
+                low, high = figure.interval
+                assert low <= figure.value <= high or low == pytest.approx(high), name
 
     def test_a_split_with_a_class_of_one_image_has_hardly_a_resample_and_no_intervals(
         self, run_copy: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("training.evaluation.evaluate.resample", lambda *_, **__: None)
         report = evaluate(run_copy, "val")
-        assert report["interval_method"].startswith("no intervals: ")
-        assert all(figure["interval"] is None for figure in report["metrics"].values())
-        assert report["conformal"]["coverage"]["interval"] is None
+        assert report.interval_method.startswith("no intervals: ")
+        assert all(figure.interval is None for figure in report.metrics.values())
+        assert report.conformal is not None
+        assert report.conformal.coverage.interval is None
 
 
 class TestPriors:
     def test_are_those_of_training_uniform_and_target(self, finished: Run) -> None:
         report = finished.metrics()["test"]
         train = np.array(COUNTS["train"]) / 240
-        priors = {name: list(part["prior"].values()) for name, part in report["at_prior"].items()}
+        assert report.at_prior is not None
+        priors = {name: list(part.prior.values()) for name, part in report.at_prior.items()}
         assert priors == {
             "target": pytest.approx(train),
             "training": pytest.approx(train),
             "uniform": pytest.approx([0.2] * 5),
         }
-        assert report["at_prior"]["target"]["metrics"] == report["metrics"]
-        assert report["at_prior"]["training"]["confusion"] == report["confusion"]
+        assert report.at_prior["target"].metrics == report.metrics
+        assert report.at_prior["training"].confusion == report.confusion
 
     def test_are_reached_by_bayes_rule(self, finished: Run) -> None:
         report = finished.metrics()["test"]
         _, probabilities, labels = predictions(finished, "test")
         joint = probabilities / (np.array(COUNTS["train"]) / 240)
         uniform = joint / joint.sum(axis=1, keepdims=True)
-        found = report["at_prior"]["uniform"]
-        assert found["confusion"] == confusion_matrix(labels, uniform.argmax(axis=1), labels=range(5)).tolist()
-        assert found["confusion"] != report["confusion"]
-        assert found["metrics"]["nll"]["value"] == pytest.approx(log_loss(labels, uniform), abs=2e-4)
+        assert report.at_prior is not None
+        found = report.at_prior["uniform"]
+        assert found.confusion == confusion_matrix(labels, uniform.argmax(axis=1), labels=range(5)).tolist()
+        assert found.confusion != report.confusion
+        assert found.metrics["nll"].value == pytest.approx(log_loss(labels, uniform), abs=2e-4)
 
 
 class TestPredictions:
@@ -139,7 +145,7 @@ class TestPredictions:
     def test_reproduce_the_accuracy_by_counting(self, finished: Run, split: str) -> None:
         rows, _, _ = predictions(finished, split)
         right = sum(row["label"] == max(GRADES, key=lambda grade: float(row[grade])) for row in rows)
-        assert finished.metrics()[split]["metrics"]["accuracy"]["value"] == pytest.approx(right / len(rows))
+        assert finished.metrics()[split].metrics["accuracy"].value == pytest.approx(right / len(rows))
         assert 0.4 < right / len(rows) < 1
 
 
@@ -171,15 +177,15 @@ class TestTestSplit:
         whole = read_same_data(run_copy)
         gone = [item._replace(image=tmp_path / f"{item.id}.png") for item in whole.splits["test"]]
         data = dataclasses.replace(whole, splits={**whole.splits, "test": gone})
-        monkeypatch.setattr("training.fitting.engine.read_dataset", lambda *_: data)
+        monkeypatch.setattr("training.fitting.material.read_dataset", lambda *_: data)
         for module in ("evaluation.evaluate", "packaging.export"):
             monkeypatch.setattr(f"training.{module}.read_same_data", lambda *_: data)
         # Whether they can be decoded is looked at before a training; it keeps nothing of them.
-        monkeypatch.setattr("training.fitting.engine.verify", lambda *_: None)
+        monkeypatch.setattr("training.fitting.material.verify", lambda *_: None)
         recipe = run_copy.recipe().model_copy(update={"epochs": 1})
         run = fit(recipe, tmp_path / "again", progress=False)
         evaluate(run, "val")
-        write_report(run)
+        write_run_report(run)
         assert not run.test_log.exists()
         with pytest.raises(TrainingError, match=r"80 image\(s\) can't be read"):
             evaluate(run, "test")
@@ -205,7 +211,7 @@ class TestCalibration:
         joint = before / (np.array(COUNTS["train"]) / 240)
         np.testing.assert_allclose(after, joint / joint.sum(axis=1, keepdims=True), atol=2e-4)
         assert np.abs(after - before).max() > 0.05
-        assert report["target_prior"] == pytest.approx([0.2] * 5)
+        assert report.target_prior == pytest.approx([0.2] * 5)
 
     def test_to_a_stated_population_is_bayes_rule(self, run_copy: Run) -> None:
         _, before, _ = predictions(run_copy, "test")
@@ -215,16 +221,16 @@ class TestCalibration:
         _, after, _ = predictions(run_copy, "test")
         joint = before * stated / np.array(COUNTS["train"])
         np.testing.assert_allclose(after, joint / joint.sum(axis=1, keepdims=True), atol=2e-4)
-        assert report["target_prior"] == pytest.approx([0.5, 0.1, 0.1, 0.05, 0.25])
+        assert report.target_prior == pytest.approx([0.5, 0.1, 0.1, 0.05, 0.25])
 
     def test_without_temperature(self, run_copy: Run) -> None:
-        assert run_copy.metrics()["val"]["temperature"] != pytest.approx(1, abs=0.01)
+        assert run_copy.metrics()["val"].temperature != pytest.approx(1, abs=0.01)
         change_recipe(run_copy, calibration={"temperature": False})
         report = evaluate(run_copy, "val")
-        assert report["temperature"] == 1
+        assert report.temperature == 1
         # Ranks within an image stay, so with the same target prior the accuracy stays about the same.
-        assert report["metrics"]["macro_auc"]["value"] == pytest.approx(
-            run_copy.metrics()["test"]["metrics"]["macro_auc"]["value"], abs=0.1
+        assert report.metrics["macro_auc"].value == pytest.approx(
+            run_copy.metrics()["test"].metrics["macro_auc"].value, abs=0.1
         )
 
 
@@ -232,10 +238,10 @@ class TestPatients:
     def test_are_the_unit_of_the_intervals(self, by_patient: Run) -> None:
         report = evaluate(by_patient, "val")
         rows, _, _ = predictions(by_patient, "val")
-        assert "patients" in report["interval_method"]
-        assert report["patients"] == len({row["patient"] for row in rows}) == len(rows) / 2
+        assert "patients" in report.interval_method
+        assert report.patients == len({row["patient"] for row in rows}) == len(rows) / 2
         assert all(row["patient"].startswith("p") for row in rows)
-        assert "quadratic_kappa" not in report["metrics"]  # the classes have no order
+        assert "quadratic_kappa" not in report.metrics  # the classes have no order
 
     def test_moved_by_new_images_are_noticed(self, by_patient: Run, tmp_path: Path) -> None:
         # One more image, and the random split is another: images that the network was trained on would be tested.

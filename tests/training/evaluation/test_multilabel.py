@@ -20,7 +20,7 @@ from training.fitting.engine import fit
 from training.fitting.optimisation import MultiLabelLoss, create_loss
 from training.packaging.export import export
 from training.recipe import CalibrationSpec, LossSpec
-from training.report import write_report
+from training.report import write_run_report
 from training.run import Run
 
 
@@ -184,22 +184,24 @@ class TestRun:
         labels = np.array([[name in row[2].split(";") for name in names] for row in rows[1:]], dtype=int)
         probabilities = np.array([[float(value) for value in row[3:]] for row in rows[1:]])
         assert labels.sum(axis=1).max() == 2
-        assert report["metrics"]["macro_auc"]["value"] == pytest.approx(
+        assert report.metrics["macro_auc"].value == pytest.approx(
             roc_auc_score(labels, probabilities, average="macro"), abs=1e-3
         )
         patients, first = np.unique([row[1] for row in rows[1:]], return_index=True)
         mean = np.stack([probabilities[[row[1] == p for row in rows[1:]]].mean(axis=0) for p in patients])
-        assert report["patients"] == len(patients)
-        assert report["patient_metrics"]["odir_auc"]["value"] == pytest.approx(
+        assert report.patients == len(patients)
+        assert report.patient_metrics is not None
+        assert report.patient_metrics["odir_auc"].value == pytest.approx(
             roc_auc_score(labels[first].ravel(), mean.ravel()), abs=1e-3
         )
         assert not np.allclose(probabilities.sum(axis=1), 1)
 
     def test_report_has_the_figures_by_image_and_by_patient(self, run: Run) -> None:
-        page = write_report(run).read_text()
+        page = write_run_report(run).read_text()
         report = run.metrics()["test"]
-        for part in ("metrics", "patient_metrics"):
-            assert f"{report[part]['odir_score']['value']:.3f}" in page
+        assert report.patient_metrics is not None
+        for part in (report.metrics, report.patient_metrics):
+            assert f"{part['odir_score'].value:.3f}" in page
 
     def test_package_gives_the_sigmoid_of_each_label(self, run: Run, tmp_path: Path) -> None:
         path = export(run, tmp_path)

@@ -23,8 +23,8 @@ from training.run import Run
 class TestFinishedRun:
     def test_has_learned(self, finished: Run) -> None:
         for split in ("val", "test"):
-            assert finished.metrics()[split]["metrics"]["macro_auc"]["value"] > 0.85
-            assert finished.metrics()[split]["metrics"]["accuracy"]["value"] > 0.5
+            assert finished.metrics()[split].metrics["macro_auc"].value > 0.85
+            assert finished.metrics()[split].metrics["accuracy"].value > 0.5
 
     def test_leaves_its_files(self, finished: Run) -> None:
         names = {path.name for path in finished.folder.iterdir()}

@@ -9,7 +9,7 @@ import pytest
 from tests.training.tiny_data import medmnist_arrays, tiny_recipe, write_medmnist
 from training.errors import TrainingError
 from training.fitting.engine import fit
-from training.fitting.recorder import Recorder
+from training.fitting.run_writer import RunWriter
 from training.recipe import Recipe
 
 FEW = {"train": (12, 8, 6, 4, 4), "val": (2, 2, 2, 2, 2), "test": (1, 1, 1, 1, 1)}
@@ -35,19 +35,19 @@ def test_stores_each_figure_once(recipe: Recipe, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
     calls = 0
-    whole = Recorder.step
+    whole = RunWriter.step
 
-    def break_off(self: Recorder, trainer: Any) -> None:
+    def break_off(self: RunWriter, trainer: Any) -> None:
         nonlocal calls
         calls += 1
         whole(self, trainer)
         if calls == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Recorder, "step", break_off)
+    monkeypatch.setattr(RunWriter, "step", break_off)
     with pytest.raises(KeyboardInterrupt):
         fit(recipe, tmp_path / "run", progress=False)
-    monkeypatch.setattr(Recorder, "step", whole)
+    monkeypatch.setattr(RunWriter, "step", whole)
     run = fit(recipe, tmp_path / "run", resume=True, progress=False)
 
     client = mlflow.MlflowClient()

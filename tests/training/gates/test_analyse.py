@@ -50,7 +50,7 @@ class TestFigures:
     def test_pruning_nothing_is_the_evaluation(self, analysed: Run) -> None:
         pruning = content(analysed)["runs"][0]["pruning"]
         for key in ("accuracy", "balanced_accuracy"):
-            expected = analysed.metrics()["val"]["metrics"][key]["value"]
+            expected = analysed.metrics()["val"].metrics[key].value
             assert pruning["lowest"][0][key] == pytest.approx(expected)
             assert pruning["random"][0][key] == pytest.approx(expected)
         assert pruning["lowest"][-1]["accuracy"] < pruning["lowest"][0]["accuracy"]

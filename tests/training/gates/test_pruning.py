@@ -14,7 +14,7 @@ from tests.conftest import random_network
 from training.data.pipeline import Normalisation, cached
 from training.evaluation.predict import predict
 from training.gates.pruning import PrunedRecalibration, Pruning
-from training.run import Facts, Run
+from training.run import Run, RunFacts
 
 ARCHITECTURE = Architecture(depth=20, stem="small", width=0.25, in_channels=1, num_classes=3, image_size=12)
 
@@ -105,7 +105,7 @@ def test_network_without_gates_is_refused() -> None:
 def test_nothing_pruned_is_the_prediction(finished: Run) -> None:
     from training.evaluation.evaluate import read_same_data
 
-    facts: Facts = finished.facts()
+    facts: RunFacts = finished.facts()
     assert isinstance(facts.normalisation, Normalisation)
     network, items = finished.network(), read_same_data(finished).splits["val"]
     pruning = Pruning(network)

@@ -1,6 +1,7 @@
 """The card repeats what was measured of the run, and says what it was measured on."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from models.package import OUTPUTS
 from tests.training.packaging.packages import answers, open_package
 from tests.training.run_folder import predictions
 from tests.training.tiny_data import COUNTS
+from training.evaluation.evaluate import evaluate
+from training.packaging.export import export
 from training.run import Run
 
 
@@ -30,12 +33,13 @@ class TestCard:
 
     def test_repeats_the_prediction_sets(self, finished: Run, package: Path) -> None:
         _, card = open_package(package)
-        sets = finished.metrics()["test"]["conformal"]
+        sets = finished.metrics()["test"].conformal
+        assert sets is not None
         assert card.schema_version == 2
         assert card.conformal is not None
-        assert card.conformal.thresholds == list(sets["thresholds"].values())
+        assert card.conformal.thresholds == list(sets.thresholds.values())
         assert (card.conformal.measured.split, card.conformal.measured.images) == ("test", 80)
-        assert card.conformal.measured.coverage == sets["coverage"]["value"]
+        assert card.conformal.measured.coverage == sets.coverage.value
         assert card.conformal.measured.by_label.keys() == set(card.labels)
         # The sets of the package itself, by the service's rule, cover what the card says.
         rows, probabilities, labels = predictions(finished, "test")
@@ -45,6 +49,16 @@ class TestCard:
 
     def test_says_how_often_the_test_split_was_opened(self, package: Path) -> None:
         assert open_package(package)[1].measured.selection.endswith("test split opened once in this run")
+
+    def test_never_says_once_of_a_test_split_that_was_opened_twice(
+        self, run_copy: Run, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The graph is copied in place of traced anew; the card is composed from the run's folder.
+        monkeypatch.setattr("training.packaging.export.write_graph", lambda _, __, path: shutil.copy(package, path))
+        evaluate(run_copy, "test")
+        _, card = open_package(export(run_copy, tmp_path / "repository"))
+        assert card.measured.selection.endswith("test split opened 2 times in this run")
+        assert "once" not in card.measured.selection
 
     def test_states_data_words_and_network(self, finished: Run, package: Path, tiny_npz: Path) -> None:
         _, card = open_package(package)

@@ -162,7 +162,7 @@ class TestRefusal:
         assert set(tmp_path.rglob("*")) - before <= {tmp_path / "repository"}
 
     def test_before_the_test_split_was_measured(self, run_copy: Run, tmp_path: Path) -> None:
-        report = run_copy.metrics()
+        report = json.loads(run_copy.metrics_path.read_text())
         run_copy.metrics_path.write_text(json.dumps({"val": report["val"]}))
         with pytest.raises(TrainingError, match=r"no figures on the test split.*training evaluate"):
             export(run_copy, tmp_path / "repository")

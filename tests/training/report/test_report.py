@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.training.run_folder import change_recipe, predictions
 from training.errors import TrainingError
-from training.report import write_report
+from training.report import write_run_report
 from training.run import Run
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_report(finished, output=tmp_path_factory.mktemp("report") / "page.html").read_text()
+    return write_run_report(finished, output=tmp_path_factory.mktemp("report") / "page.html").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +97,19 @@ class TestFile:
 class TestContents:
     def test_are_the_runs_figures(self, finished: Run, page: Page) -> None:
         report = finished.metrics()["test"]
-        for column in report["at_prior"].values():
-            for figure in column["metrics"].values():
-                assert f"{figure['value']:.3f}" in page.text
-                assert "{:.3f} to {:.3f}".format(*figure["interval"]) in page.text
-        for row in report["per_class"].values():
-            assert f"{row['sensitivity_at_specificity_0.95']['value']:.3f}" in page.text
+        assert report.at_prior is not None
+        assert report.per_class is not None
+        assert report.conformal is not None
+        for column in report.at_prior.values():
+            for figure in column.metrics.values():
+                assert figure.interval is not None
+                assert f"{figure.value:.3f}" in page.text
+                assert "{:.3f} to {:.3f}".format(*figure.interval) in page.text
+        for row in report.per_class.values():
+            assert f"{row.figures['sensitivity_at_specificity_0.95'].value:.3f}" in page.text
         words = " ".join(page.text.split())
         assert "Target and training class frequencies" in words
-        assert report["conformal"]["guarantee"] in words
+        assert report.conformal.guarantee in words
         assert finished.facts().training_data.md5 in words
         assert finished.test_openings()[0] in words
         assert "not a medical device" in words
@@ -123,13 +127,13 @@ class TestContents:
         assert np.asarray(first).mean() == pytest.approx(original.mean(), abs=2)
 
     def test_of_validation_say_so(self, finished: Run, tmp_path: Path) -> None:
-        text = " ".join(Page(write_report(finished, "val", output=tmp_path / "val.html").read_text()).text.split())
+        text = " ".join(Page(write_run_report(finished, "val", output=tmp_path / "val.html").read_text()).text.split())
         assert "These are validation figures" in text
         assert "measured on the same images" in text
 
     def test_escape_what_others_wrote_and_leave_images_out_on_request(self, run_copy: Run) -> None:
         change_recipe(run_copy, card={"description": "<script>alert(1)</script> & more"})
-        source = write_report(run_copy, images=False).read_text()
+        source = write_run_report(run_copy, images=False).read_text()
         assert "<script>" not in source
         assert "&lt;script&gt;" in source
         assert "data:image" not in source
@@ -141,10 +145,10 @@ class TestWithoutSomeParts:
         for file in (run_copy.folder / "tensorboard").iterdir():
             file.unlink()
         (run_copy.folder / "tensorboard").rmdir()
-        stored = run_copy.metrics()
+        stored = json.loads(run_copy.metrics_path.read_text())
         del stored["test"]["conformal"]
         run_copy.metrics_path.write_text(json.dumps(stored))
-        path = write_report(run_copy)
+        path = write_run_report(run_copy)
         page = Page(path.read_text())
         assert path == run_copy.folder / "report.html"
         assert "has no TensorBoard log" in page.text
@@ -159,7 +163,7 @@ class TestWithoutSomeParts:
         for name in ("examples", "images", "maps"):
             content[name] = content[name][:0]
         np.savez(run_copy.folder / "evaluation-test.npz", **content)
-        stored = run_copy.metrics()
+        stored = json.loads(run_copy.metrics_path.read_text())
         report = stored["test"]
         for name in ("per_class", "confusion", "at_prior", "without_temperature", "conformal"):
             del report[name]
@@ -167,19 +171,19 @@ class TestWithoutSomeParts:
         report["confusion_by_label"] = dict.fromkeys(report["class_auc"], counts)
         report["patient_metrics"] = report["metrics"]
         run_copy.metrics_path.write_text(json.dumps(stored))
-        page = Page(write_report(run_copy).read_text())
+        page = Page(write_run_report(run_copy).read_text())
         assert page.open == []
         assert "By patient" in page.text
         assert "True positive" in page.text
         assert "Mistakes" not in page.text
         with pytest.raises(TrainingError, match="leave out --metadata"):
-            write_report(run_copy, metadata=run_copy.folder / "any.csv")
+            write_run_report(run_copy, metadata=run_copy.folder / "any.csv")
 
     def test_no_evaluation_is_a_sentence(self, run_copy: Run) -> None:
         (run_copy.folder / "evaluation-test.npz").unlink()
         with pytest.raises(TrainingError, match=r"no evaluation of the test split.*training evaluate"):
-            write_report(run_copy)
+            write_run_report(run_copy)
 
     def test_a_folder_that_is_not_there_is_a_sentence(self, finished: Run, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match="can't be written"):
-            write_report(finished, output=tmp_path / "gone" / "report.html")
+            write_run_report(finished, output=tmp_path / "gone" / "report.html")

@@ -58,10 +58,11 @@ def test_figures_are_those_of_the_group(evaluation: Evaluation, tmp_path: Path) 
     right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     figure = women.figures["accuracy"]
     assert figure is not None
-    assert figure["value"] == pytest.approx(right[:80].mean())
-    low, high = figure["interval"]
-    assert low < figure["value"] < high
-    assert found["sex M"].figures["accuracy"]["value"] == pytest.approx(right[80:].mean())  # type: ignore[index]
+    assert figure.value == pytest.approx(right[:80].mean())
+    assert figure.interval is not None
+    low, high = figure.interval
+    assert low < figure.value < high
+    assert found["sex M"].figures["accuracy"].value == pytest.approx(right[80:].mean())  # type: ignore[union-attr]
 
 
 def test_joined_by_patient(evaluation: Evaluation, tmp_path: Path) -> None:

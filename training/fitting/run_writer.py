@@ -15,7 +15,7 @@ from training.fitting.resume import TrainingState
 from training.run import Run
 
 
-class Recorder:
+class RunWriter:
     """Chooses the best epoch, writes a run's files and stops it when waiting is over; process 0 alone writes.
 
     Every file is written whole or not at all, and in an order in which a kill between two of them is made good by

@@ -5,7 +5,7 @@ import pytest
 from tests.training.check.pictures import entry, picture
 from training.check.finding import Finding
 from training.check.source import Entry
-from training.check.splits import class_counts, split_findings
+from training.check.split_findings import class_counts, split_findings
 
 IMAGE = picture(0)
 

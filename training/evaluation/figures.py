@@ -1,0 +1,141 @@
+"""What an evaluation found, and ``metrics.json``, which holds it by split; the meaning of each figure is in
+docs/evaluation.md.
+
+What the first version did not write yet may be missing, and what another version adds is kept: an evaluation of one
+split writes the other's figures again as they were.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from models.card import ReliabilityBin
+from training.errors import TrainingError
+from training.files import replace_text
+
+
+class Part(BaseModel):
+    """A part of an evaluation; its values don't change."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Figure(Part):
+    """A figure and its 95 % bootstrap interval; None where it has none."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+class ClassFigures(Part):
+    """One class against the rest."""
+
+    __pydantic_extra__: dict[str, Figure]
+    images: int
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """By name, as :func:`training.evaluation.metrics.class_metrics` names them."""
+        return self.__pydantic_extra__
+
+
+class PriorFigures(Part):
+    """The figures at one set of class frequencies."""
+
+    prior: dict[str, float]
+    metrics: dict[str, Figure]
+    confusion: list[list[int]]
+
+
+class ClassCoverage(Figure):
+    """How often the prediction sets held the label, of its own images."""
+
+    images: int
+
+
+class PredictionSetFigures(Part):
+    """The prediction sets and how they did on the split."""
+
+    method: Literal["lac"]
+    coverage_wanted: float
+    thresholds: dict[str, float]
+    calibrated_on: str
+    guarantee: str
+    coverage: Figure
+    coverage_at_target_prior: float
+    class_coverage: dict[str, ClassCoverage]
+    mean_set_size: Figure
+    set_sizes: dict[str, int]
+
+
+class AttentionFigures(Part):
+    """Activation maps against recorded attention; see :mod:`training.evaluation.attention`."""
+
+    images: int
+    correlation: float
+    correlation_with_another_image: float
+    overlap: float
+    overlap_with_another_image: float
+    overlap_by_chance: float
+
+
+class Figures(Part):
+    """The figures over all classes, and what they were measured on."""
+
+    data: str
+    split: str
+    md5: str
+    images: int
+    patients: int | None
+    """None where each image counts for itself."""
+    seed: int
+    interval_method: str
+    metrics: dict[str, Figure]
+
+
+class SplitFigures(Figures):
+    """All figures of a run on a split."""
+
+    checkpoint: str
+    temperature: float
+    target_prior: list[float]
+    class_auc: dict[str, float]
+    per_class: dict[str, ClassFigures] | None = None
+    """This and what follows are None where the task has no such figures."""
+    confusion: list[list[int]] | None = None
+    reliability: list[ReliabilityBin] | None = None
+    without_temperature: dict[str, float] | None = None
+    at_prior: dict[str, PriorFigures] | None = None
+    conformal: PredictionSetFigures | None = None
+    confusion_by_label: dict[str, dict[str, int]] | None = None
+    patient_metrics: dict[str, Figure] | None = None
+    attention: AttentionFigures | None = None
+
+
+BY_SPLIT = TypeAdapter(dict[str, SplitFigures])
+
+
+def read_figures(path: Path) -> dict[str, SplitFigures]:
+    """Read a ``metrics.json``.
+
+    Raises:
+        TrainingError: if it is damaged.
+    """
+    try:
+        return BY_SPLIT.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TrainingError(
+            f"{path} is damaged ({f'{where}: ' if where else ''}{first['msg']}): remove it, then run "
+            "`python -m training evaluate` for each split that you need"
+        ) from None
+
+
+def write_figures(path: Path, by_split: Mapping[str, SplitFigures]) -> None:
+    """Write a ``metrics.json``, whole or not at all."""
+    content = {split: figures.model_dump(exclude_unset=True) for split, figures in by_split.items()}
+    replace_text(path, json.dumps(content, indent=2) + "\n")

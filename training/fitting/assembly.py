@@ -1,0 +1,128 @@
+"""A run's parts: the network, and all that takes a batch of images to a step of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from ignite.handlers import EMAHandler
+from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents
+from monai.transforms import Randomizable
+from torch import nn
+
+from models.architecture import Architecture
+from models.checkpoint import load_initial_weights
+from models.resnet import ResNet
+from training import distributed
+from training.data.augmentation import BatchAugmentation
+from training.data.batches import ShuffledBatches, training_loader
+from training.data.mixup import create_blend
+from training.data.pipeline import PrepareTrainingBatch
+from training.errors import TrainingError
+from training.fitting.forward import TrainingForward, compile_network, memory_format
+from training.fitting.material import Material
+from training.fitting.optimisation import create_loss, create_optimiser, create_schedule
+from training.fitting.resume import TrainingState
+from training.fitting.selection import Selection
+from training.recipe import Recipe
+
+
+def create_network(recipe: Recipe, classes: int) -> ResNet:
+    spec = recipe.network
+    architecture = Architecture(
+        **spec.model_dump(exclude={"initial_weights"}),
+        in_channels=recipe.input.channels,
+        num_classes=classes,
+        image_size=recipe.input.size,
+    )
+    network = ResNet(architecture)
+    if spec.initial_weights is not None:
+        try:
+            report = load_initial_weights(network, spec.initial_weights)
+        except ValueError as error:
+            raise TrainingError(str(error)) from None
+        print(report)
+    return network
+
+
+def assemble(
+    recipe: Recipe, device: torch.device, material: Material, network: ResNet, frozen: Sequence[nn.Module]
+) -> TrainingState:
+    """Put the network on its device and build what trains it, at its first step.
+
+    Args:
+        recipe: the run's.
+        device: this process's.
+        material: the run's data.
+        network: as it starts, on the CPU.
+        frozen: its parts that are not trained.
+    """
+    if recipe.sync_batch_norm and distributed.world_size() > 1:
+        distributed.synchronise_batch_norm(network, device)
+    layout = memory_format(recipe.channels_last, device)
+    network.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # torch's annotation lacks it
+    batches = ShuffledBatches(len(material.images), recipe.batch_size, recipe.seed)
+    steps = len(batches) * recipe.epochs
+    optimiser = create_optimiser(network, recipe.optimiser, recipe.fine_tuning.stage_decay)
+    schedule = create_schedule(optimiser, recipe.schedule, steps, len(batches))
+    average = create_average(network, recipe.ema_decay, steps)
+    if recipe.compile:
+        compile_network(network, device)
+    augmentation, blend = BatchAugmentation(recipe.augmentation, recipe.input.size), create_blend(recipe.loss)
+    randomised = [transform for transform in (augmentation, blend) if transform is not None]
+    seed_process(recipe.seed, randomised)
+    data = material.data
+    prior = torch.from_numpy(data.prior("train")).float()
+    trainer = SupervisedTrainer(
+        device=device,
+        max_epochs=recipe.epochs,
+        train_data_loader=training_loader(material.images, batches, material.workers),
+        network=distributed.share_gradients(network, device),
+        optimizer=optimiser,
+        loss_function=create_loss(recipe.loss, prior, multi_label=data.multi_label).to(device),
+        prepare_batch=PrepareTrainingBatch(material.normalisation, augmentation, blend, len(data.labels)),
+        inferer=TrainingForward(device, recipe.precision, layout, frozen),
+        decollate=False,
+    )
+    if average is not None:
+        average.attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_STARTED, batches.place)
+    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check_loss)
+    if recipe.optimiser.clip_norm is not None:
+        trainer.add_event_handler(
+            IterationEvents.BACKWARD_COMPLETED, clip_gradient, network, recipe.optimiser.clip_norm
+        )
+    return TrainingState(trainer, network, average, optimiser, schedule, Selection(recipe), randomised)
+
+
+def create_average(network: nn.Module, decay: float, steps: int) -> EMAHandler | None:
+    """The exponential moving average of the weights, faster at the start."""
+    if not decay:
+        return None
+    return EMAHandler(
+        network, momentum=1 - decay, momentum_warmup=0.5, warmup_iters=min(steps // 4, 200), handle_buffers="update"
+    )
+
+
+def seed_process(seed: int, randomised: Sequence[Randomizable]) -> None:
+    """Give each process random numbers of its own, of which those of process 0 are a single process's."""
+    own = distributed.own_seed(seed)
+    for transform in randomised:
+        transform.set_random_state(own)
+    if distributed.rank():
+        torch.manual_seed(own)  # of dropout: process 0 goes on as one process would
+
+
+def check_loss(trainer: Any) -> None:
+    """Keep the loss of the whole batch, all processes' parts, for the curves; stop if it is not finite."""
+    trainer.state.loss = distributed.mean_over_processes(trainer.state.output["loss"])
+    if not torch.isfinite(trainer.state.loss):
+        raise TrainingError(
+            f"the loss is {trainer.state.loss.item()} in epoch {trainer.state.epoch}: lower "
+            "optimiser.learning_rate, or set optimiser.clip_norm"
+        )
+
+
+def clip_gradient(_: Any, network: nn.Module, norm: float) -> None:
+    nn.utils.clip_grad_norm_(network.parameters(), norm)
