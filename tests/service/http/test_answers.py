@@ -8,19 +8,17 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from models.architecture import Architecture
 from models.card import Card
 from models.preprocessing import Preprocessed
 from service.http.answers import Prediction, prediction
 from service.inference.runtime import Model, Outputs
 from service.offline import write
-from tests.conftest import LABELS, random_network, tiny_card
+from tests.conftest import LABELS, tiny_card
 
 
 @pytest.fixture(scope="module")
 def card() -> Card:
-    architecture = Architecture(depth=20, stem="small", width=0.25, num_classes=len(LABELS), image_size=16)
-    return tiny_card("eyes", "1", architecture, random_network(architecture, 0))
+    return tiny_card("eyes", "1")
 
 
 def answer(card: Card, probabilities: list[float]) -> dict[str, Any]:
