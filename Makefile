@@ -10,10 +10,10 @@ BIN      := $(VENV)/bin
 # Where the page's libraries lie; `vendor` writes them from the lock file there.
 VENDOR   := service/page/vendor
 
-.PHONY: help serve train-env test check audit format bench wheel lock vendor
+.PHONY: help serve train-env test test-serve check audit format bench wheel lock vendor
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve.stamp ## Start the service; ARGS="--port 9000" passes options on
 	@$(BIN)/python -m service $(ARGS)
@@ -23,6 +23,15 @@ train-env: $(VENV)/.train.stamp ## Install what `python -m training` needs
 
 test: $(VENV)/.dev.stamp ## Run the tests; ARGS="-k wheel" passes options on
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The tests that need no torch, and an environment that has none.
+VENV_SERVE    := .venv-serve
+WITHOUT_TORCH := tests/service tests/models/preprocessing tests/models/test_card.py tests/models/test_no_torch.py \
+                 tests/models/test_package.py
+
+test-serve: ## Run the service's tests in an environment without torch
+	@$(MAKE) --no-print-directory VENV=$(VENV_SERVE) $(VENV_SERVE)/.test-serve.stamp
+	@$(VENV_SERVE)/bin/python -m pytest $(WITHOUT_TORCH) $(ARGS)
 
 check: $(VENV)/.dev.stamp ## Check format, lint and types
 	@$(BIN)/ruff format --check .
@@ -60,6 +69,7 @@ SERVE   = --generate-hashes --constraint requirements/dev.txt --extra oidc --ext
 
 lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
 	@$(COMPILE) --extra dev --output-file requirements/dev.txt
+	@$(COMPILE) --extra test --constraint requirements/dev.txt --output-file requirements/test-serve.txt
 	@$(COMPILE) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
 	@$(COMPILE) $(SERVE) --output-file requirements/serve.txt
 	@$(COMPILE) $(SERVE) --extra gpu --no-emit-package onnxruntime --output-file requirements/serve-gpu.txt

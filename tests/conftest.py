@@ -1,107 +1,52 @@
-"""What several rooms' tests share: tiny packages with random weights, and image files made on the spot."""
+"""What several rooms' tests share: tiny packages with random weights, and image files made on the spot. No torch."""
 
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from PIL import Image
 
-from models.architecture import Architecture
-from models.card import (
-    Calibration,
-    Card,
-    GateReference,
-    InputSpec,
-    Measurement,
-    Parity,
-    Result,
-    TrainingData,
-)
-from models.fold import fold
+from models.card import Card
 from models.package import package_path, write_card
-from models.resnet import ResNet
 
 LABELS = ["normal", "glaucoma", "cataract"]
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
-def random_network(architecture: Architecture, seed: int) -> ResNet:
-    """A network whose gates and logits differ from image to image, as a trained one's do."""
-    torch.manual_seed(seed)
-    network = ResNet(architecture)
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            if name.endswith("cfc"):
-                value.normal_(0, 2)
-        for name, buffer in network.named_buffers():
-            if name.endswith("running_var"):
-                buffer.uniform_(0.5, 1.5)
-    return network.eval()
-
-
-def tiny_card(name: str, version: str, architecture: Architecture, network: ResNet) -> Card:
-    from training.packaging.compose_card import blocks_of
-
-    gates = sum(block.channels for block in blocks_of(network))
-    return Card(
-        name=name,
-        version=version,
-        description=f"{name}, with random weights",
-        task="multi-class",
-        labels=LABELS,
-        input=InputSpec(
-            height=architecture.image_size, width=architecture.image_size, channels=architecture.in_channels
-        ),
-        architecture=architecture,
-        blocks=blocks_of(network),
-        gate_reference=GateReference(mean=[0.5] * gates, std=[0.1] * gates, images=10),
-        training_data=TrainingData(
-            name="made up", licence="none", source="tests", md5="0" * 32, split_rule="none", counts={"train": {}}
-        ),
-        measured=Measurement(
-            results=[
-                Result(metric="accuracy", value=0.5, interval=(0.4, 0.6), data="made up", split="test", images=10)
-            ],
-            interval_method="none",
-            seeds=1,
-            selection="none",
-        ),
-        calibration=Calibration(
-            method="none",
-            temperature=1.0,
-            log_prior_shift=[0.0] * 3,
-            target_prior=[1 / 3] * 3,
-            ece_before=0,
-            ece_after=0,
-            fitted_on="nothing",
-        ),
-        parity=Parity(batch_sizes=[1], worst_difference={}, opset=20),
-        intended_use="tests",
-        limits=["random weights"],
-        source_commit="unknown",
-        libraries={},
-        recipe={},
-        created="2026-01-01T00:00:00+00:00",
-    )
+def tiny_card(name: str, version: str, *, of: str = "colour") -> Card:
+    """The card of a tiny package, under another name and version."""
+    [card] = [entry.value for entry in onnx.load(FIXTURES / f"{of}.onnx").metadata_props if entry.key == "card"]
+    changes = {"name": name, "version": version, "description": f"{name}, with random weights"}
+    return Card.model_validate_json(card).model_copy(update=changes)
 
 
 def write_tiny_package(repository: Path, name: str, version: str, channels: int, seed: int) -> Path:
-    from training.data.pipeline import Normalisation
-    from training.packaging.export import write_graph
-    from training.packaging.graph import PackagedNetwork
+    """Write a package whose gates and logits differ from image to image, as a trained one's do.
 
-    architecture = Architecture(
-        depth=20, stem="small", width=0.5, in_channels=channels, num_classes=len(LABELS), image_size=32
-    )
-    network = random_network(architecture, seed)
-    card = tiny_card(name, version, architecture, network)
+    The graph is one of those in ``tests/fixtures``, which have no weights; these come from the seed.
+    """
+    of = "grey" if channels == 1 else "colour"
+    model, random = onnx.load(FIXTURES / f"{of}.onnx"), np.random.default_rng(seed)
+    filled: dict[tuple[int, ...], NDArray[np.float64]] = {}
+    for tensor in model.graph.initializer:
+        shape = tuple(tensor.dims)
+        if not tensor.raw_data:
+            # He's initialisation by fan-out, as the network starts with; torch's for the classifier.
+            variance = 2 / np.prod([shape[0], *shape[2:]]) if len(shape) == 4 else 1 / (3 * shape[1])
+            # The classifier's weights are there twice: for the logits and for the maps, with two axes more.
+            values = filled.get(shape[:2]) if shape[2:] == (1, 1) else None
+            values = random.normal(0, variance**0.5, shape) if values is None else values.reshape(shape)
+            filled[shape] = values
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
     path = package_path(repository, name, version)
     path.parent.mkdir(parents=True)
-    normalisation = Normalisation([0.5] * channels, [0.25] * channels)
-    write_graph(PackagedNetwork(fold(network), normalisation, 1.0, [0.0] * len(LABELS)), card.input, path)
-    write_card(path, card)
+    onnx.save(model, path)
+    write_card(path, tiny_card(name, version, of=of))
     return path
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-LOCK_FILES = ("serve.txt", "serve-gpu.txt", "train.txt", "dev.txt")
+LOCK_FILES = ("serve.txt", "serve-gpu.txt", "train.txt", "dev.txt", "test-serve.txt")
 SERVING_LOCK_FILES = LOCK_FILES[:2]
 
 # What onnxruntime-gpu loads; none of the libraries for training on several GPUs.
@@ -120,6 +120,8 @@ class TestLockFiles:
             ("serve.txt", "oidc"),
             ("train.txt", "train"),
             ("dev.txt", "dev"),
+            ("dev.txt", "test"),
+            ("test-serve.txt", "test"),
             ("serve-gpu.txt", "gpu"),
         ],
     )
@@ -135,6 +137,12 @@ class TestLockFiles:
     def test_dev_covers_serving_and_training(self) -> None:
         assert pins("dev.txt").items() >= pins("serve.txt").items() | pins("train.txt").items()
 
+    def test_the_services_tests_have_serving_and_no_torch(self) -> None:
+        assert pins("test-serve.txt").items() >= pins("serve.txt").items()
+        assert (
+            pins("test-serve.txt").keys().isdisjoint({"torch", "torchmetrics", "monai", "scikit-learn", "onnxscript"})
+        )
+
     @pytest.mark.parametrize("lock_file", SERVING_LOCK_FILES)
     def test_serving_has_no_training_package(self, lock_file: str) -> None:
         training = {canonical(Requirement(line).name) for line in PROJECT["optional-dependencies"]["train"]}
@@ -145,7 +153,7 @@ class TestLockFiles:
             name: {pin for pin in pins(name) if pin == "triton" or pin.startswith(("nvidia-", "cuda-"))}
             for name in LOCK_FILES
         }
-        assert cuda == {"serve.txt": set(), "serve-gpu.txt": CUDA_RUNTIME, "train.txt": set(), "dev.txt": set()}
+        assert cuda == {name: CUDA_RUNTIME if name == "serve-gpu.txt" else set() for name in LOCK_FILES}
 
     def test_serving_on_a_gpu_swaps_the_runtime(self) -> None:
         cpu, gpu = pins("serve.txt").keys(), pins("serve-gpu.txt").keys()

@@ -1,43 +1,19 @@
-"""What the tests of this room share: networks as if trained, and a complete model card."""
+"""What the tests of this room share: one thread for torch, where it is at hand, and a complete model card."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
-from torch import nn
-
-from models.architecture import Architecture
-from models.resnet import ResNet
-
-
-def as_if_trained(architecture: Architecture, seed: int = 0) -> ResNet:
-    """A network in evaluation mode, with random scales, shifts and gates, and batch statistics measured on noise."""
-    torch.manual_seed(seed)
-    network = ResNet(architecture)
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            if name.endswith("cfc"):
-                value.normal_()
-            elif name.endswith("bias"):
-                value.uniform_(-0.5, 0.5)
-            elif value.ndim == 1:
-                value.uniform_(0.5, 1.5)
-        for block in network.blocks().values():
-            last = block.bn3 if block.bottleneck else block.bn2
-            last.weight.uniform_(0.1, 0.3)  # features of order 1 however many blocks add up, as training makes them
-        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-        for norm in norms:
-            norm.momentum = None  # the statistics of the next batch replace those at the start
-        network.train()(torch.randn(8, architecture.in_channels, architecture.image_size, architecture.image_size))
-        for norm in norms:
-            norm.momentum = 0.1
-    return network.eval()
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Networks this small lose more by sharing the work than they gain."""
+    torch = sys.modules.get("torch")  # loaded by the tests of networks; the others run without it
+    if torch is None:
+        yield
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

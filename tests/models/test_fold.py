@@ -10,7 +10,7 @@ from torch import nn
 from models.architecture import Architecture, RecalibrationName, Stem
 from models.fold import fold
 from models.resnet import ResNet
-from tests.models.conftest import as_if_trained
+from tests.models.networks import as_if_trained
 
 COMBINATIONS: list[tuple[int, RecalibrationName, Stem]] = list(
     product((18, 50, 20), ("srm", "se", "ge", "none"), ("imagenet", "small"))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.architecture import Architecture, RecalibrationName, Stem
 from models.resnet import ResNet
-from tests.models.conftest import as_if_trained
+from tests.models.networks import as_if_trained
 
 # He 2016, table 1, and section 4.2 (6n + 2 layers in three stages).
 STAGES: dict[int, tuple[int, ...]] = {

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
 
 from service.app import create_app
 from service.settings import Settings
@@ -28,3 +30,9 @@ def folder(repository: Path, tmp_path: Path) -> Path:
     copy_model(repository, "colour", "1", tmp_path)
     copy_model(repository, "grey", "1", tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def pixels() -> NDArray[np.uint8]:
+    """Three colour images of the tiny models' size."""
+    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)

@@ -89,6 +89,14 @@ def test_time_enough(client: TestClient, make_image: ImageMaker) -> None:
     assert client.post(PREDICT, content=make_image(), headers={EXPECTED: "20000"}).status_code == 200
 
 
+def test_zero_in_the_header_is_no_limit(waiting: Settings, make_image: ImageMaker) -> None:
+    """Envoy: a timeout of 0 is none. The service's own still holds."""
+    with TestClient(create_app(waiting)) as client:
+        assert client.post(PREDICT, content=make_image(), headers={EXPECTED: "0"}).status_code == 200
+    with TestClient(create_app(waiting.model_copy(update={"request_timeout_s": 0.1}))) as client:
+        assert client.post(PREDICT, content=make_image(), headers={EXPECTED: "0"}).status_code == 503
+
+
 @pytest.mark.parametrize("complete", [True, False], ids=["waiting for the answer", "in the middle of the body"])
 def test_a_client_that_goes(repository: Path, make_image: ImageMaker, complete: bool) -> None:
     body = make_image()

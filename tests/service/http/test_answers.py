@@ -8,19 +8,34 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from models.architecture import Architecture
 from models.card import Card
 from models.preprocessing import Preprocessed
 from service.http.answers import Prediction, prediction
 from service.inference.runtime import Model, Outputs
 from service.offline import write
-from tests.conftest import LABELS, random_network, tiny_card
+from tests.conftest import LABELS, tiny_card
 
 
 @pytest.fixture(scope="module")
 def card() -> Card:
-    architecture = Architecture(depth=20, stem="small", width=0.25, num_classes=len(LABELS), image_size=16)
-    return tiny_card("eyes", "1", architecture, random_network(architecture, 0))
+    return tiny_card("eyes", "1")
+
+
+ENDS = ("highest", "lowest")
+GATES = [0.3, 0.9, 0.1, 0.5, 0.7, 0.2, 0.8, 0.4]
+"""Of the first block, which has 8 channels."""
+
+
+def test_the_summary_names_the_three_highest_and_lowest_gates_in_order(card: Card) -> None:
+    gates = np.full(card.gates, 0.6, np.float32)
+    gates[: len(GATES)] = GATES
+    outputs = Outputs(np.array([1, 0, 0], np.float32), gates, np.zeros((len(LABELS), 2, 2), np.float32))
+    image = Preprocessed(np.zeros((16, 16, 3), np.uint8), 30, 20, "PNG")
+    given = prediction(card, image, outputs, file=None, weights="summary", activation_map=False)
+    assert card.blocks[0].channels == len(GATES)
+    summary = given["recalibration_weights"][card.blocks[0].name]
+    found = {end: [(gate["channel"], round(float(gate["weight"]), 6)) for gate in summary[end]] for end in ENDS}
+    assert found == {"highest": [(1, 0.9), (6, 0.8), (4, 0.7)], "lowest": [(2, 0.1), (5, 0.2), (0, 0.3)]}
 
 
 def answer(card: Card, probabilities: list[float]) -> dict[str, Any]:

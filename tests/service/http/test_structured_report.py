@@ -15,11 +15,10 @@ from httpx import Response
 from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 
-from models.architecture import Architecture
 from models.preprocessing import preprocess
 from service.http.structured_report import write_report
 from service.inference.runtime import Model, Outputs
-from tests.conftest import LABELS, random_network, tiny_card
+from tests.conftest import LABELS, tiny_card
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dataset, dicom, written
 from tests.models.preprocessing.image_files import encode, noise
 from tests.models.preprocessing.test_dicom import MARKER, marked
@@ -187,8 +186,7 @@ def test_breaks_no_rule_of_its_class(client: TestClient, tmp_path: Path) -> None
     [([0.6, 0.2, 0.9], f"{LABELS[2]}, {LABELS[0]}"), ([0.1, 0.2, 0.3], "none of the labels")],
 )
 def test_a_multi_label_model_concludes_each_or_none(probabilities: list[float], conclusion: str) -> None:
-    architecture = Architecture(depth=20, stem="small", width=0.25, num_classes=len(LABELS), image_size=16)
-    card = tiny_card("eyes", "1", architecture, random_network(architecture, 0))
+    card = tiny_card("eyes", "1")
     model = SimpleNamespace(
         name="eyes", version="1", digest="sha256:0", card=card.model_copy(update={"task": "multi-label"})
     )

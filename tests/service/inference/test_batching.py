@@ -145,6 +145,42 @@ def test_who_gave_up_waiting_is_not_run() -> None:
     run_with(test)
 
 
+def test_who_gave_up_waiting_leaves_its_place_to_others() -> None:
+    async def test(batcher: Batcher, model: Echo, metrics: Any) -> None:
+        model.gate.clear()
+        running = asyncio.create_task(batcher.submit([image(0)]))
+        await settle()
+        impatient = asyncio.create_task(batcher.submit([image(1), image(2)]))
+        patient = asyncio.create_task(batcher.submit([image(3)]))
+        await settle()
+        impatient.cancel()
+        await settle()
+        assert [int(entry.pixels[0, 0, 0]) for entry in batcher.queue] == [3]
+        assert metrics.queue_length.values[-1] == 1
+        others = asyncio.create_task(batcher.submit([image(4), image(5)]))  # refused if the places were still taken
+        await settle()
+        model.gate.set()
+        await asyncio.gather(running, patient, others)
+        assert model.batches == [1, 3]
+
+    run_with(test, queue_size=3)
+
+
+def test_an_image_given_up_at_the_moment_of_its_batch_does_not_run() -> None:
+    """Its caller has not yet had its turn to take it out of the queue."""
+
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        tasks = [asyncio.create_task(batcher.submit([image(value)])) for value in (1, 2)]
+        await settle()
+        tasks[0].cancel()
+        batcher.delay_s = 0
+        batcher.dispatch()
+        assert (await tasks[1])[0].probabilities.tolist() == [2]
+        assert model.batches == [1]
+
+    run_with(test, delay_s=30.0)
+
+
 def test_a_failed_batch_fails_its_images_and_the_next_one_works() -> None:
     async def test(batcher: Batcher, model: Echo, _: Any) -> None:
         with pytest.raises(RuntimeError, match="no such image"):

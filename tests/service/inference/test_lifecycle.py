@@ -1,11 +1,14 @@
 """Reload, refusal, version policy and unload, one look at the folder at a time."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.package import PackageError
+from service.inference.repository import load_package
+from service.inference.runtime import Model
 from tests.conftest import ImageMaker
 from tests.service.inference.changing import KEY, PREDICT, answered_by, index, look, serving, variant, versions
 from tests.service.packages import Edit, copy_model, custom_operator, edited, not_finite, put, without_card
@@ -48,6 +51,48 @@ def test_a_half_copied_file_is_not_picked_up(folder: Path) -> None:
         target.write_bytes(content)
         look(client)
         assert versions(client) == ["1", "2"]
+
+
+def test_a_package_that_changes_while_it_is_read_is_refused_and_read_again(
+    folder: Path, make_image: ImageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = variant(folder, 5), variant(folder, 9)
+    changes = [new]
+
+    def read_slowly(path: Path, **options: Any) -> Model:
+        model = load_package(path, **options)
+        if changes:
+            path.write_bytes(changes.pop())
+        return model
+
+    with serving(folder) as client:
+        monkeypatch.setattr("service.inference.lifecycle.load_package", read_slowly)
+        put(folder / "colour", "2", old)
+        look(client)
+        assert not changes
+        assert versions(client) == ["1"]
+        assert "changed while it was read" in index(client)["colour", "2"][1]
+        look(client)
+        assert versions(client) == ["1", "2"]
+        assert answered_by(client, make_image()) == f"sha256:{hashlib.sha256(new).hexdigest()}"
+        assert index(client)["colour", "2"] == ("READY", "")
+
+
+def test_a_version_is_served_while_it_is_written_over(folder: Path, make_image: ImageMaker) -> None:
+    package, new = put(folder / "colour", "2", variant(folder, 5)), variant(folder, 9)
+    with serving(folder) as client:
+        look(client)
+        before = answered_by(client, make_image())
+        for part in range(1, 5):
+            package.write_bytes(new[: len(new) * part // 5])
+            look(client, 1)
+            assert versions(client) == ["1", "2"]
+            assert answered_by(client, make_image()) == before
+        assert 'outcome="refused"' not in client.get("/metrics").text
+        assert 'outcome="unloaded"' not in client.get("/metrics").text
+        package.write_bytes(new)
+        look(client)
+        assert answered_by(client, make_image()) == f"sha256:{hashlib.sha256(new).hexdigest()}"
 
 
 def truncated(folder: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.service.imports import ROOT, files_named, named
+from tests.imports import ROOT, files_named, named
 
 HTTP = ("fastapi", "starlette", "uvicorn", "service.http", "service.routes", "service.protocol")
 

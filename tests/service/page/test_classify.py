@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ def canvas_pixels(page: Page, index: int = 0) -> Any:
     address = page.locator("canvas.picture").nth(index).evaluate("canvas => canvas.toDataURL()")
     with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as picture:
         return np.array(picture)
+
+
+def redrawn(page: Page, meets: Callable[[Any], bool]) -> Any:
+    """The picture, once it is as it should be: a control answers before the next frame is drawn."""
+    deadline = time.monotonic() + 10
+    while not meets(pixels := canvas_pixels(page)):
+        assert time.monotonic() < deadline, "the picture was not drawn anew"
+        page.wait_for_timeout(50)
+    return pixels
 
 
 def shown_bars(page: Page) -> dict[str, str]:
@@ -62,17 +72,20 @@ def test_the_overlay_follows_class_and_opacity(page: Page, demo: Path) -> None:
     page.set_input_files("#file", demo / "oct.jpeg")
     page.wait_for_selector(".map-controls")
     page.get_by_label("Opacity").fill("0")
-    bare = canvas_pixels(page)
     with Image.open(demo / "oct.jpeg") as original:
-        wanted = np.asarray(original.convert("L").resize((bare.shape[1], bare.shape[0])), dtype=float)
-    middle = slice(bare.shape[1] // 4 + 20, -(bare.shape[1] // 4 + 20))  # the square that the model sees
-    assert np.abs(bare[:, middle, 0].astype(float) - wanted[:, middle]).mean() < 4
+        grey = original.convert("L")
+
+    def is_bare(pixels: Any) -> bool:
+        wanted = np.asarray(grey.resize((pixels.shape[1], pixels.shape[0])), dtype=float)
+        middle = slice(pixels.shape[1] // 4 + 20, -(pixels.shape[1] // 4 + 20))  # the square that the model sees
+        return bool(np.abs(pixels[:, middle, 0].astype(float) - wanted[:, middle]).mean() < 4)
+
+    bare = redrawn(page, is_bare)
     page.get_by_label("Opacity").fill("100")
-    full = canvas_pixels(page)
     expect(page.locator("output")).to_have_text("100 %")
-    assert not np.array_equal(full, bare)
+    full = redrawn(page, lambda pixels: not np.array_equal(pixels, bare))
     page.get_by_label("Evidence for", exact=True).select_option(label="drusen")
-    assert not np.array_equal(canvas_pixels(page), full)
+    redrawn(page, lambda pixels: not np.array_equal(pixels, full))
     expect(page.get_by_role("img", name="oct.jpeg, with the evidence for drusen")).to_be_visible()
 
 

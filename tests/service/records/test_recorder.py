@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -148,6 +149,78 @@ def test_what_nobody_waits_for_outlives_an_outage_in_order(
     asyncio.run(body())
     assert [record for commit in held.commits for record in commit] == records
     assert registry.get_sample_value("retina_records_lost_total", {"reason": "queue-full"}) == 0
+
+
+def test_each_outage_begins_with_short_waits(
+    held: HeldStore, make_recorder: RecorderMaker, make_record: RecordMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def outage(recorder: Recorder) -> list[float]:
+        waits.clear()
+        held.error = UnavailableError("gone")
+        recorder.add([make_record()], wait=False)
+        await until(lambda: len(waits) >= 4)
+        held.error = None
+        await waited(recorder.add([], wait=True))
+        return waits[:4]
+
+    async def body() -> None:
+        recorder = make_recorder()
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            time.sleep(0.01)
+
+        monkeypatch.setattr(recorder.closing, "wait", wait)
+        assert await outage(recorder) == pytest.approx([0.1, 0.2, 0.4, 0.8])
+        assert await outage(recorder) == pytest.approx([0.1, 0.2, 0.4, 0.8])
+
+    asyncio.run(body())
+
+
+def test_a_commit_has_a_size_that_it_does_not_exceed(
+    held: HeldStore, make_recorder: RecorderMaker, make_record: RecordMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the queue grew in an outage, so that a commit's time is bounded too."""
+    monkeypatch.setattr("service.records.recorder.LARGEST_COMMIT", 4)
+
+    async def body() -> None:
+        recorder = make_recorder()
+        held.free.clear()
+        recorder.add([make_record()], wait=False)
+        await until(held.entered.is_set)
+        for _ in range(10):
+            recorder.add([make_record()], wait=False)
+        held.free.set()
+        await waited(recorder.add([], wait=True))
+
+    asyncio.run(body())
+    assert [len(commit) for commit in held.commits] == [1, 4, 4, 2]
+
+
+def test_closing_does_not_wait_for_a_database_that_hangs(
+    held: HeldStore,
+    make_recorder: RecorderMaker,
+    make_record: RecordMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("service.records.recorder.CLOSE_S", 0.2)
+
+    async def body() -> None:
+        recorder = make_recorder()
+        held.free.clear()
+        recorder.add([make_record(), make_record()], wait=False)
+        await until(held.entered.is_set)
+        start = time.monotonic()
+        await asyncio.to_thread(recorder.close)
+        assert time.monotonic() - start < LIMIT_S / 2
+        assert "2 prediction records were lost: the database does not answer" in caplog.text
+        held.free.set()
+        await until(lambda: not recorder.thread.is_alive())
+
+    asyncio.run(body())
 
 
 def test_a_full_queue_loses_or_refuses(

@@ -50,3 +50,10 @@ def check(response: Response, package: Path, pixels: NDArray[np.uint8]) -> None:
     for name, expected in zip(NAMES, by_hand(package, pixels), strict=True):
         assert found[name].shape == expected.shape
         np.testing.assert_allclose(found[name], expected, atol=1e-4)
+
+
+def refused(response: Response, status: int, words: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/json"
+    assert list(response.json()) == ["error"]
+    assert words in response.json()["error"]

@@ -16,11 +16,6 @@ from tests.conftest import LABELS, ImageMaker
 from tests.service.routes.infer_messages import HEADER, INFER, binary, check, tensor, values
 
 
-@pytest.fixture
-def pixels() -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-
-
 @pytest.mark.parametrize("version", ["", "/versions/1", "/versions/2"])
 @pytest.mark.parametrize("form", ["json", "nested", "binary", "binary both ways"])
 def test_pixels_give_what_the_package_gives(
@@ -109,23 +104,6 @@ def test_an_image_is_the_same_alone_and_in_company(client: TestClient, pixels: N
         answers = list(threads.map(lambda index: (index % 3, ask(pixels[index % 3 : index % 3 + 1])[0]), range(30)))
     for index, answer in answers:
         np.testing.assert_allclose(answer, alone[index], atol=1e-5)
-
-
-def test_statistics_count_requests_images_and_batches(client: TestClient, pixels: NDArray[np.uint8]) -> None:
-    body, headers = binary(pixels)
-    for _ in range(2):
-        client.post(INFER, content=body, headers=headers)
-    client.post(INFER, content=b"nonsense")
-    stats = {(s["name"], s["version"]): s for s in client.get("/v2/models/stats").json()["model_stats"]}
-    assert list(stats) == [("colour", "1"), ("colour", "2"), ("grey", "1")]
-    asked = stats["colour", "2"]
-    assert asked["inference_count"] == 6
-    assert asked["execution_count"] == sum(b["compute_infer"]["count"] for b in asked["batch_stats"])
-    assert sum(b["batch_size"] * b["compute_infer"]["count"] for b in asked["batch_stats"]) == 6
-    assert (asked["inference_stats"]["success"]["count"], asked["inference_stats"]["fail"]["count"]) == (2, 1)
-    assert asked["inference_stats"]["success"]["ns"] > asked["inference_stats"]["queue"]["ns"] >= 0
-    assert asked["last_inference"] > 1.7e12
-    assert stats["grey", "1"]["inference_count"] == stats["grey", "1"]["last_inference"] == 0
 
 
 def test_openapi_describes_the_protocol(client: TestClient) -> None:

@@ -1,19 +1,14 @@
-"""Compression and its limits, and the errors of the infer route: never a 5xx for a client's fault."""
+"""The errors of the infer route: never a 5xx for a client's fault."""
 
 import base64
-import gzip
 import io
 import threading
-import zlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -24,70 +19,7 @@ from service.app import create_app
 from service.inference.runtime import Model
 from service.settings import Settings
 from tests.conftest import ImageMaker
-from tests.service.routes.infer_messages import HEADER, INFER, binary, check
-
-
-@pytest.fixture
-def pixels() -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-
-
-Codec = dict[str, Callable[[bytes], bytes]]
-PACK: Codec = {"gzip": gzip.compress, "deflate": zlib.compress}
-UNPACK: Codec = {"gzip": gzip.decompress, "deflate": zlib.decompress}
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_compression_in_both_directions(
-    client: TestClient, repository: Path, pixels: NDArray[np.uint8], encoding: str
-) -> None:
-    body, headers = binary(pixels, parameters={"binary_data_output": True})
-    headers |= {"Content-Encoding": encoding, "Accept-Encoding": encoding}
-    with client.stream("POST", INFER, content=PACK[encoding](body), headers=headers) as response:
-        packed = b"".join(response.iter_raw())
-        assert response.headers["Content-Encoding"] == encoding
-    plain = Response(200, headers={HEADER: response.headers[HEADER]}, content=UNPACK[encoding](packed))
-    check(plain, repository / "colour" / "2" / "model.onnx", pixels)
-
-
-@pytest.mark.parametrize("accepted", ["", "br", "identity", "gzip;q=0", "gzip;q=none"])
-def test_no_compression_unless_asked_for(client: TestClient, pixels: NDArray[np.uint8], accepted: str) -> None:
-    body, headers = binary(pixels)
-    response = client.post(INFER, content=body, headers=headers | {"Accept-Encoding": accepted})
-    assert response.status_code == 200
-    assert "Content-Encoding" not in response.headers
-
-
-def refused(response: Response, status: int, words: str) -> None:
-    assert response.status_code == status, response.text
-    assert response.headers["Content-Type"] == "application/json"
-    assert list(response.json()) == ["error"]
-    assert words in response.json()["error"]
-
-
-def test_what_is_unpacked_is_bounded(settings: Settings) -> None:
-    app = create_app(settings.model_copy(update={"max_body_bytes": 100_000}))
-    with TestClient(app, raise_server_exceptions=False) as client:
-        for encoding in ("gzip", "deflate"):
-            bomb = PACK[encoding](bytes(50_000_000))
-            assert len(bomb) < 100_000
-            response = client.post(INFER, content=bomb, headers={"Content-Encoding": encoding})
-            refused(response, 413, "100,000 bytes once unpacked")
-        refused(client.post(INFER, content=bytes(100_001)), 413, "100,000 bytes")
-        refused(client.post(INFER, content=iter([bytes(60_000)] * 2)), 413, "100,000 bytes")
-
-
-@pytest.mark.parametrize(
-    ("content", "encoding", "status", "words"),
-    [
-        (b"no gzip", "gzip", 400, "not whole gzip data"),
-        (gzip.compress(b"{}")[:-4], "gzip", 400, "ends early"),
-        (gzip.compress(b"{}") + b"more", "gzip", 400, "bytes follow its end"),
-        (b"{}", "br", 415, "'br' is not read here"),
-    ],
-)
-def test_damaged_compression(client: TestClient, content: bytes, encoding: str, status: int, words: str) -> None:
-    refused(client.post(INFER, content=content, headers={"Content-Encoding": encoding}), status, words)
+from tests.service.routes.infer_messages import HEADER, INFER, binary, refused
 
 
 def test_bad_files_are_the_message_s_fault(client: TestClient, make_image: ImageMaker) -> None:

@@ -113,15 +113,6 @@ def test_content_types_of_images_are_taken(client: TestClient, make_image: Image
     assert client.post(PREDICT, content=make_image(), headers=headers).status_code == 200
 
 
-def test_request_id_is_the_clients_or_a_new_one(client: TestClient, png: bytes) -> None:
-    response = client.post(PREDICT, content=png, headers={"X-Request-ID": "exam-17.left"})
-    assert response.headers["X-Request-ID"] == response.json()["id"] == "exam-17.left"
-    for bad in ("a b", "x" * 65, "<script>"):
-        response = client.post(PREDICT, content=png, headers={"X-Request-ID": bad})
-        assert response.json()["id"] != bad
-        assert len(response.json()["id"]) == 32
-
-
 def test_prediction_set_is_null_without_one_on_the_card(client: TestClient, png: bytes) -> None:
     assert client.post(PREDICT, content=png).json()["predictions"][0]["prediction_set"] is None
 
@@ -161,3 +152,15 @@ def test_prediction_set_is_documented(client: TestClient) -> None:
     assert set(schema["PredictionSet"]["properties"]) == {"coverage", "labels"}
     [example] = schema["Prediction"]["properties"]["prediction_set"]["examples"]
     PredictionSet.model_validate(example)
+
+
+def test_openapi_describes_the_predict_route(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    operation = document["paths"]["/v1/models/{model}/predict"]["post"]
+    content = {"application/octet-stream", "application/dicom", "image/*", "multipart/form-data"}
+    assert set(operation["requestBody"]["content"]) == content
+    assert set(operation["responses"]) >= {"200", "400", "404", "413", "415", "422", "503"}
+    example = operation["responses"]["200"]["content"]["application/json"]["example"]
+    from service.http.answers import PredictionAnswer
+
+    assert PredictionAnswer.model_validate(example).predictions

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.architecture import Architecture
 from models.recalibration import Recalibration
 from models.resnet import ResNet
-from tests.conftest import random_network
+from tests.training.networks import random_network
 from training.data.pipeline import Normalisation, cached
 from training.evaluation.predict import predict
 from training.gates.pruning import PrunedRecalibration, Pruning

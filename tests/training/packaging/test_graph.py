@@ -17,7 +17,7 @@ from models.card import InputSpec
 from models.fold import fold
 from models.package import INPUT, OUTPUTS
 from models.resnet import ResNet
-from tests.models.conftest import as_if_trained
+from tests.models.networks import as_if_trained
 from training.data.pipeline import Normalisation
 from training.errors import TrainingError
 from training.packaging.export import verify_parity, write_graph
