@@ -40,7 +40,7 @@ def serve(
     repository: RepositoryOption = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Serve the models of a repository. Every setting is described in the README."""
+    """Serve the models of a repository. Every setting is described in docs/settings.md."""
     if context.invoked_subcommand is not None:
         return
     from service.app import create_app

@@ -104,6 +104,6 @@ def providers(wanted: Literal["auto", "cpu", "cuda"]) -> list[str]:
     if CUDA not in available:
         raise ProviderError(
             "RETINA_PROVIDER=cuda, but the installed ONNX Runtime has no CUDA: install onnxruntime-gpu in place of "
-            "onnxruntime (see the README, Docker and GPU), or set RETINA_PROVIDER=auto"
+            "onnxruntime (see Docker in README.md), or set RETINA_PROVIDER=auto"
         )
     return [CUDA, CPU]
