@@ -18,12 +18,12 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class ProviderError(RuntimeError):
-    """The execution provider that the settings ask for can't be had."""
+    """The execution provider in the settings is not available."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of N images."""
+    """The outputs of a model for N images."""
 
     probabilities: NDArray[np.float32]
     """(N, K)"""
@@ -52,7 +52,7 @@ class Model:
         return self.card.name
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
-        """Run images (N, H, W, C); called from a worker thread, it frees the interpreter lock."""
+        """Run images (N, H, W, C). Called from a worker thread; it releases the interpreter lock."""
         return Outputs(*self.session.run(list(OUTPUTS), {INPUT: images}))
 
 
@@ -61,7 +61,7 @@ def load_model(path: Path, *, version: str, provider: Literal["auto", "cpu", "cu
 
     Raises:
         PackageError: if the file is not a usable package; :mod:`service.inference.package_checks` has the rules.
-        ProviderError: if a forced provider does not take the model.
+        ProviderError: if a forced provider can't run the model.
     """
     try:
         content = path.read_bytes()
@@ -71,15 +71,15 @@ def load_model(path: Path, *, version: str, provider: Literal["auto", "cpu", "cu
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A spinning pool would take the cores from the threads that decode the next images.
+    # Spinning threads would take the CPUs from the threads that decode the next images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     wanted = providers(provider)
     if CUDA in wanted:
-        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed, where the system has none
+        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed, if the system has none
     try:
         session = onnxruntime.InferenceSession(content, options, providers=wanted)
-    except Exception as error:  # ONNX Runtime's own exceptions have no common base
+    except Exception as error:  # the exceptions of ONNX Runtime have no common base
         raise PackageError(f"{path} can't be loaded: {error}") from error
     active = session.get_providers()[0]
     if provider == "cuda" and active != CUDA:
