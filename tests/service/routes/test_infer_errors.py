@@ -72,7 +72,7 @@ def test_what_is_unpacked_is_bounded(settings: Settings) -> None:
             bomb = PACK[encoding](bytes(50_000_000))
             assert len(bomb) < 100_000
             response = client.post(INFER, content=bomb, headers={"Content-Encoding": encoding})
-            refused(response, 413, "100,000 bytes once unpacked")
+            refused(response, 413, "100,000 bytes after decompression")
         refused(client.post(INFER, content=bytes(100_001)), 413, "100,000 bytes")
         refused(client.post(INFER, content=iter([bytes(60_000)] * 2)), 413, "100,000 bytes")
 
@@ -137,7 +137,7 @@ def test_a_failure_inside_keeps_its_cause(
     monkeypatch.setattr("service.inference.runtime.Model.run", broken)
     body, headers = binary(pixels)
     response = client.post(INFER, content=body, headers=headers)
-    refused(response, 500, "its log has the details")
+    refused(response, 500, "Its log has the details")
     assert "secret" not in response.text
     stats = client.get("/v2/models/colour/versions/2/stats").json()["model_stats"][0]
     assert stats["inference_stats"]["fail"]["count"] == 1
