@@ -46,7 +46,7 @@ class TestCard:
     def test_says_how_often_the_test_split_was_opened(self, package: Path) -> None:
         assert open_package(package)[1].measured.selection.endswith("test split opened once in this run")
 
-    def test_states_data_words_and_network(self, finished: Run, package: Path, tiny_npz: Path) -> None:
+    def test_states_data_texts_and_network(self, finished: Run, package: Path, tiny_npz: Path) -> None:
         _, card = open_package(package)
         recipe = finished.recipe()
         assert (card.name, card.version, card.task) == ("tiny", "1", "ordinal")
