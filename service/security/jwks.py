@@ -76,7 +76,7 @@ class Jwks:
         except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
             self.failed = True
             logger.error(
-                "the keys of %s can't be fetched (%s: %s); %d keys fetched before go on",
+                "the keys of %s can't be fetched (%s: %s); %d keys fetched before stay valid",
                 self.issuer,
                 type(error).__name__,
                 error,

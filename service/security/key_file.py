@@ -73,7 +73,7 @@ class KeyFile:
             stamp = Stamp.of(self.path.stat())
         except OSError as error:
             if not self.lost:
-                logger.error("the key file %s can't be read (%s): the keys read before go on", self.path, error)
+                logger.error("the key file %s can't be read (%s): the keys read before stay valid", self.path, error)
             self.lost = True
             return
         if stamp == self.stamp and not self.lost:
@@ -82,7 +82,7 @@ class KeyFile:
         try:
             content, self.stamp = read(self.path)
         except KeyFileError as error:
-            logger.error("%s: the keys read before go on", error)
+            logger.error("%s: the keys read before stay valid", error)
             return
         self.entries = {entry.id: entry for entry in content.keys}
         logger.info("read %d keys from %s", len(self.entries), self.path)
