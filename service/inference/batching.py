@@ -33,8 +33,7 @@ class Batcher:
     """The queue in front of one model.
 
     One batch runs at a time. Images that arrive meanwhile form the next batch. With ``delay_s`` 0 an image never waits
-    for
-    others: a single request runs at once.
+    for others: a single request runs at once.
     """
 
     def __init__(
