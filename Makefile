@@ -10,7 +10,7 @@ BIN      := $(VENV)/bin
 # Where the page's libraries lie; `vendor` writes them from the lock file there.
 VENDOR   := service/page/vendor
 
-.PHONY: help serve train-env test test-serve check audit format bench wheel lock vendor
+.PHONY: help serve train-env test test-serve check audit format bench docs wheel lock vendor
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev.stamp ## Run every script in tests/benchmarks
 	@for script in tests/benchmarks/[!_]*.py; do \
 	    echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit 1; \
 	done
+
+docs: $(VENV)/.dev.stamp ## Write docs/settings.md from the settings class
+	@PYTHONPATH=. $(BIN)/python tests/docs/settings_page.py
 
 wheel: $(VENV)/.dev.stamp ## Build the source archive and the wheel into dist/
 	@$(BIN)/python -m build

@@ -1,4 +1,4 @@
-"""The command line of the service: ``python -m service`` serves, ``--help`` names what else it does."""
+"""The command line of the service: ``python -m service`` serves, ``--help`` lists the other commands."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,7 +25,7 @@ stderr = Console(stderr=True, highlight=False)
 
 RepositoryOption = Annotated[
     Path | None,
-    typer.Option("--repository", help="Model repository; default: RETINA_MODEL_REPOSITORY, or the shipped."),
+    typer.Option("--repository", help="Model repository; default: RETINA_MODEL_REPOSITORY, or the included models."),
 ]
 ProviderOption = Annotated[
     Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Default: RETINA_PROVIDER, or auto.")
@@ -40,7 +40,7 @@ def serve(
     repository: RepositoryOption = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Serve the models of a repository. Every setting is described in the README."""
+    """Serve the models of a repository. Every setting is described in docs/settings.md."""
     if context.invoked_subcommand is not None:
         return
     from service.app import create_app
@@ -56,18 +56,21 @@ def serve(
 @app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Image files.")],
-    model: Annotated[str | None, typer.Option(help="Model name; needed where the repository has several.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model name; needed if the repository has several.")] = None,
     version: Annotated[str | None, typer.Option(help="Default: the highest.")] = None,
     output: Annotated[Literal["csv", "json"], typer.Option(help="Format of the answer.")] = "csv",
     frame: Annotated[
-        int | None, typer.Option(min=1, help="DICOM frame or TIFF page, from 1. Default: DICOM's middle frame, else 1.")
+        int | None,
+        typer.Option(
+            min=1, help="DICOM frame or TIFF page, from 1. Default: the middle frame of a DICOM file, else 1."
+        ),
     ] = None,
     weights: Annotated[Literal["full", "summary", "none"], typer.Option(help="Of the JSON answer.")] = "full",
     activation_map: Annotated[bool, typer.Option(help="Add the activation maps to the JSON answer.")] = False,
     repository: RepositoryOption = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Predict files without a server. Failures are listed at the end, and the exit status is then 1."""
+    """Predict files without a server. If files fail, they are listed at the end and the exit status is 1."""
     from service.offline import Failure, predict_files, write
 
     settings = load_settings(model_repository=repository, provider=provider)
@@ -86,7 +89,7 @@ def predict(
 
 
 def main() -> None:
-    """Run the command line; a mistake in settings, models or records is one sentence, not a traceback."""
+    """Run the command line. A mistake in settings, models or records gives one sentence, not a traceback."""
     try:
         app()
     except (SettingsError, KeyFileError, PackageError, ProviderError, RecordsError, UnknownModelError) as error:

@@ -27,7 +27,7 @@ from service.state import State
 
 logger = logging.getLogger(__name__)
 API_VERSION = "1"
-"""Of the description at /docs, which anybody may read; the software's own version is in ``GET /v2``."""
+"""Version of the API in /docs, which anybody may read. The version of the software is in ``GET /v2``."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises:
         PackageError: if the repository can't be served as the settings ask.
-        SettingsError: if the settings contradict each other, or would leave the service open to others unasked.
+        SettingsError: if the settings contradict each other, or would open the service to others without a choice.
         KeyFileError: if the key file can't be used.
         RecordsError: if prediction records can't be kept as the settings ask.
     """

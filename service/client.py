@@ -30,12 +30,12 @@ DEFAULT_WAIT_S = 1.0
 BUSY = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
 
 Image = bytes | Path
-"""An image file's content, or where it lies."""
+"""The content of an image file, or its path."""
 A = TypeVar("A", bound=BaseModel)
 
 
 class ServiceError(RuntimeError):
-    """The service answered with an error; ``problem`` is its problem document, where it sent one."""
+    """The service answered with an error. ``problem`` is its problem document, if it sent one."""
 
     def __init__(self, status: int, problem: ProblemDocument | None, text: str) -> None:
         super().__init__(f"{status}: {problem.detail if problem else text}")
@@ -44,7 +44,7 @@ class ServiceError(RuntimeError):
 
 
 class OverloadedError(ServiceError):
-    """The service had too much to do (503), or this caller asked too often (429), at every attempt."""
+    """Every attempt failed: the service was overloaded (503), or this caller sent too many requests (429)."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def record_call(record_id: UUID | str) -> Call:
 
 
 def feedback_call(record_id: UUID | str, labels: Sequence[str]) -> Call:
-    if isinstance(labels, str):  # a string is a sequence of strings too
+    if isinstance(labels, str):  # a string is also a sequence of strings
         raise TypeError(f"labels must be a list, such as [{labels!r}]")
     content = FeedbackRequest(labels=list(labels)).model_dump()
     return Call("POST", f"{record_call(record_id).path}/feedback", {"json": content})
@@ -103,14 +103,14 @@ def read(kind: type[A], response: httpx.Response) -> A:
 def refuse(response: httpx.Response) -> NoReturn:
     try:
         problem = ProblemDocument.model_validate_json(response.content)
-    except ValidationError:  # a proxy's page, say
+    except ValidationError:  # for example the error page of a proxy
         problem = None
     kind = OverloadedError if response.status_code in BUSY else ServiceError
     raise kind(response.status_code, problem, response.text[:200])
 
 
 def wait_s(response: httpx.Response, attempt: int, retries: int) -> float | None:
-    """Return how long to wait before the next attempt, or None where there shall be none."""
+    """Return the seconds to wait before the next attempt, or None if there is no next attempt."""
     if response.status_code not in BUSY or attempt >= retries:
         return None
     stated = response.headers.get("Retry-After", "")
@@ -118,7 +118,7 @@ def wait_s(response: httpx.Response, attempt: int, retries: int) -> float | None
 
 
 def bearer(key: str | None) -> Callable[[httpx.Request], httpx.Request] | None:
-    """Let each request carry a key, and not those that a redirect sends to another host."""
+    """Add the key to each request, but not to one that a redirect sends to another host."""
     if key is None:
         return None
 
@@ -130,17 +130,17 @@ def bearer(key: str | None) -> Callable[[httpx.Request], httpx.Request] | None:
 
 
 class Client:
-    """The blocking client; one may be shared between threads.
+    """The blocking client. Threads may share one.
 
     Args:
-        url: Where the service is, such as ``http://localhost:8000``.
-        key: An API key, or another bearer token; None where the service asks for none.
+        url: Address of the service, such as ``http://localhost:8000``.
+        key: An API key, or another bearer token; None if the service asks for none.
         timeout_s: Longest wait for the connection and for each part of the answer, in seconds.
-        retries: How often to ask again after 503 or 429, each time after the wait of ``Retry-After``, at most 10 s.
+        retries: Number of further attempts after 503 or 429, each after the wait in ``Retry-After``, at most 10 s.
         options: For :class:`httpx.Client`, such as ``headers``, ``verify`` or ``transport``.
 
-    Its methods raise :class:`ServiceError` for an answer that is an error, and :class:`httpx.TransportError` where
-    the service can't be reached in time.
+    Its methods raise :class:`ServiceError` for an error answer, and :class:`httpx.TransportError` if the service can't
+    be reached in time.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Client:
         weights: Weights = "full",
         activation_map: bool = False,
     ) -> PredictionAnswer:
-        """Classify one image or several, which are answered in their order."""
+        """Classify one or more images. The predictions are in the same order."""
         return read(PredictionAnswer, self.send(predict_call(model, images, version, weights, activation_map)))
 
     def models(self) -> list[ModelEntry]:
@@ -172,19 +172,19 @@ class Client:
         return read(ModelList, self.send(get_call("/v1/models"))).models
 
     def card(self, model: str) -> Card:
-        """Read the card of a model's default version."""
+        """Read the card of the default version of a model."""
         return read(Card, self.send(card_call(model)))
 
     def prediction(self, record_id: UUID | str) -> PredictionRecord:
-        """Read the record of a prediction, whose ``record_id`` was in the answer."""
+        """Read the record of a prediction. Its ``record_id`` was in the answer."""
         return read(PredictionRecord, self.send(record_call(record_id)))
 
     def feedback(self, record_id: UUID | str, labels: Sequence[str]) -> PredictionRecord:
-        """Tell what is true of a predicted image, in the model's labels; the last time counts."""
+        """Send the confirmed labels of a predicted image. The last feedback counts."""
         return read(PredictionRecord, self.send(feedback_call(record_id, labels)))
 
     def ready(self) -> bool:
-        """Ask whether predictions can be asked for."""
+        """Return whether the service accepts predictions."""
         return self.http.get("/v2/health/ready").status_code == httpx.codes.OK
 
     def send(self, call: Call) -> httpx.Response:
@@ -211,7 +211,7 @@ class Client:
 
 
 class AsyncClient:
-    """The asynchronous client, with the methods and the errors of :class:`Client`; use it with ``async with``."""
+    """The asynchronous client, with the methods and errors of :class:`Client`. Use it with ``async with``."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class AsyncClient:
         weights: Weights = "full",
         activation_map: bool = False,
     ) -> PredictionAnswer:
-        """Classify one image or several, which are answered in their order."""
+        """Classify one or more images. The predictions are in the same order."""
         call = await asyncio.to_thread(predict_call, model, images, version, weights, activation_map)
         return read(PredictionAnswer, await self.send(call))
 
@@ -243,19 +243,19 @@ class AsyncClient:
         return read(ModelList, await self.send(get_call("/v1/models"))).models
 
     async def card(self, model: str) -> Card:
-        """Read the card of a model's default version."""
+        """Read the card of the default version of a model."""
         return read(Card, await self.send(card_call(model)))
 
     async def prediction(self, record_id: UUID | str) -> PredictionRecord:
-        """Read the record of a prediction, whose ``record_id`` was in the answer."""
+        """Read the record of a prediction. Its ``record_id`` was in the answer."""
         return read(PredictionRecord, await self.send(record_call(record_id)))
 
     async def feedback(self, record_id: UUID | str, labels: Sequence[str]) -> PredictionRecord:
-        """Tell what is true of a predicted image, in the model's labels; the last time counts."""
+        """Send the confirmed labels of a predicted image. The last feedback counts."""
         return read(PredictionRecord, await self.send(feedback_call(record_id, labels)))
 
     async def ready(self) -> bool:
-        """Ask whether predictions can be asked for."""
+        """Return whether the service accepts predictions."""
         return (await self.http.get("/v2/health/ready")).status_code == httpx.codes.OK
 
     async def send(self, call: Call) -> httpx.Response:

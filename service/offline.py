@@ -1,4 +1,4 @@
-"""The same answer without a server: files in, JSON or CSV out."""
+"""Predictions without a server: files in, JSON or CSV out. The answers are the same."""
 
 import asyncio
 import csv
@@ -36,7 +36,7 @@ def predict_files(
     activation_map: bool,
 ) -> Iterator[dict[str, Any] | Failure]:
     """Yield a prediction, or the reason why there is none, for each file in order."""
-    alone = settings.model_copy(update={"batch_delay_ms": 0.0})  # files come one by one: none waits for another
+    alone = settings.model_copy(update={"batch_delay_ms": 0.0})  # files come one by one: no batch to wait for
     with asyncio.Runner() as runner, closing(Predictor(alone, Metrics())) as predictor:
         predictor.add(model)
         for file in files:
@@ -49,7 +49,7 @@ def predict_files(
 
 
 def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv", "json"]) -> str:
-    """Write predictions as the API's JSON, or as CSV with a column a class."""
+    """Write predictions as the JSON of the API, or as CSV with one column per class."""
     if output == "json":
         content = {"model": identity(model), "notice": NOTICE, "predictions": predictions}
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2).decode()

@@ -1,4 +1,4 @@
-"""Run the application under uvicorn: say where it listens, and leave in order."""
+"""Run the application under uvicorn: print its address, and shut down gracefully."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with one line that tells a person which address to open, and a drain before its shutdown."""
+    """uvicorn, with a log line that names the address to open, and a drain before the shutdown."""
 
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
@@ -35,7 +35,7 @@ class Server(uvicorn.Server):
                 logger.info("open http://%s:%d/ in a browser; the API is described at /docs", shown, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Say not ready at once; at the first SIGTERM go on for the drain, at SIGINT or a second signal stop now."""
+        """Fail the readiness check at once. At the first SIGTERM drain; at SIGINT or a second signal stop now."""
         self.state.ready = False
         self.signals += 1
         drain = self.state.settings.drain_seconds
@@ -48,12 +48,12 @@ class Server(uvicorn.Server):
 
 
 def run(app: FastAPI, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; requests in hand are finished first.
+    """Serve until SIGTERM or SIGINT. Requests in flight are finished first.
 
     Raises:
-        SystemExit: with status 0 after a signal, and 1 if the address can't be taken; uvicorn's log says why.
+        SystemExit: with status 0 after a signal, and 1 if the address can't be used. The log of uvicorn says why.
     """
-    # uvicorn shuts down in order and then raises the signal again, for whoever handled it before.
+    # uvicorn shuts down gracefully and then raises the signal again for the earlier handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     config = uvicorn.Config(
@@ -66,10 +66,10 @@ def run(app: FastAPI, settings: Settings) -> None:
         server_header=False,
         http=guarded(settings, app.state.service.metrics.rejected),
         ws="none",
-        # Without trusted proxies uvicorn would believe the fields of anybody on this machine.
+        # Without trusted proxies uvicorn would trust forwarded headers from anybody on this machine.
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
-        # The longest that a request may take by the settings, and a second to send its answer.
+        # The longest time of a request by the settings, and one second to send its answer.
         timeout_graceful_shutdown=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
     )
     Server(config, app.state.service).run()

@@ -1,4 +1,4 @@
-"""What the application holds while it runs, typed, for the routes."""
+"""The typed state of the running application, for the routes."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from service.settings import Settings
 
 @dataclass
 class State:
-    """Made at start, closed at shutdown."""
+    """Created at start, closed at shutdown."""
 
     settings: Settings
     repository: Repository
@@ -26,14 +26,14 @@ class State:
     access: Access
     limiter: RateLimiter
     records: Records | None = None
-    """None where no prediction records are kept."""
+    """None if no prediction records are kept."""
     requests: int = 0
-    """Prediction requests in hand."""
+    """Prediction requests in flight."""
     _ready: bool = False
 
     @property
     def ready(self) -> bool:
-        """Whether new predictions should be sent here."""
+        """Whether the service accepts new predictions."""
         return self._ready
 
     @ready.setter

@@ -125,7 +125,7 @@ class TestLockFiles:
             ("serve-gpu.txt", "gpu"),
         ],
     )
-    def test_hold_what_the_project_asks_for(self, lock_file: str, extra: str | None) -> None:
+    def test_hold_the_requirements_of_the_project(self, lock_file: str, extra: str | None) -> None:
         asked = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
         pinned = pins(lock_file)
         for requirement in map(Requirement, asked):

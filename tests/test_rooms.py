@@ -75,7 +75,7 @@ def test_imports_go_one_way(room: str) -> None:
         assert not roots & FORBIDDEN[room], path
 
 
-def test_what_the_service_takes_of_models_is_torch_free() -> None:
+def test_the_part_of_models_that_the_service_imports_is_torch_free() -> None:
     for path in (ROOT / "service").rglob("*.py"):
         used = {name for name in imported(path) if name.startswith("models.")}
         assert used <= {f"models.{Path(name).stem}" for name in TORCH_FREE}, path

@@ -18,13 +18,13 @@ app = typer.Typer(
 )
 console = Console()
 
-RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe (see `recipes`) or a path to a YAML file.")]
+RecipeArgument = Annotated[str, typer.Argument(help="An included recipe (see `recipes`) or a path to a YAML file.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder that `fit` wrote.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. --set network.depth=50.")
 ]
-OverwriteOption = Annotated[bool, typer.Option(help="Replace a run that is there.")]
-ResumeOption = Annotated[bool, typer.Option(help="Go on with a run that was killed; start it if it is not there.")]
+OverwriteOption = Annotated[bool, typer.Option(help="Replace an existing run.")]
+ResumeOption = Annotated[bool, typer.Option(help="Continue a run that was killed. Start it if it does not exist.")]
 MlflowOption = Annotated[bool, typer.Option(help="Log to MLflow, as with --set tracking=mlflow.")]
 
 
@@ -53,7 +53,7 @@ def download(
     size: Annotated[int, typer.Option(help="Height and width in pixels: 28, 64, 128 or 224.")] = 28,
     to: Annotated[Path, typer.Option(help="Folder for the file.")] = Path("data"),
 ) -> None:
-    """Fetch a published data file, resumed where it broke off and checked against its MD5."""
+    """Download a published data file. An interrupted download is resumed. The MD5 is checked."""
     from training.datasets.download import download
 
     console.print(f"{download(name, size, to)} is there, and its MD5 is the published one.")
@@ -63,7 +63,7 @@ def download(
 def check(
     data: Annotated[Path | None, typer.Argument(help="A folder of images, or an .npz in MedMNIST's layout.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV; default: manifest.csv in the folder.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Check what this recipe reads instead.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Check the data that this recipe reads.")] = None,
     set_: SetOption = None,
     to: Annotated[Path | None, typer.Option(help="Folder for the report; default: check/<name of the data>.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 for warnings too.")] = False,
@@ -97,8 +97,10 @@ def fit(
     run: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name>-<recalibration>-<seed>.")] = None,
     overwrite: OverwriteOption = False,
     resume: ResumeOption = False,
-    fold: Annotated[int | None, typer.Option(help="With --folds: the fold to hold out, from 0.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Hold out one fold of so many instead of the test split.")] = None,
+    fold: Annotated[int | None, typer.Option(help="With --folds: the fold to hold out, counted from 0.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Number of folds; one fold is held out instead of the test split.")
+    ] = None,
     mlflow: MlflowOption = False,
     test: Annotated[bool, typer.Option(help="End with the figures on the test split.")] = True,
 ) -> None:
@@ -133,7 +135,10 @@ def cross_validate(
     resume: ResumeOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
-    """Train a recipe once for each fold, and measure all held-out images together; no official test split is opened."""
+    """Train a recipe once for each fold, and measure all held-out images together.
+
+    An official test split is not opened.
+    """
     from training.comparison.cross_validation import cross_validate
     from training.evaluation.figures import Figures
     from training.recipe import load_recipe
@@ -169,12 +174,12 @@ def report(
         Literal["val", "test"] | None, typer.Option(help="Default: test if it was evaluated, else val.")
     ] = None,
     metadata: Annotated[
-        Path | None, typer.Option(help="CSV with id, file or patient, and columns to make subgroups of.")
+        Path | None, typer.Option(help="CSV with a column id, file or patient, and columns that define subgroups.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Default: report.html in the run folder.")] = None,
     images: Annotated[bool, typer.Option(help="Show misclassified images.")] = True,
 ) -> None:
-    """Write a run's evaluation as one HTML file; opens no data."""
+    """Write the evaluation of a run as one HTML file. It reads no images."""
     from training.report import write_run_report
     from training.run import Run
 
@@ -201,19 +206,21 @@ def export(
 def compare(
     recipe: RecipeArgument,
     recalibration: Annotated[str, typer.Option(help="Kinds to compare, separated by commas.")] = "none,se,ge,srm",
-    seeds: Annotated[int, typer.Option(min=1, help="How many of each kind, from the recipe's seed on.")] = 5,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Number of runs of each kind. Seeds count up from the seed of the recipe.")
+    ] = 5,
     set_: SetOption = None,
     baseline: Annotated[
         str | None, typer.Option(help="The kind that the others are compared with; default: none, or the first.")
     ] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of the run folders; those that are finished are used.")] = Path(
+    runs: Annotated[Path, typer.Option(help="Folder of the run folders. Finished runs are used as they are.")] = Path(
         "runs"
     ),
     split: Annotated[Literal["val", "test"], typer.Option(help="Opening the test split is logged.")] = "val",
-    jobs: Annotated[int, typer.Option(min=1, help="Runs fitted at once, each with one thread.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs trained at once, each with one thread.")] = 1,
     timing: Annotated[float, typer.Option(min=0, help="Seconds for each measurement of time; 0 for none.")] = 30,
 ) -> None:
-    """Compare kinds of recalibration over seeds: figures, paired tests and cost; fits what is not there yet."""
+    """Compare kinds of recalibration over seeds: figures, paired tests and cost. Missing runs are trained."""
     from training.comparison.compare import compare, plan
     from training.comparison.tables import show_comparison, write_comparison
 
@@ -233,7 +240,7 @@ def compare(
     console.print("Written: " + ", ".join(map(str, paths)), soft_wrap=True)
     if found["failed"]:
         reasons = "".join(f"\n  {folder}: {reason}" for folder, reason in found["failed"].items())
-        raise TrainingError(f"these runs failed, and the comparison is without them:{reasons}")
+        raise TrainingError(f"these runs failed and are not in the comparison:{reasons}")
 
 
 @app.command()
@@ -241,9 +248,9 @@ def analyse(
     run: RunArgument,
     split: Annotated[Literal["val", "test"], typer.Option(help="Opening the test split is logged.")] = "val",
     against: Annotated[Path | None, typer.Option(help="Another run on the same data, to compare with.")] = None,
-    images: Annotated[bool, typer.Option(help="Show the images that move a gate most.")] = True,
+    images: Annotated[bool, typer.Option(help="Show the images with the highest and lowest gates.")] = True,
 ) -> None:
-    """Look into a run's gates: correlation between channels, pruning, classes, images; writes analysis.html."""
+    """Analyse the gates of a run: correlation between channels, pruning, classes, images. Writes analysis.html."""
     from training.gates.analyse import analyse
     from training.run import Run
 
@@ -262,7 +269,7 @@ def analyse(
 
 
 def tell(line: str) -> None:
-    """Print a line of progress as it is."""
+    """Print a line of progress without markup."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -277,7 +284,7 @@ def show(report: "Figures") -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one sentence, not a traceback."""
+    """Run the command line. A mistake of the user gives one sentence, not a traceback."""
     try:
         app()
     except TrainingError as error:

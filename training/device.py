@@ -1,4 +1,4 @@
-"""Where a run computes."""
+"""The device of a run."""
 
 import torch
 
@@ -9,7 +9,7 @@ def choose_device(name: str) -> torch.device:
     """Return the device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        TrainingError: if CUDA is asked for and there is none.
+        TrainingError: if CUDA is requested and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise TrainingError("device: cuda was asked for and torch finds no CUDA device; set device=auto or device=cpu")

@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many, as ``torchrun`` starts them: each takes its part of every batch."""
+"""Several processes, on one or more machines, started by ``torchrun``. Each takes its part of every batch."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from training.errors import TrainingError
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes that ``torchrun`` started, by NCCL on GPUs and Gloo on CPUs; alone, do nothing."""
+    """Join the processes that ``torchrun`` started, by NCCL on GPUs and Gloo on CPUs. With one process, do nothing."""
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield
         return
@@ -29,7 +29,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def rank() -> int:
-    """Number of this process; 0, which alone writes files, where there is one process."""
+    """Rank of this process, 0 if there is only one. Only process 0 writes files."""
     return int(os.environ.get("RANK", "0"))
 
 
@@ -38,7 +38,7 @@ def world_size() -> int:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """The GPU of this process where a machine has several."""
+    """The GPU of this process if a machine has several."""
     if device.type != "cuda":
         return device
     own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -85,7 +85,7 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def share_gradients(network: nn.Module, device: torch.device) -> nn.Module:
-    """Wrap a network so that all processes step by the mean of their gradients."""
+    """Wrap a network so that all processes use the mean of their gradients."""
     if world_size() == 1:
         return network
     return DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
@@ -94,7 +94,7 @@ def share_gradients(network: nn.Module, device: torch.device) -> nn.Module:
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> None:
     """Replace every batch normalisation in a network by one with the statistics of all processes.
 
-    torch's own runs on GPUs alone, so a CPU has :class:`SynchronisedBatchNorm`.
+    The class of torch runs only on GPUs, so a CPU uses :class:`SynchronisedBatchNorm`.
     """
     for name, child in network.named_children():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -112,7 +112,7 @@ class SynchronisedBatchNorm(_BatchNorm):
     """Batch normalisation of features (N, C) or (N, C, H, W) by mean and variance over all processes, in float32."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of positions behind the channels."""
+        """Accept any number of positions after the channels."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
@@ -136,7 +136,7 @@ class SynchronisedBatchNorm(_BatchNorm):
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """Sum of a tensor over all processes; so each process's input has the sum of all the gradients."""
+    """Sum of a tensor over all processes. Backward, the input of each process gets the sum of all gradients."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

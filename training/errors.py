@@ -2,4 +2,4 @@
 
 
 class TrainingError(Exception):
-    """Something the user can put right; the text says what was wrong, where, and what to do."""
+    """An error that the user can correct. The text says what was wrong, where, and what to do."""

@@ -1,4 +1,4 @@
-"""Files that a kill or a full disk leaves whole: written beside, synchronised, renamed."""
+"""Atomic files: written under another name, synchronised, renamed. So a kill or a full disk leaves no partial file."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from training.errors import TrainingError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Give a file its name only once all of its content is on the disk.
+    """Give a file its name only after all of its content is on the disk.
 
     Raises:
-        TrainingError: if it can't be written, on a full disk for instance; a file of that name stays as it was.
+        TrainingError: if it can't be written, for example on a full disk. An existing file of that name is not changed.
     """
     draft = path.with_name(f"{path.name}.part")
     try:
@@ -29,7 +29,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     draft = path.with_name(path.name + ".draft")
     with draft.open("w") as file:
         file.write(text)
@@ -40,7 +40,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def synchronise(folder: Path) -> None:
-    """Put a folder's new names on the disk, where the system can."""
+    """Synchronise the names in a folder to the disk, if the system can."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,7 +1,7 @@
 """From the bytes of an image file to the network's uint8 input. No torch here.
 
-Training's evaluation and the service both call :func:`preprocess`, so that a figure measured in training holds for
-the service. Training-time augmentation is apart.
+The evaluation in training and the service both call :func:`preprocess`. So a figure measured in training also holds for
+the service. Training-time augmentation is not here.
 """
 
 import struct
@@ -39,36 +39,36 @@ Resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.
 
 
 class Decoded(NamedTuple):
-    """An image as it came, upright and in 8 bits, perhaps at a reduced scale."""
+    """A decoded image: upright, 8 bits per channel, possibly at a reduced scale."""
 
     image: Image.Image
     width: int
     height: int
-    """Of the file, in pixels, upright."""
+    """Size of the image in the file, in pixels, upright."""
     format: str
     frame: int
     laterality: str | None
 
 
 class Preprocessed(NamedTuple):
-    """An image as the network takes it, and as it came."""
+    """An image as the input of a network, and what its file says of it."""
 
     pixels: NDArray[np.uint8]
-    """(height, width, channels), as the card's input says."""
+    """(height, width, channels), as the input in the card says."""
     width: int
     height: int
-    """Of the file, in pixels, upright."""
+    """Size of the image in the file, in pixels, upright."""
     format: str
     frame: int = 1
-    """The frame or page that was taken, from 1."""
+    """The frame or page that was decoded, counted from 1."""
     laterality: str | None = None
-    """The eye as a DICOM file says it: R, L or B."""
+    """The eye that a DICOM file names: R, L or B (both)."""
 
 
 def preprocess(
     data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None
 ) -> Preprocessed:
-    """Decode an image file, as :func:`decode` does, and fit it to a network's input.
+    """Decode an image file with :func:`decode`, and fit it to the input of a network.
 
     Raises:
         ImageError: as :func:`decode`.
@@ -80,23 +80,23 @@ def preprocess(
 def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Decoded:
     """Decode an image file.
 
-    EXIF orientation is applied; 16 bits are scaled to 8; palettes are expanded; transparency is laid over black; CMYK
-    is converted. A JPEG much larger than the input is decoded at a reduced scale, never below twice the input's size.
-    DICOM pixels become what the file asks to show: see :func:`models.preprocessing.dicom.read_frame`.
+    EXIF orientation is applied. 16 bits are scaled to 8. Palettes are expanded. Transparency is composited on black.
+    CMYK is converted to RGB. A JPEG much larger than the input is decoded at a reduced scale, never below twice the
+    size of the input. DICOM pixels are displayed as the file asks: see :func:`models.preprocessing.dicom.read_frame`.
 
     ``frame`` chooses a frame of a DICOM file or a page of a TIFF file, counted from 1 as in DICOMweb (PS3.18 10.4.1).
     Without it a DICOM file gives its middle frame, number (n + 1) // 2 of n, and every other file its first.
 
     Raises:
-        ImageError: if the bytes are not an image of a known format, are damaged, have no such frame, or hold more than
-            ``max_pixels``.
+        ImageError: if the bytes are not an image of a known format, are damaged, have no such frame, or have more than
+            ``max_pixels`` pixels.
     """
     if not data:
         raise ImageError("empty", "The image is empty (0 bytes): send the file's content.")
     if frame is not None and frame < 1:
         raise ImageError("frame", f"There is no frame {frame}: frames are counted from 1.")
     if is_dicom(data):
-        from models.preprocessing.dicom import read_frame  # half a second that who sends no DICOM does not wait for
+        from models.preprocessing.dicom import read_frame  # importing pydicom takes half a second
 
         found = read_frame(data, frame, max_pixels)
         size = found.picture.width, found.picture.height
@@ -106,7 +106,7 @@ def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, f
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether these are a DICOM file's first bytes, also those of one that was stored without preamble."""
+    """Whether the bytes begin like a DICOM file, with or without the preamble."""
     if data.startswith(DICOM_MAGIC, DICOM_PREAMBLE):
         return True
     group, element = struct.unpack("<HH", data[:4].ljust(4, b"\0"))
@@ -116,7 +116,7 @@ def is_dicom(data: bytes) -> bool:
 def fit(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
     """Crop, resize and convert an 8-bit image to the input (height, width, channels) of ``spec``.
 
-    An image that has the input's size and channels already comes back unchanged, pixel for pixel.
+    An image that already has the size and channels of the input is returned unchanged, pixel for pixel.
     """
     if spec.crop == "centre-square":
         side = min(image.size)

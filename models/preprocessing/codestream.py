@@ -1,25 +1,29 @@
-"""What a compressed picture says of itself, read without decoding it.
+"""The header of a compressed picture, read without decoding it.
 
-A decoder allocates what the codestream asks for, whatever the file around it says, so the two are compared first.
+A decoder allocates the size that the codestream names, even if the file around it names another. So the two are
+compared first.
 """
 
 import struct
 from typing import NamedTuple
 
 MAX_SCANS = 100
-"""Of a JPEG. Encoders write 10 at most; each costs a pass over the whole picture, and a few bytes suffice for one."""
+"""Limit for a JPEG.
+
+Encoders write at most 10. Each scan takes a few bytes, but decoding it passes over the whole picture.
+"""
 MAX_TILES = 4096
-"""Of a JPEG 2000 picture. OpenJPEG holds some 10 kB for each before it decodes any."""
+"""Limit for a JPEG 2000 picture. OpenJPEG allocates about 10 kB for each tile before it decodes the first."""
 
 START_OF_IMAGE, START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
 HUFFMAN_FRAMES, JPEG_LS_FRAME = (0xC0, 0xC1, 0xC2, 0xC3), 0xF7
 OTHER_FRAMES = (0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
-"""Hierarchical and arithmetic coding, which nobody uses."""
+"""Hierarchical and arithmetic coding, which are hardly ever used."""
 J2K_START = b"\xff\x4f\xff\x51"
 
 
 class Codestream(NamedTuple):
-    """The size of a picture, its components a pixel and bits a component."""
+    """The size of a picture in pixels, its components per pixel, and its bits per component."""
 
     width: int
     height: int
@@ -31,7 +35,7 @@ def read_jpeg(data: bytes) -> Codestream:
     """Read the frame header of a JPEG or JPEG-LS picture (ITU-T T.81 B.2.2, T.87 C.2.2).
 
     Raises:
-        ValueError: if there is none, or it is of a coding that is not decoded here.
+        ValueError: if there is no frame header, or its coding is not supported here.
     """
     if not data.startswith(START_OF_IMAGE):
         raise ValueError("no JPEG picture")
@@ -51,10 +55,10 @@ def read_jpeg(data: bytes) -> Codestream:
 
 
 def read_jpeg_2000(data: bytes) -> Codestream:
-    """Read the size marker of a JPEG 2000 codestream (ITU-T T.800 A.5.1); DICOM puts no file format around it.
+    """Read the size marker of a JPEG 2000 codestream (ITU-T T.800 A.5.1). DICOM stores the codestream alone.
 
     Raises:
-        ValueError: if there is none, or it asks for more tiles than any encoder makes.
+        ValueError: if there is no size marker, or it names more tiles than any encoder makes.
     """
     if not data.startswith(J2K_START):
         raise ValueError("no JPEG 2000 codestream")
@@ -67,5 +71,8 @@ def read_jpeg_2000(data: bytes) -> Codestream:
 
 
 def has_too_many_scans(jpeg: bytes) -> bool:
-    """Whether decoding takes far longer than the number of pixels says; entropy-coded bytes hold no such marker."""
+    """Whether the JPEG has so many scans that decoding would take far too long.
+
+    Entropy-coded data contain no scan marker.
+    """
     return jpeg.count(START_OF_SCAN) > MAX_SCANS

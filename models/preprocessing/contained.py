@@ -1,10 +1,10 @@
-"""Decoders that hostile bytes can stall or crash, in a process of their own with limits on time and memory.
+"""Decoders that hostile bytes can stall or crash, run in a separate process with limits on time and memory.
 
-CharLS (JPEG-LS) can spend minutes on two thousand bytes, and libjpeg (JPEG of more than 8 bits) the same. In a thread
-nothing could stop them. Such files are rare, so the start of a process for each, some 0.2 s, is a fair price.
+CharLS (JPEG-LS) and libjpeg (JPEG of more than 8 bits) can spend minutes on two thousand bytes. A thread could not be
+stopped. Such files are rare, so 0.2 s to start a process for each file is acceptable.
 
-This file is also that process's program, which reads a codestream and writes its pixels: at its top it imports nothing
-but the standard library.
+This file is also the program of that process: it reads a codestream and writes its pixels. At its top it imports only
+the standard library.
 """
 
 import os
@@ -14,18 +14,18 @@ from typing import Literal
 
 Codec = Literal["jpeg-ls", "libjpeg"]
 START_LIMIT_S, MEGAPIXEL_LIMIT_S = 5.0, 1.0
-"""What the process may take to start, and for each million pixels: ten times what it does take."""
+"""Time limits: for the start of the process, and for each million pixels. They are ten times what was measured."""
 MEMORY_LIMIT = 4 << 30
-"""Of address space, in bytes."""
+"""Limit on the address space, in bytes."""
 
 
 def decode_apart(codestream: bytes, codec: Codec, pixels: int) -> tuple[bytes, bool]:
-    """Return the pixels of a codestream (1 or 2 bytes a component, little-endian), and whether they are in planes.
+    """Return the pixels of a codestream (1 or 2 bytes per component, little-endian), and whether they are in planes.
 
-    ``pixels`` is how many it should hold, by which the time is measured out.
+    ``pixels`` is the expected number of pixels. The time limit follows from it.
 
     Raises:
-        ValueError: if the decoder refused it, broke or took too long.
+        ValueError: if the decoder refused the codestream, crashed or took too long.
     """
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # numpy would reserve address space for each thread
     limit = START_LIMIT_S + MEGAPIXEL_LIMIT_S * pixels / 1e6
@@ -42,7 +42,7 @@ def decode_apart(codestream: bytes, codec: Codec, pixels: int) -> tuple[bytes, b
 
 
 def main() -> None:
-    """Decode standard input to standard output, led by ``1`` where the colours are in planes, else ``0``."""
+    """Decode standard input to standard output. The first byte is ``1`` if the colours are in planes, else ``0``."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,7 +1,7 @@
 """One frame of a DICOM file as an 8-bit picture.
 
-Only the elements that are named here are read: who the patient is never enters an object, a message or a log. Errors of
-the decoders are not repeated either, since they may quote what the file holds.
+Only the elements that are named here are read. So patient data never enter an object, a message or a log. Error texts
+of the decoders are not repeated, because they may quote values of the file.
 """
 
 import io
@@ -24,7 +24,7 @@ from models.preprocessing.dicom_display import as_eight_bit, functional_group
 from models.preprocessing.faults import ImageError, check_size
 from models.preprocessing.metered import MeteredBytes
 
-# pydicom quotes values of the file in what it warns and logs, and those must not reach the service's log.
+# The warnings and log lines of pydicom quote values of the file. These must not reach the log of the service.
 config.settings.reading_validation_mode = config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # for its children too
 warnings.filterwarnings("ignore", module="pydicom")
@@ -74,20 +74,22 @@ class Frame(NamedTuple):
     picture: Image.Image
     """Mode L or RGB."""
     number: int
-    """From 1."""
+    """Counted from 1."""
     laterality: str | None
-    """R, L or B; none where the file does not say."""
+    """R, L or B (both); None if the file does not say."""
 
 
 def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
-    """Decode one frame; without ``frame``, counted from 1, the middle one, which of a volume is the one at its centre.
+    """Decode one frame of a DICOM file.
 
-    Pixels come out as the file asks to show them: rescaled, then windowed, MONOCHROME1 inverted, colours as RGB.
-    Spacing, overlays and colour profiles are not used: the networks' training images have none.
+    ``frame`` is counted from 1. Without it the middle frame is decoded: in a volume, the one at the centre.
+
+    Pixels are displayed as the file asks: rescaled, then windowed, MONOCHROME1 inverted, colours as RGB. Spacing,
+    overlays and colour profiles are not used, because the training images of the networks have none.
 
     Raises:
-        ImageError: if the file is damaged, holds no such frame or no image, is compressed in a way that is not read, or
-            a frame has more than ``max_pixels``.
+        ImageError: if the file is damaged, has no such frame or no image, has an unsupported compression, or if a frame
+            has more than ``max_pixels`` pixels.
     """
     try:
         stream = MeteredBytes(data)
@@ -114,15 +116,15 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
         raise ImageError(
             "damaged",
             f"The DICOM file is damaged, truncated or contradicts itself ({type(error).__name__}): check that the "
-            "whole file was sent, or export it anew.",
+            "whole file was sent, or export it again.",
         ) from None
 
 
 def transfer_syntax(stream: io.BytesIO, data: bytes) -> UID:
-    """Read how the file is encoded, and leave the stream behind its meta information.
+    """Read the transfer syntax, and leave the stream after the file meta information.
 
     Raises:
-        ImageError: if it is an encoding that is not read.
+        ImageError: if the transfer syntax is not supported.
     """
     stream.seek(DICOM_PREAMBLE + len(DICOM_MAGIC) if data.startswith(DICOM_MAGIC, DICOM_PREAMBLE) else 0)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != 2, specific_tags=[TRANSFER_SYNTAX])
@@ -131,11 +133,12 @@ def transfer_syntax(stream: io.BytesIO, data: bytes) -> UID:
         return uid.ExplicitVRLittleEndian if vr.isalpha() and vr.isupper() else uid.ImplicitVRLittleEndian
     syntax = UID(meta.TransferSyntaxUID)
     if syntax not in NATIVE and syntax not in ENCAPSULATED:
-        # Deflated files are among these: how far they expand is known only afterwards.
+        # This includes deflated files: their size is known only after they are inflated.
         name = syntax.name if syntax in uid.AllTransferSyntaxes else "unknown"
         raise ImageError(
             "unsupported",
-            f"The DICOM file's transfer syntax ({name}) is not read: store it uncompressed or as JPEG, JPEG-LS, "
+            f"The transfer syntax of the DICOM file ({name}) is not supported: store it uncompressed or as JPEG, "
+            "JPEG-LS, "
             "JPEG 2000 or RLE.",
         )
     return syntax
@@ -146,11 +149,11 @@ def at_pixels(tag: BaseTag, *_: object) -> bool:
 
 
 def find_pixels(stream: io.BytesIO, syntax: UID, header: Dataset) -> str:
-    """Move from the head of the pixel data's element to its value (PS3.5 7.1), and return its value representation.
+    """Move from the header of the pixel data element to its value (PS3.5 7.1), and return its value representation.
 
     Raises:
-        ImageError: if there are no integer pixels, or they are compressed where the transfer syntax says that they
-            are not, or the other way round.
+        ImageError: if there are no integer pixels.
+        ValueError: if the pixels are compressed and the transfer syntax says that they are not, or the reverse.
     """
     order = "<" if syntax.is_little_endian else ">"
     start = stream.read(8)
@@ -161,11 +164,11 @@ def find_pixels(stream: io.BytesIO, syntax: UID, header: Dataset) -> str:
     if tag != PIXELS:
         kind = UID(str(header.get("SOPClassUID", "")))
         kind_name = kind.name if kind.keyword else "of an unknown class"
-        what = "no pixels" if not tag else "pixels of floating point"
+        what = "no pixels" if not tag else "floating-point pixels"
         raise ImageError(
             "unsupported", f"The DICOM object ({kind_name}) holds {what}: send one with an image of 8 or 16 bits."
         )
-    implicit = header.original_encoding[0]  # some writers keep to implicit VR whatever their transfer syntax says
+    implicit = header.original_encoding[0]  # some writers use implicit VR even if their transfer syntax is explicit
     length = struct.unpack(f"{order}I", start[4:] if implicit else stream.read(4))[0]
     if (length == UNDEFINED_LENGTH) != syntax.is_encapsulated:
         raise ValueError("pixel data and transfer syntax")
@@ -173,19 +176,19 @@ def find_pixels(stream: io.BytesIO, syntax: UID, header: Dataset) -> str:
 
 
 def check_layout(header: Dataset) -> None:
-    """Refuse pixels that no ophthalmic file has, and whose meaning would be a guess.
+    """Refuse bit layouts that ophthalmic files do not use and whose meaning is not clear.
 
     Raises:
-        ImageError: for other bits than 1, 8 or 16, or a high bit that is not the highest one stored.
+        ImageError: if the bits allocated are not 1, 8 or 16, or if the high bit is not the highest stored bit.
     """
     if header.BitsAllocated not in (1, 8, 16):
         raise ImageError(
-            "unsupported", f"The DICOM file has {int(header.BitsAllocated)} bits a pixel: send one with 8 or 16."
+            "unsupported", f"The DICOM file has {int(header.BitsAllocated)} bits per pixel: send one with 8 or 16."
         )
     if not header.get("HighBit", header.BitsStored - 1) == header.BitsStored - 1 < header.BitsAllocated:
         raise ImageError(
             "unsupported",
-            "The DICOM file's high bit (0028,0102) is not bits stored (0028,0101) less one: export it anew.",
+            "The high bit (0028,0102) of the DICOM file is not its bits stored (0028,0101) minus one: export it again.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The values of one frame of a DICOM file, uncompressed or out of a codestream, each kind always by one decoder."""
+"""The stored values of one DICOM frame, uncompressed or from a codestream. Each compression has exactly one decoder."""
 
 import io
 from importlib.util import find_spec
@@ -29,13 +29,13 @@ JP2_SIGNATURE = b"\0\0\0\x0cjP  "
 
 
 def decode_frame(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, vr: str) -> tuple[NDArray[Any], str]:
-    """Decode frame ``index``, from 0, of the pixel data (of this VR) that ``stream`` stands at, and no other.
+    """Decode only frame ``index``, counted from 0, of the pixel data (of this VR) at the position of ``stream``.
 
     Returns:
-        The stored values (rows, columns) or (rows, columns, 3), and their photometric interpretation, RGB for YBR's.
+        The stored values (rows, columns) or (rows, columns, 3), and their photometric interpretation. YBR becomes RGB.
 
     Raises:
-        ImageError: if it needs a decoder that is not installed.
+        ImageError: if the decoder that it needs is not installed.
         ValueError: if a codestream is not the picture that the header describes.
     """
     options = as_pixel_options(header, pixel_keyword="PixelData", pixel_vr=vr)
@@ -44,7 +44,7 @@ def decode_frame(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, v
     offsets = options.pop("extended_offsets", None)
     frame = get_frame(stream, index, number_of_frames=options["number_of_frames"], extended_offsets=offsets)
     if syntax in uid.JPEG2000TransferSyntaxes and frame.startswith(JP2_SIGNATURE):
-        frame = frame[frame.index(J2K_START) :]  # some writers leave a file format around it
+        frame = frame[frame.index(J2K_START) :]  # some writers store a JP2 file, not the codestream alone
     bits = check_codestream(frame, header, syntax)
     options["number_of_frames"] = 1
     if syntax in uid.JPEG2000TransferSyntaxes:
@@ -53,7 +53,7 @@ def decode_frame(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, v
     if syntax in JPEG and bits == 8:
         if syntax in LOSSLESS_JPEG and header.SamplesPerPixel == 3:
             return lossless_colour(frame, header)
-        # libjpeg-turbo sees from the codestream itself which kind of JPEG it is.
+        # libjpeg-turbo reads the kind of JPEG from the codestream.
         return as_array(encapsulate([frame]), 0, uid.JPEGBaseline8Bit, "pillow", options)
     pixels = header.Rows * header.Columns
     if syntax == uid.RLELossless:
@@ -65,8 +65,8 @@ def decode_frame(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, v
     else:
         raise ImageError(
             "unsupported",
-            f"The DICOM file holds a JPEG picture of {bits} bits, whose decoder is not installed: store it as JPEG "
-            "2000 or uncompressed, or have the extra 'libjpeg' installed.",
+            f"The DICOM file holds a JPEG picture of {bits} bits, and the decoder for it is not installed: store it as "
+            "JPEG 2000 or uncompressed, or have the extra 'libjpeg' installed.",
         )
     if options["bits_allocated"] > 1:
         options["planar_configuration"] = int(in_planes)
@@ -81,11 +81,14 @@ def as_array(
 
 
 def lossless_colour(frame: bytes, header: Dataset) -> tuple[NDArray[np.uint8], str]:
-    """Decode lossless JPEG colours of 8 bits, which are stored as they are: libjpeg-turbo refuses to convert them."""
+    """Decode an 8-bit lossless colour JPEG.
+
+    Its colours are stored unconverted, and libjpeg-turbo refuses to convert them.
+    """
     image = Image.open(io.BytesIO(frame), formats=("JPEG",))
     try:
         pixels = np.asarray(image)
-    except OSError:  # a marker says YCbCr
+    except OSError:  # a marker in the codestream says YCbCr
         image = Image.open(io.BytesIO(frame), formats=("JPEG",))
         image.draft("YCbCr", image.size)
         pixels = np.asarray(image)
@@ -95,10 +98,10 @@ def lossless_colour(frame: bytes, header: Dataset) -> tuple[NDArray[np.uint8], s
 
 
 def check_codestream(frame: bytes, header: Dataset, syntax: UID) -> int:
-    """Return the bits of a compressed frame, which must be the picture that the header describes.
+    """Check a compressed frame against the header, and return its bits per component.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if it is not the picture that the header describes.
     """
     if syntax == uid.RLELossless:
         return int(header.BitsAllocated)

@@ -1,7 +1,7 @@
-"""From the stored values of a DICOM frame to what it looks like, at 8 bits (PS3.3 C.11, PS3.4 N.2).
+"""From the stored values of a DICOM frame to its display values, at 8 bits (PS3.3 C.11, PS3.4 N.2).
 
-A stored value has at most 16 bits, so the whole chain is worked out once for each possible value, and a table then
-turns pixels into brightness: no picture of floats is ever made.
+A stored value has at most 16 bits. So the whole transformation is computed once for each possible value, and a look-up
+table then turns pixels into brightness. No floating-point image is made.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 
 
 def functional_group(header: Dataset, index: int, macro: str) -> Dataset | None:
-    """Return a macro's item of a frame, its own or the one that all frames share (PS3.3 C.7.6.16)."""
+    """Return the item of a functional group macro for a frame: its own or the shared one (PS3.3 C.7.6.16)."""
     own = header.get("PerFrameFunctionalGroupsSequence") or []
     for groups in (*own[index : index + 1], *(header.get("SharedFunctionalGroupsSequence") or [])[:1]):
         if groups.get(macro):
@@ -29,10 +29,10 @@ def functional_group(header: Dataset, index: int, macro: str) -> Dataset | None:
 def as_eight_bit(
     pixels: NDArray[Any], photometric: str, header: Dataset, index: int, little_endian: bool
 ) -> Image.Image:
-    """Return a frame's stored values (rows, columns[, 3]) as a picture in mode L or RGB.
+    """Turn the stored values of a frame (rows, columns[, 3]) into a picture in mode L or RGB.
 
     Raises:
-        ImageError: for a photometric interpretation that is not one of pictures.
+        ImageError: for an unsupported photometric interpretation.
     """
     stored = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     unsigned = stored.view(f"u{stored.itemsize}")
@@ -51,8 +51,8 @@ def as_eight_bit(
         return Image.fromarray(eight_bit(np.stack(colours, axis=1))[unsigned])
     raise ImageError(
         "unsupported",
-        "The DICOM file's photometric interpretation (0028,0004) is none of MONOCHROME1, MONOCHROME2, RGB, YBR_FULL, "
-        "YBR_FULL_422, YBR_ICT, YBR_RCT and PALETTE COLOR with plain tables: export it as one of these.",
+        "The photometric interpretation (0028,0004) of the DICOM file is not supported: export it as MONOCHROME1, "
+        "MONOCHROME2, RGB, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT or PALETTE COLOR with plain tables.",
     )
 
 
@@ -64,9 +64,9 @@ def eight_bit(brightness: Values) -> NDArray[np.uint8]:
 
 
 def grey(domain: NDArray[np.int64], header: Dataset, index: int, little_endian: bool) -> Values:
-    """Brightness (0 to 1) of each stored value: the modality's transformation, then the first VOI LUT or window.
+    """Brightness (0 to 1) of each stored value: the modality transformation, then the first VOI LUT or window.
 
-    Without either the whole range that the stored bits can express is shown, whatever of it a picture uses.
+    Without a VOI LUT and a window, the whole range of the stored bits is shown, even if a picture uses less of it.
     """
     bits, signed = int(header.BitsStored), bool(header.PixelRepresentation)
     values: NDArray[Any]
@@ -79,7 +79,7 @@ def grey(domain: NDArray[np.int64], header: Dataset, index: int, little_endian: 
     else:
         slope = float(modality.get("RescaleSlope") or 1)
         intercept = float(modality.get("RescaleIntercept") or 0)
-        with np.errstate(all="ignore"):  # of an absurd slope; eight_bit sees what comes of it
+        with np.errstate(all="ignore"):  # an absurd slope may overflow; eight_bit refuses the result
             values, ends = domain * slope + intercept, ends * slope + intercept
     voi = functional_group(header, index, "FrameVOILUTSequence") or header
     if voi.get("VOILUTSequence"):
@@ -97,7 +97,7 @@ def grey(domain: NDArray[np.int64], header: Dataset, index: int, little_endian: 
 
 
 def first(value: Any) -> float:
-    """Return the first of several alternatives, which is the one that the file's maker prefers."""
+    """Return the first of several alternatives. The writer of the file prefers it."""
     return float(value[0] if hasattr(value, "__getitem__") else value)
 
 
@@ -105,7 +105,7 @@ def window(values: NDArray[Any], centre: float, width: float, function: str) -> 
     """Brightness (0 to 1) through a window (PS3.3 C.11.2.1.2 and C.11.2.1.3).
 
     Raises:
-        ValueError: for a width or a function that the standard does not know.
+        ValueError: for a width or a function that the standard does not allow.
     """
     if width <= 0 or (width < 1 and function == "LINEAR"):
         raise ValueError("window width")
@@ -123,13 +123,13 @@ def window(values: NDArray[Any], centre: float, width: float, function: str) -> 
 
 
 def look_up(values: NDArray[Any], descriptor: Any, data: Any, little_endian: bool) -> Values:
-    """Put integers through a table, those beyond its ends through its first or last entry (PS3.3 C.11.1.1.1).
+    """Look integers up in a table. Values beyond its ends get its first or last entry (PS3.3 C.11.1.1.1).
 
     Raises:
-        ValueError: if the table holds fewer entries than its descriptor says.
+        ValueError: if the table has fewer entries than its descriptor says.
     """
     entries, lowest = integers(descriptor, 2, little_endian)[:2]
-    entries = int(entries) % 2**16 or 2**16  # 16 bits hold no 65,536
+    entries = int(entries) % 2**16 or 2**16  # 0 means 65,536, which 16 bits can't hold
     wide = not isinstance(data, bytes) or len(data) >= 2 * entries
     table = integers(data, 2 if wide else 1, little_endian)
     if len(table) < entries:
@@ -138,17 +138,17 @@ def look_up(values: NDArray[Any], descriptor: Any, data: Any, little_endian: boo
 
 
 def integers(value: Any, size: int, little_endian: bool) -> NDArray[np.int64]:
-    """Read an element that its file holds as numbers or as bytes, whichever its value representation is."""
+    """Return an element as integers. Depending on its value representation, it is stored as numbers or as bytes."""
     if isinstance(value, bytes):
         value = np.frombuffer(value[: len(value) // size * size], f"{'<' if little_endian else '>'}u{size}")
     return np.atleast_1d(np.asarray(value, dtype=np.int64))
 
 
 def table_bits(descriptor: Any) -> int:
-    """Bits of a table's entries.
+    """Return the number of bits of the entries of a table.
 
     Raises:
-        ValueError: for a number that no table has.
+        ValueError: if it is not 8 to 16.
     """
     bits = int(integers(descriptor, 2, True)[2])
     if not 8 <= bits <= 16:
@@ -165,7 +165,7 @@ def palette(domain: NDArray[np.int64], header: Dataset, colour: str, little_endi
 
 
 def padding(domain: NDArray[np.int64], header: Dataset) -> NDArray[np.bool_]:
-    """Which stored values mean that a camera or scanner saw nothing there (PS3.3 C.7.5.1.1.2)."""
+    """Which stored values are padding, outside the image that the device took (PS3.3 C.7.5.1.1.2)."""
     values = [header.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     ends = [int(value) for value in values if isinstance(value, int)]
     if values[0] is None or not ends:

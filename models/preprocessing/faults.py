@@ -1,4 +1,4 @@
-"""Why an image can't be used, in words for whoever sent it."""
+"""Why an image can't be used, in words for the sender."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ ImageFault = Literal["empty", "unrecognised", "damaged", "too-large", "unsupport
 
 
 class ImageError(ValueError):
-    """An image that can't be used; the text says why and what to do."""
+    """An image that can't be used. The text says why, and what to do."""
 
     def __init__(self, fault: ImageFault, message: str) -> None:
         super().__init__(message)
@@ -14,10 +14,10 @@ class ImageError(ValueError):
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse a picture from what its header says, before any pixel is decoded.
+    """Check the size in the header of a picture, before any pixel is decoded.
 
     Raises:
-        ImageError: if it has more than ``max_pixels``.
+        ImageError: if it has more than ``max_pixels`` pixels.
     """
     if width * height > max_pixels:
         raise ImageError(

@@ -1,4 +1,4 @@
-"""Photograph and scan files that Pillow reads, as 8-bit pictures."""
+"""Image files that Pillow reads (JPEG, PNG, TIFF, BMP, WebP), as 8-bit pictures."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from models.preprocessing.metered import MeteredBytes
 
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 
-# Our own limit, checked before any pixel is decoded, stands in for Pillow's, which only warns up to twice its value.
+# check_size replaces the limit of Pillow, which only warns up to twice its value.
 Image.MAX_IMAGE_PIXELS = None
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -22,7 +22,7 @@ WHITE_IS_ZERO, SEPARATE, UNSIGNED = 0, 2, 1
 
 
 class Picture(NamedTuple):
-    """A file's picture in mode L or RGB, and the size (pixels, upright) and format of the file."""
+    """A picture in mode L or RGB, and the size (pixels, upright) and format of its file."""
 
     image: Image.Image
     width: int
@@ -31,10 +31,11 @@ class Picture(NamedTuple):
 
 
 def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: int) -> Picture:
-    """Decode a file that Pillow knows; ``frame``, from 1, is a TIFF's page.
+    """Decode a file with Pillow. ``frame`` is the page of a TIFF file, counted from 1.
 
     Raises:
-        ImageError: if it is none, is damaged, has no such page, or the page has more than ``max_pixels``.
+        ImageError: if it is not an image file, is damaged, has no such page, or the page has more than ``max_pixels``
+            pixels.
     """
     try:
         image = Image.open(MeteredBytes(data), formats=PILLOW_FORMATS)
@@ -42,7 +43,7 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
         if data.startswith(TIFF_STARTS):
             raise ImageError(
                 "damaged",
-                "The TIFF file is truncated, or holds pixels of a kind that is not read: check that the whole file was "
+                "The TIFF file is truncated, or has an unsupported kind of pixels: check that the whole file was "
                 "sent, or save it as grey or RGB with 8 or 16 bits a channel.",
             ) from None
         raise ImageError(
@@ -51,7 +52,7 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
         ) from None
     except ImageError:
         raise
-    except Exception as error:  # a decoder meeting hostile bytes raises many kinds of errors
+    except Exception as error:  # hostile bytes make a decoder raise many kinds of errors
         raise damaged(error) from error
     try:
         turn_to(image, frame or 1)
@@ -59,25 +60,27 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
         check_size(width, height, max_pixels)
         if image.format in ("JPEG", "MPO") and has_too_many_scans(data):
             raise ImageError(
-                "unsupported", f"The JPEG file has more than {MAX_SCANS} scans, and encoders write 10: save it anew."
+                "unsupported",
+                f"The JPEG file has more than {MAX_SCANS} scans; encoders write at most 10: save it again.",
             )
-        longer = 2 * max(spec.width, spec.height)  # the file may lie on its side, and the crop is square
+        longer = 2 * max(spec.width, spec.height)  # the picture may be turned by EXIF, and the crop is square
         image.draft("L" if spec.channels == 1 else "RGB", (longer, longer))
         image.load()
-        if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # gone by now where it is a TIFF
+        if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # Pillow has already turned a TIFF
             width, height = height, width
         flat = eight_bit(ImageOps.exif_transpose(image), getattr(image, "tag_v2", {}))
     except ImageError:
         raise
     except Exception as error:
         raise damaged(error) from error
-    file_format = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's JPEG with a second picture in it
+    # MPO: a JPEG of a phone that holds a second picture
+    file_format = "JPEG" if image.format == "MPO" else str(image.format)
     return Picture(flat, width, height, file_format)
 
 
 def damaged(error: Exception) -> ImageError:
     return ImageError(
-        "damaged", f"The image is damaged or truncated ({error}): check that the whole file was sent, or save it anew."
+        "damaged", f"The image is damaged or truncated ({error}): check that the whole file was sent, or save it again."
     )
 
 
@@ -85,13 +88,13 @@ def turn_to(image: Image.Image, page: int) -> None:
     """Go to a page, counted from 1.
 
     Raises:
-        ImageError: if the file has fewer, or is none with pages.
+        ImageError: if the file has fewer pages, or if its format has no pages.
     """
     if page == 1:
         return
     if image.format != "TIFF":
         kind = "JPEG" if image.format == "MPO" else image.format
-        raise ImageError("frame", f"There is no frame {page}: a {kind} file counts as one picture; leave frame out.")
+        raise ImageError("frame", f"There is no frame {page}: a {kind} file counts as one picture: leave frame out.")
     try:
         image.seek(page - 1)
     except EOFError:
@@ -99,30 +102,31 @@ def turn_to(image: Image.Image, page: int) -> None:
 
 
 def eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
-    """Return the image in mode L or RGB, at 8 bits, transparency laid over black.
+    """Return the image in mode L or RGB, at 8 bits per channel, with transparency composited on black.
 
-    Pillow itself keeps the upper byte of 16-bit colours, which is at most one step from the rounded value.
+    For 16-bit colours Pillow keeps the upper byte, which differs from the rounded value by at most one step.
 
     Raises:
-        ImageError: for pixels whose range nobody has stated, or that Pillow is known to misread.
+        ImageError: for pixels whose range is not defined, or that Pillow is known to read wrongly.
     """
     if tags.get(TIFF_SAMPLE_FORMAT, (UNSIGNED,))[0] != UNSIGNED or image.mode in ("I", "F"):
         raise ImageError(
             "unsupported",
-            "The image has pixels of signed, 32-bit or floating-point numbers, whose range is not defined: save it "
+            "The image has signed, 32-bit or floating-point pixels, whose range is not defined: save it "
             "with 8 or 16 bits a channel.",
         )
     if tags.get(TIFF_PLANES) == SEPARATE and tags.get(TIFF_BITS, (8,))[0] > 8:
         raise ImageError(
             "unsupported",
-            "The TIFF file has 16-bit colours in separate planes, which is not read: save it with interleaved colours.",
+            "The TIFF file has 16-bit colours in separate planes, which is not supported: save it with interleaved "
+            "colours.",
         )
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
         white = 2 ** min(tags.get(TIFF_BITS, (16,))[0], 16) - 1  # 12-bit TIFFs come here too
         table = np.rint(np.arange(65536).clip(max=white) * (255 / white)).astype(np.uint8)
-        if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts these at 8 bits and forgets to at 16
+        if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts these at 8 bits, but not at 16
             table = 255 - table
         return Image.fromarray(table[np.asarray(image).astype(np.uint16, copy=False)])
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

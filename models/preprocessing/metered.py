@@ -1,7 +1,7 @@
-"""A file in memory whose reader is stopped when it reads without end.
+"""A file in memory that limits how often it is read.
 
-Both Pillow and pydicom walk through a file's parts, chunks, directories, elements or items, in Python: some millions of
-empty ones, which fit into any upload, would take minutes and gigabytes.
+Pillow and pydicom read the parts of a file (chunks, directories, elements, items) one by one in Python. An upload can
+hold millions of empty parts, and reading them would take minutes and gigabytes.
 """
 
 import io
@@ -9,11 +9,11 @@ import io
 from models.preprocessing.faults import ImageError
 
 MAX_READS = 300_000
-"""A volume of 2,000 frames, each with 40 elements of its own, takes half of it."""
+"""A volume of 2,000 frames with 40 elements each needs half of this limit."""
 
 
 class MeteredBytes(io.BytesIO):
-    """Bytes that can be read :data:`MAX_READS` times, at whatever sizes."""
+    """Bytes that can be read :data:`MAX_READS` times, in pieces of any size."""
 
     reads = 0
 
@@ -21,11 +21,11 @@ class MeteredBytes(io.BytesIO):
         """Read as :class:`io.BytesIO` does.
 
         Raises:
-            ImageError: the next time after the last.
+            ImageError: if the file was already read :data:`MAX_READS` times.
         """
         self.reads += 1
         if self.reads > MAX_READS:
             raise ImageError(
-                "unsupported", "The file is in too many parts for an image: save it anew without all its metadata."
+                "unsupported", "The file has too many parts for an image: save it again without its metadata."
             )
         return super().read(size)

@@ -1,1 +1,1 @@
-"""What requests and answers are made of: bodies and limits on the way in, documents and problems on the way out."""
+"""Reading requests (bodies, limits) and writing answers (JSON, DICOM, problem documents)."""

@@ -1,4 +1,4 @@
-"""The way in for every prediction request: find the model, refuse what would be too much, give up what is too late."""
+"""Admission of every prediction request: find the model, refuse overload, stop at the deadline."""
 
 import asyncio
 import time
@@ -17,15 +17,15 @@ from service.state import State
 
 EXPECTED = "X-Envoy-Expected-Rq-Timeout-Ms"
 WATCH_AFTER_S = 0.01
-"""A request answered by then pays nothing for the look-out for its client."""
+"""A request that is answered sooner never checks whether its client has disconnected."""
 
 
 @contextmanager
 def admitted(state: State, name: str, version: str | None) -> Iterator[Model]:
-    """Hold a place and the model for one request, from before its body is read until its answer is written.
+    """Reserve a place and the model for one request, from before its body is read until its answer is written.
 
     Raises:
-        ProblemError: 404 for an unknown model, 503 if as many requests as allowed are in hand.
+        ProblemError: 404 for an unknown model, 503 if the limit of requests in flight is reached.
     """
     start = time.perf_counter()
     model = find_model(state, name, version)
@@ -45,7 +45,7 @@ def admitted(state: State, name: str, version: str | None) -> Iterator[Model]:
 
 
 def find_model(state: State, name: str, version: str | None) -> Model:
-    """Return a served model, or answer 404 with the names that there are."""
+    """Return a served model, or answer 404 with the names of the served models."""
     with translated():
         return state.repository.get(name, version)
 
@@ -53,7 +53,7 @@ def find_model(state: State, name: str, version: str | None) -> Model:
 @contextmanager
 def place(state: State) -> Iterator[None]:
     if state.requests >= state.settings.max_requests:
-        raise ProblemError.overload("too-many-requests", f"{state.requests} requests are in hand, which is the limit")
+        raise ProblemError.overload("too-many-requests", f"{state.requests} requests are in flight, which is the limit")
     state.requests += 1
     state.metrics.in_flight.set(state.requests)
     try:
@@ -64,7 +64,7 @@ def place(state: State) -> Iterator[None]:
 
 
 class Deadline:
-    """When a request's answer is of no use any more."""
+    """When the answer to a request is no longer of use."""
 
     def __init__(self, timeout: asyncio.Timeout, seconds: float) -> None:
         self.timeout = timeout
@@ -83,7 +83,7 @@ class Deadline:
         self.watcher = asyncio.get_running_loop().create_task(self.pass_with(request))
 
     async def pass_with(self, request: Request) -> None:
-        """Let the deadline pass as soon as the client goes."""
+        """End the deadline as soon as the client disconnects."""
         while (await request.receive())["type"] != "http.disconnect":
             pass
         self.client_gone = True
@@ -93,13 +93,14 @@ class Deadline:
 
 @asynccontextmanager
 async def deadline(request: Request, settings: Settings) -> AsyncGenerator[Deadline]:
-    """Give up what is done within, once the body is read, when its time has passed or its client has gone.
+    """Cancel the work inside, after the body is read, when the deadline has passed or the client has disconnected.
 
-    Images that wait for a thread or for the model are dropped then; what runs already is finished for nobody.
+    Images that wait for a thread or for the model are dropped. A batch that already runs is finished, and its outputs
+    are not used.
 
     Raises:
-        ProblemError: 503 if the time has passed, 400 for a header that can't be used.
-        ClientDisconnect: if the client has gone.
+        ProblemError: 503 if the deadline has passed, 400 for an invalid header.
+        ClientDisconnect: if the client has disconnected.
     """
     seconds = settings.request_timeout_s
     found = None
@@ -115,7 +116,7 @@ async def deadline(request: Request, settings: Settings) -> AsyncGenerator[Deadl
                 if found.watcher is not None:
                     found.watcher.cancel()
     except TimeoutError:
-        if found is None or not timeout.expired():  # some other one
+        if found is None or not timeout.expired():  # another cancellation, not the deadline
             raise
         if found.client_gone:
             raise ClientDisconnect from None
@@ -127,7 +128,7 @@ async def deadline(request: Request, settings: Settings) -> AsyncGenerator[Deadl
 
 
 def expected(request: Request) -> float | None:
-    """Return the seconds after which the proxy in front, Envoy or what follows it, will not wait any longer."""
+    """Return the seconds that the reverse proxy will still wait, as Envoy and compatible proxies tell."""
     sent = request.headers.get(EXPECTED)
     if sent is None:
         return None

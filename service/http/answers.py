@@ -1,4 +1,4 @@
-"""What an answer looks like: its schema for the documentation, and writing it from a model's outputs."""
+"""The schema of an answer, for the documentation, and how it is written from the outputs of a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card, InputSpec, Task
 
-if TYPE_CHECKING:  # a client reads answers without ONNX Runtime
+if TYPE_CHECKING:  # clients import this file without ONNX Runtime
     from models.preprocessing import Preprocessed
     from service.inference.runtime import Model, Outputs
 
@@ -26,7 +26,7 @@ class LabelProbability(BaseModel):
 
 
 class ModelIdentity(BaseModel):
-    """Which model answered; the digest is of the package's file."""
+    """The model that answered. The digest is that of the package file."""
 
     name: str
     version: str
@@ -41,14 +41,14 @@ class ChannelWeight(BaseModel):
 
 
 class BlockSummary(BaseModel):
-    """A block's gates in short."""
+    """A summary of the gates of a block."""
 
     mean: float
     std: float
     min: float
     max: float
-    highest: list[ChannelWeight] = Field(description="The three channels that are emphasised most.")
-    lowest: list[ChannelWeight] = Field(description="The three channels that are suppressed most.")
+    highest: list[ChannelWeight] = Field(description="The three channels with the highest gates.")
+    lowest: list[ChannelWeight] = Field(description="The three channels with the lowest gates.")
 
 
 class ClassActivation(BaseModel):
@@ -58,7 +58,7 @@ class ClassActivation(BaseModel):
     height: int
     width: int
     maps: list[list[list[float]]] = Field(
-        description="Class, row, column; the mean over positions is the class's logit."
+        description="Indexed by class, row, column. The mean over positions is the logit of the class."
     )
 
 
@@ -66,20 +66,20 @@ class PredictionSet(BaseModel):
     """The labels that can't be ruled out, by the conformal prediction of the model's card."""
 
     coverage: float = Field(
-        description="The part of images like the model's validation data whose set holds the truth."
+        description="The fraction of images, of the kind of the validation data, whose set contains the right label."
     )
-    labels: list[str] = Field(description="The most probable first.")
+    labels: list[str] = Field(description="The most probable label first.")
 
 
 class ImageFacts(BaseModel):
-    """What the file says of its image; of a DICOM file nothing else is read, and nothing about the patient."""
+    """What the file says of its image. Of a DICOM file nothing else is read, and no patient data."""
 
     format: str = Field(description="JPEG, PNG, TIFF, BMP, WEBP or DICOM.")
-    width: int = Field(description="In pixels, upright.")
+    width: int = Field(description="Size in pixels, upright.")
     height: int
     frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
     laterality: Literal["R", "L", "B"] | None = Field(
-        default=None, description="The eye or eyes, where a DICOM file says which."
+        default=None, description="The eye, if a DICOM file names it: R, L or B (both)."
     )
 
 
@@ -88,10 +88,10 @@ class Prediction(BaseModel):
 
     record_id: UUID | None = Field(
         default=None,
-        description="Id of this prediction's record, for `/v1/predictions/{id}`; null where no records are kept. The "
+        description="Id of the record of this prediction, for `/v1/predictions/{id}`. Null if no records are kept. The "
         "request's id is another.",
     )
-    file: str | None = Field(default=None, description="The file's name, where one was sent.")
+    file: str | None = Field(default=None, description="The name of the file, if one was sent.")
     image: ImageFacts
     label: str = Field(description="The most probable class. Of a multi-label model, see `present`.")
     probability: float = Field(ge=0, le=1)
@@ -103,17 +103,17 @@ class Prediction(BaseModel):
     probabilities: list[LabelProbability]
     prediction_set: PredictionSet | None = Field(
         default=None,
-        description="Null where the card has no conformal section.",
+        description="Null if the card has no conformal section.",
         examples=[{"coverage": 0.9, "labels": ["drusen", "normal"]}],
     )
     recalibration_weights: dict[str, list[float]] | dict[str, BlockSummary] | None = Field(
-        description="Block to its gates, one a channel between 0 and 1; their summary; or null."
+        description="For each block its gates, one per channel, 0 to 1; or their summary; or null."
     )
     class_activation: ClassActivation | None = None
 
 
 class PredictionAnswer(BaseModel):
-    """The answer to a prediction request, one prediction an image in the order of the files."""
+    """The answer to a prediction request: one prediction per image, in the order of the files."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -124,7 +124,7 @@ class PredictionAnswer(BaseModel):
 
 
 class ModelEntry(BaseModel):
-    """A served model in short."""
+    """A summary of a served model."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -136,13 +136,13 @@ class ModelEntry(BaseModel):
     task: Task
     labels: list[str]
     input: InputSpec
-    provider: str = Field(description="The execution provider that it runs on.")
+    provider: str = Field(description="The execution provider that runs it.")
     card: str = Field(description="Address of the model card.")
-    demo: str | None = Field(description="Address of a demo image, where one is at hand.")
+    demo: str | None = Field(description="Address of a demo image, if there is one.")
 
 
 class ModelList(BaseModel):
-    """Everything that is served."""
+    """All served models."""
 
     models: list[ModelEntry]
 
@@ -157,7 +157,7 @@ def prediction(
     weights: Weights,
     activation_map: bool,
 ) -> dict[str, Any]:
-    """Write one image's outputs as :class:`Prediction`; arrays stay NumPy's, for the JSON encoder."""
+    """Turn the outputs of one image into a :class:`Prediction`. Arrays stay NumPy arrays, for the JSON encoder."""
     top = int(outputs.probabilities.argmax())
     return {
         "record_id": record_id,
@@ -183,7 +183,7 @@ def prediction(
 
 
 def present(card: Card, probabilities: NDArray[np.float32]) -> list[str]:
-    """The labels with a probability above 1/2, the most probable first: each stands for itself."""
+    """The labels with a probability above 1/2, the most probable first. Each label is decided independently."""
     ranked = (-probabilities).argsort(kind="stable")
     return [card.labels[index] for index in ranked if probabilities[index] > 0.5]
 

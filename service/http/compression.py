@@ -1,4 +1,4 @@
-"""gzip and deflate, in both directions; what is unpacked is bounded."""
+"""gzip and deflate, in both directions. The decompressed size is limited."""
 
 import gzip
 import zlib
@@ -9,7 +9,7 @@ from service.http.problems import ProblemError
 # Window bits for zlib: deflate means the zlib format (RFC 9110, section 8.4.1.2), and 16 more select gzip.
 WINDOW = {"deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS + 16}
 WORTH_BYTES = 1024
-LEVEL = 1  # floats hardly shrink further, and the answer waits for it
+LEVEL = 1  # a higher level hardly shrinks floats further, and delays the answer
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:
@@ -37,7 +37,7 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
         raise ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "body-too-large",
-            f"The body exceeds {limit:,} bytes once unpacked: send fewer images.",
+            f"The body exceeds {limit:,} bytes after decompression: send fewer images.",
         )
     if not unpacker.eof or unpacker.unused_data:
         raise damaged(name, "it ends early" if not unpacker.eof else "bytes follow its end")
@@ -60,7 +60,7 @@ def pack(body: bytes, accepted: str) -> tuple[bytes, dict[str, str]]:
 
 
 def acceptable(accepted: str) -> list[str]:
-    """Return the known encodings that a client takes, its favourite first; gzip where it has none."""
+    """Return the known encodings that a client accepts, its favourite first; gzip if it has no favourite."""
     weights: dict[str, float] = {}
     for part in accepted.lower().split(","):
         name, _, parameter = part.partition(";")

@@ -20,7 +20,10 @@ from service.inference.errors import InferenceError, QueueFullError, UnknownMode
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 CLIENT_GONE = 499
-"""The status, of nginx's logs, of a request whose client went before its answer; nobody receives it."""
+"""The status for a request whose client disconnected before its answer, as in the logs of nginx.
+
+No client receives it.
+"""
 
 IMAGE_STATUS: dict[ImageFault, HTTPStatus] = {
     "empty": HTTPStatus.BAD_REQUEST,
@@ -33,7 +36,7 @@ IMAGE_STATUS: dict[ImageFault, HTTPStatus] = {
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457, with the request's id and, where one file of several is at fault, its name."""
+    """A problem document (RFC 9457), with the id of the request and, if one file of several is at fault, its name."""
 
     type: str = Field(description="Stable name of the kind of problem.", examples=["urn:retina-srm:problem:damaged"])
     title: str = Field(examples=["Unprocessable Entity"])
@@ -69,7 +72,7 @@ class ProblemError(Exception):
 
     @classmethod
     def overload(cls, code: str, detail: str) -> "ProblemError":
-        """The service has more to do than it may hold; the client should come again."""
+        """The service is overloaded. The client should try again."""
         return cls(
             HTTPStatus.SERVICE_UNAVAILABLE, code, f"{detail}: try again in a second.", headers={"Retry-After": "1"}
         )
@@ -77,10 +80,10 @@ class ProblemError(Exception):
 
 @contextmanager
 def translated(names: Sequence[str | None] = ()) -> Iterator[None]:
-    """Raise what inference can't do as the problem to answer with.
+    """Turn the errors of inference into problems to answer with.
 
     Args:
-        names: The files' names as they were sent, where an image may be at fault.
+        names: The names of the files as they were sent, if an image may be at fault.
     """
     try:
         yield
@@ -115,14 +118,14 @@ def problem_response(request: Request, problem: ProblemError) -> Response:
 
 
 def protocol_error(problem: ProblemError) -> Response:
-    """The error of the Open Inference Protocol, which has 400 for what HTTP's 422 is elsewhere in the service."""
+    """The error of the Open Inference Protocol. It has 400 where the rest of the service has 422."""
     invalid = problem.status == HTTPStatus.UNPROCESSABLE_ENTITY
     status = HTTPStatus.BAD_REQUEST if invalid else problem.status
     return Response(orjson.dumps({"error": problem.detail}), status.value, problem.headers, "application/json")
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with a problem document, or as the Open Inference Protocol says under ``/v2``."""
+    """Answer every error with a problem document; under ``/v2`` with the error of the Open Inference Protocol."""
 
     @app.exception_handler(ProblemError)
     async def on_problem(request: Request, error: ProblemError) -> Response:
@@ -154,5 +157,5 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:
         logger.error("request %s failed", request.state.request_id, exc_info=error)
-        detail = "The service failed on this request; its log has the details under this id."
+        detail = "The service failed on this request. Its log has the details under this id."
         return problem_response(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))

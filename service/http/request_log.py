@@ -1,4 +1,4 @@
-"""What every request has: an id, a line in the log, a place in the metrics."""
+"""The id, the log line and the metrics of every request."""
 
 import logging
 import re
@@ -19,7 +19,10 @@ METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
 class RequestLog:
-    """Give each request an id, the client's own if it sent a proper one, and send it back; count, time and log it."""
+    """Give each request an id (the id of the client, if it is valid) and send it back.
+
+    Count, time and log the request.
+    """
 
     def __init__(self, app: ASGIApp, state: State) -> None:
         self.app = app
@@ -39,7 +42,7 @@ class RequestLog:
         async def send_with_id(message: Message) -> None:
             nonlocal seconds, status
             if message["type"] == "http.response.start":
-                # A client that reads slowly has no part in how long its answer took.
+                # A client that reads slowly does not count as a slow answer.
                 seconds, status = time.perf_counter() - start, message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity), *trace_headers()]
             await send(message)
@@ -78,7 +81,7 @@ class RequestLog:
 
 
 def route(scope: Scope) -> str:
-    """Return the template of the address that a request found; a path itself may hold anything."""
+    """Return the route template of a request. The path itself may contain patient data, so it is not used."""
     path = getattr(scope.get("route"), "path", None)
     if path is not None:
         return str(path)
@@ -86,7 +89,7 @@ def route(scope: Scope) -> str:
 
 
 def outcome(status: int) -> str:
-    """Return what became of a request, as ``retina_requests_total`` names it."""
+    """Return the outcome of a request, as ``retina_requests_total`` names it."""
     if status == CLIENT_GONE:
         return "disconnected"
     if status == 503:
@@ -95,7 +98,7 @@ def outcome(status: int) -> str:
 
 
 def trace_headers() -> list[tuple[bytes, bytes]]:
-    """Return the trace that a request is part of, as W3C Trace Context's level 2 sends it back."""
+    """Return the trace of a request in the form of W3C Trace Context level 2."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return []

@@ -1,7 +1,7 @@
-"""A prediction as a DICOM structured report, to be stored beside the image that it is about.
+"""A prediction as a DICOM structured report, to be stored beside its image.
 
-The only place where what the image's file says of patient and study is read: a report must carry it (PS3.3 A.35.3). It
-goes nowhere but into the report.
+Only here are the patient and study elements of the image file read, because a report must repeat them (PS3.3 A.35.3).
+They go into the report and nowhere else.
 """
 
 import io
@@ -43,7 +43,7 @@ COPIED = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-"""Elements of patient and study that a report must have, if only empty (type 2)."""
+"""Patient and study elements that a report must have. They may be empty (type 2)."""
 REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging report")
 SIDES = {"R": codes.SCT.Right, "L": codes.SCT.Left, "B": codes.SCT.RightAndLeft}
 CONTAINS, HAS_CONTEXT, HAS_PROPERTIES = (
@@ -57,7 +57,7 @@ def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Output
     """Return a Comprehensive SR document (preliminary, unverified) on the DICOM file ``data``.
 
     Raises:
-        ProblemError: if the file is not DICOM, or lacks what a report refers to.
+        ProblemError: if the file is not DICOM, or lacks an element that a report refers to.
     """
     if image.format != "DICOM":
         raise ProblemError(
@@ -85,17 +85,17 @@ def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Output
         return stream.getvalue()
     except ProblemError:
         raise
-    except (ValueError, TypeError, AttributeError, LookupError) as error:  # their texts may quote the patient's data
+    except (ValueError, TypeError, AttributeError, LookupError) as error:  # the error texts may quote patient data
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "no-report",
-            "The DICOM file's patient, study or instance elements break the standard, so that no report can "
+            "The patient, study or instance elements of the DICOM file break the standard, so no report can "
             f"repeat them ({type(error).__name__}): ask for JSON.",
         ) from None
 
 
 def referred_to(data: bytes) -> Dataset:
-    """Read who and what the report is about; missing elements that may be empty are."""
+    """Read the elements that the report repeats. If an element is missing and may be empty, it is set to empty."""
     whole = dcmread(
         io.BytesIO(data), stop_before_pixels=True, force=True, specific_tags=[*REFERRED_TO, *COPIED, "NumberOfFrames"]
     )
@@ -104,7 +104,7 @@ def referred_to(data: bytes) -> Dataset:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "no-report",
-            f"The DICOM file lacks {', '.join(missing)}, so that no report can refer to it: ask for JSON.",
+            f"The DICOM file lacks {', '.join(missing)}, so no report can refer to it: ask for JSON.",
         )
     for keyword in COPIED:
         if keyword not in whole:
@@ -113,7 +113,7 @@ def referred_to(data: bytes) -> Dataset:
 
 
 def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs) -> ContainerContentItem:
-    """The report's tree: the algorithm, the image, each class with its probability, the conclusion."""
+    """The content tree of the report: the algorithm, the image, each class with its probability, the conclusion."""
     labels, probabilities = model.card.labels, outputs.probabilities
     several = model.card.task == "multi-label"
     conclusion = present(model.card, probabilities) if several else [labels[int(np.argmax(probabilities))]]

@@ -1,4 +1,4 @@
-"""A span for each request, from FastAPI's own instrumentation."""
+"""A span for each request, from the instrumentation of FastAPI."""
 
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import Scope
@@ -11,10 +11,10 @@ def is_probe(scope: Scope) -> bool:
 
 
 TELEMETRY = TelemetryConfig(
-    metrics=False,  # Prometheus has them
-    logs=False,  # they would hold messages and values that came from clients
+    metrics=False,  # Prometheus has these metrics
+    logs=False,  # error texts would contain values from clients
     operation_spans=False,
     auto_configure=False,
     exclude=is_probe,
 )
-"""FastAPI's settings: a span for each request but probes, in the trace that its W3C ``traceparent`` header names."""
+"""Settings of FastAPI: a span for each request except probes, in the trace of its W3C ``traceparent`` header."""

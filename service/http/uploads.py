@@ -22,7 +22,7 @@ HOW_TO = (
 class Upload(NamedTuple):
     """An image as it was sent.
 
-    The name goes into the answer, and nowhere else: exported DICOM files are often named after the patient.
+    The name goes into the answer and nowhere else, because exported DICOM files are often named after the patient.
     """
 
     name: str | None
@@ -30,7 +30,7 @@ class Upload(NamedTuple):
 
 
 class InMemoryParser(MultiPartParser):
-    """Starlette's parser without its temporary files: the body's limit bounds the memory."""
+    """The parser of Starlette without its temporary files. The limit of the body also limits the memory."""
 
     spool_max_size = 2**63 - 1
 
@@ -39,8 +39,8 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     """Return the images of a request.
 
     Raises:
-        ProblemError: if the content type is not one of an image, the body is too large, too slow or malformed, or there
-            are too many files.
+        ProblemError: if the content type is not that of an image, if the body is too large, too slow or malformed, or
+            if there are too many files.
     """
     kind = request.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
     multipart = kind == "multipart/form-data"
@@ -79,7 +79,7 @@ async def in_time(settings: Settings) -> AsyncGenerator[None]:
 
 
 async def limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """Yield the body's chunks, and refuse it as soon as it is known to exceed the limit."""
+    """Yield the chunks of the body, and refuse it as soon as it exceeds the limit."""
     too_large = ProblemError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "body-too-large",

@@ -1,1 +1,1 @@
-"""Models and what runs them: packages on disk, sessions, batches, and the way from an image to its outputs."""
+"""Running models: packages on disk, sessions, batches, and the way from an image to its outputs."""

@@ -1,6 +1,6 @@
 """Micro-batching: requests for one model that wait at the same time run together.
 
-All state belongs to the event loop's thread, so there are no locks; the model runs in an executor's thread.
+Only the thread of the event loop changes the state, so there are no locks. The model runs in an executor thread.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ class Waiting:
 class Batcher:
     """The queue in front of one model.
 
-    One batch runs at a time; what arrives meanwhile forms the next one. With ``delay_s`` 0 an image never waits for
-    company: a lone request runs at once.
+    One batch runs at a time. Images that arrive meanwhile form the next batch. With ``delay_s`` 0 an image never waits
+    for others: a single request runs at once.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Batcher:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, images: list[NDArray[np.uint8]]) -> list[Outputs]:
-        """Queue images (H, W, C) and return each one's outputs, in order.
+        """Queue images (H, W, C) and return the outputs of each, in order.
 
         Raises:
-            QueueFullError: at once, if not all of them find room.
+            QueueFullError: at once, if the queue has no room for all of them.
         """
         if len(self.queue) + len(images) > self.queue_size:
             raise QueueFullError(
@@ -77,7 +77,7 @@ class Batcher:
         except BaseException:
             for entry in entries:
                 entry.future.cancel()
-            # Whoever gave up waiting leaves its place to others.
+            # Images of cancelled requests leave their places to others.
             self.queue = deque(entry for entry in self.queue if not entry.future.done())
             self.metrics.queue_length.set(len(self.queue))
             raise
@@ -112,14 +112,14 @@ class Batcher:
         self.dispatch()
 
     async def run(self, batch: list[Waiting]) -> None:
-        """Run a batch and hand each image its own row, or all of them the failure."""
+        """Run a batch and give each image its own row of the outputs, or the error to all of them."""
         start = time.perf_counter()
         waits = [start - entry.since for entry in batch]
         for wait in waits:
             self.metrics.queue_seconds.observe(wait)
         self.metrics.batch_size.observe(len(batch))
         try:
-            # A lone image is a batch as it lies in memory; only several have to be brought together.
+            # A single image is already a batch in memory. Only several have to be stacked.
             images = batch[0].pixels[None] if len(batch) == 1 else np.stack([entry.pixels for entry in batch])
             outputs = await asyncio.get_running_loop().run_in_executor(self.executor, self.model.run, images)
             seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, which is not how many the machine has."""
+"""How many CPUs this process may use. The machine may have more."""
 
 import math
 import os
@@ -15,7 +15,7 @@ def usable_cpus(cgroup: Path = CGROUP) -> int:
 
 
 def cgroup_quota(cgroup: Path) -> float | None:
-    """CPUs' worth of time that the cgroup (version 2 or 1) grants, or None without a limit."""
+    """The CPU quota of the cgroup (version 2 or 1), in CPUs, or None without a limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What inference can't do, as errors that know nothing of HTTP; their text says what was wrong and what to do."""
+"""Errors of inference, independent of HTTP. Their text says what was wrong and what to do."""
 
 from models.preprocessing import ImageError
 
@@ -8,11 +8,11 @@ class InferenceError(Exception):
 
 
 class UnknownModelError(InferenceError, LookupError):
-    """No such model or version; the text lists what there is."""
+    """No such model or version. The text lists those that exist."""
 
 
 class QueueFullError(InferenceError):
-    """More images wait for the model than the queue may hold."""
+    """The queue of the model has no room for the images."""
 
 
 class UnusableImageError(InferenceError):
@@ -20,7 +20,7 @@ class UnusableImageError(InferenceError):
 
     Args:
         reason: What is wrong with it.
-        index: Which of the files it is, from 0.
+        index: Position of the file, counted from 0.
     """
 
     def __init__(self, reason: ImageError, index: int) -> None:

@@ -17,7 +17,7 @@ Provider = Literal["auto", "cpu", "cuda"]
 
 
 class ProviderError(RuntimeError):
-    """The execution provider that the settings ask for can't be had."""
+    """The execution provider in the settings is not available."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def providers(wanted: Provider) -> list[str]:
     if CUDA not in available:
         raise ProviderError(
             "RETINA_PROVIDER=cuda, but the installed ONNX Runtime has no CUDA: install onnxruntime-gpu in place of "
-            "onnxruntime (see the README, Docker and GPU), or set RETINA_PROVIDER=auto"
+            "onnxruntime (see Docker in README.md), or set RETINA_PROVIDER=auto"
         )
     return [CUDA, CPU]
 
@@ -65,7 +65,7 @@ def create_session(content: bytes, execution: Execution) -> onnxruntime.Inferenc
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = execution.threads
     options.inter_op_num_threads = 1
-    # A spinning pool would take the cores from the threads that decode the next images.
+    # Spinning threads would take the CPUs from the threads that decode the next images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     wanted = providers(execution.provider)

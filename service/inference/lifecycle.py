@@ -1,8 +1,8 @@
-"""Which packages of the repository's folder are served: loaded, switched to, refused, drained, unloaded.
+"""Which packages in the folder of the repository are served: loading, switching, refusing, draining, unloading.
 
-A package is loaded and checked in a thread while requests go on; the switch is one assignment in the event loop's
-thread. A request keeps the model that it found until it is answered, so none is lost to a reload. A package that
-can't be used changes nothing but the log, the metrics and the index.
+A package is loaded and checked in a thread while requests continue. The switch is one assignment in the thread of the
+event loop. A request keeps its model until it is answered, so a reload loses no request. A package that can't be used
+changes only the log, the metrics and the index.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ UNLOADED = "unloaded by request; a load request brings it back"
 
 
 class Signature(NamedTuple):
-    """A package's file and the digest beside it as the file system shows them; any write changes it."""
+    """Identity of a package file and of its digest file in the file system. Any write changes it."""
 
     file: tuple[int, int, int]
     digest: tuple[int, int, int] | None
 
 
 class Refusal(NamedTuple):
-    """A package that could not be used, as it was then, and why."""
+    """A package that could not be used, its identity at that time, and why."""
 
     signature: Signature
     reason: str
@@ -41,7 +41,7 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Findings:
-    """What became of one model's packages: by version, what to serve."""
+    """The packages of one model, by version: what to serve and what was refused."""
 
     keep: dict[str, Model | None] = field(default_factory=dict)
     """Versions to serve: a newly loaded model, or None for the one that is served already."""
@@ -50,7 +50,7 @@ class Findings:
 
 
 class Lifecycle:
-    """The models of a repository's folder, from disk to service and back."""
+    """The models of a repository folder: loading, replacing and unloading."""
 
     def __init__(self, repository: Repository, predictor: Predictor, metrics: Metrics, settings: Settings) -> None:
         self.repository = repository
@@ -70,7 +70,7 @@ class Lifecycle:
         """Load what the folder holds, before any request.
 
         Raises:
-            PackageError: if it holds no package, or a model none of whose versions can be used.
+            PackageError: if it holds no package, or if a model has no usable version.
         """
         found = self.scan()
         if not found:
@@ -84,19 +84,19 @@ class Lifecycle:
                 raise PackageError("; ".join(refusal.reason for refusal in findings.refused.values()))
 
     async def watch(self) -> None:
-        """Look at the folder again and again, until cancelled."""
+        """Scan the folder again and again, until cancelled."""
         while True:
             await asyncio.sleep(self.settings.repository_poll_seconds)
             try:
                 await self.poll()
-            except Exception:  # the next look may go well, and what is served is not touched
+            except Exception:  # the next scan may succeed, and the served models are not changed
                 logger.exception("looking for new models in %s failed", self.settings.model_repository)
 
     async def poll(self) -> None:
-        """Take in what is new in the folder and has not changed since the last look, and drop what is gone.
+        """Load packages that are new and unchanged since the last scan, and unload those that were deleted.
 
-        A package still being copied differs from look to look, so it waits. A model whose files are all gone goes
-        on: a folder that is not mounted for a moment must not empty the service.
+        A package that is still being copied differs between scans, so it waits. A model whose files are all gone is
+        served further, because a folder may be unmounted for a moment.
         """
         async with self.lock:
             found = await asyncio.to_thread(self.scan)
@@ -107,18 +107,18 @@ class Lifecycle:
                 for version, signature in found[name].items():
                     if before.get((name, version)) == signature:
                         settled[version] = signature
-                    elif (name, version) in self.loaded:  # being written over: what is served stays for now
+                    elif (name, version) in self.loaded:  # being overwritten: the loaded version stays for now
                         settled[version] = self.loaded[name, version]
                 if settled:
                     findings = await asyncio.to_thread(self.examine, name, settled, retry=False)
                     self.switch(name, findings)
 
     async def load(self, name: str) -> None:
-        """Take in a model's packages as they are now; packages that were refused are tried again.
+        """Load the packages of a model as they are now. Packages that were refused are tried again.
 
         Raises:
             UnknownModelError: if the folder has no such model.
-            PackageError: if a package was refused; the others are served all the same.
+            PackageError: if a package was refused. The others are still served.
         """
         async with self.lock:
             found = await asyncio.to_thread(self.scan)
@@ -134,7 +134,7 @@ class Lifecycle:
             raise PackageError("; ".join(refusal.reason for refusal in findings.refused.values()))
 
     async def unload(self, name: str) -> None:
-        """Give new requests 404 from now on, and return when those in hand are answered and the memory is free.
+        """Answer new requests with 404, and return when requests in flight are answered and the memory is free.
 
         Raises:
             UnknownModelError: if no such model is served.
@@ -151,7 +151,7 @@ class Lifecycle:
             await asyncio.wait(tasks)
 
     def scan(self) -> dict[str, dict[str, Signature]]:
-        """Return each model's versions that lie in the folder."""
+        """Return the versions of each model in the folder."""
         found: dict[str, dict[str, Signature]] = {}
         for path in packages(self.settings.model_repository):
             if (signature := sign(path)) is not None:
@@ -159,7 +159,7 @@ class Lifecycle:
         return found
 
     def examine(self, name: str, present: dict[str, Signature], *, retry: bool) -> Findings:
-        """Load, newest first, what is to be served and is not yet; called in a thread."""
+        """Load the versions to serve that are not loaded yet, newest first. Called in a thread."""
         findings, limit = Findings(signatures=present), self.settings.served_versions
         for version in sorted(present, key=int, reverse=True):
             key, signature = (name, version), present[version]
@@ -178,7 +178,7 @@ class Lifecycle:
                     findings.refused[version] = Refusal(signature, str(error))
                 finally:
                     self.loading = None
-            if key in self.loaded:  # in place of content that can't be used, the earlier one goes on
+            if key in self.loaded:  # the new content can't be used, so the earlier one is still served
                 findings.keep[version] = None
         if not findings.keep:
             findings.keep = dict.fromkeys(self.repository.models.get(name, ()))
@@ -192,7 +192,7 @@ class Lifecycle:
         return model
 
     def switch(self, name: str, findings: Findings) -> None:
-        """Serve what was found from the next request on."""
+        """Serve the loaded versions from the next request on."""
         for version, refusal in findings.refused.items():
             self.refused[name, version] = refusal
             self.metrics.loads.labels(name, "refused").inc()
@@ -204,7 +204,7 @@ class Lifecycle:
             self.loaded[name, version] = findings.signatures[version]
             self.refused.pop((name, version), None)
             served = self.repository.models.get(name, {}).get(version)
-            if served is not None and served.digest == model.digest:  # the same file, written anew
+            if served is not None and served.digest == model.digest:  # the same content, written again
                 continue
             self.predictor.add(model)
             replaced = self.repository.add(model)
@@ -238,22 +238,22 @@ class Lifecycle:
             refusal = self.refused.get(key)
             if key in self.loaded:
                 state = "READY"
-                reason = f"the earlier content goes on; refused: {refusal.reason}" if refusal else ""
+                reason = f"the earlier content is still served; refused: {refusal.reason}" if refusal else ""
             elif key == self.loading:
                 state, reason = "LOADING", ""
             elif key in draining:
-                state, reason = "UNLOADING", "the requests in hand are being answered"
+                state, reason = "UNLOADING", "the requests in flight are being answered"
             elif name in self.unloaded:
                 state, reason = "UNAVAILABLE", UNLOADED
             else:
                 state = "UNAVAILABLE"
-                reason = refusal.reason if refusal else "older than the versions to serve, or not looked at yet"
+                reason = refusal.reason if refusal else "older than the versions to serve, or not scanned yet"
             entries.append({"name": name, "version": version, "state": state, "reason": reason})
         return entries
 
 
 def sign(package: Path) -> Signature | None:
-    """Return what the file system shows of a package, or None if it is gone."""
+    """Return the identity of a package in the file system, or None if it is gone."""
     file = stamp(package)
     return None if file is None else Signature(file, stamp(digest_path(package)))
 

@@ -1,8 +1,8 @@
-"""What an ONNX file asks of whoever loads it, read before any runtime does: opset, operators, files beside it.
+"""What an ONNX file needs from a runtime, read before a runtime loads it: opset, operators, external files.
 
 ONNX Runtime has no call for these. The few fields that answer them are declared here with their numbers in
-``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); protobuf passes over the rest, and over
-whatever later versions add. The ``onnx`` package itself is not a dependency of the service.
+``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); protobuf ignores the rest, and
+also what later versions add. The ``onnx`` package itself is not a dependency of the service.
 """
 
 from collections.abc import Iterator
@@ -39,30 +39,30 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "SparseTensorProto": {"values": (1, "TensorProto"), "indices": (2, "TensorProto")},
     "TensorProto": {"name": (8, "string"), "data_location": (14, "int32")},
 }
-"""Message to field to its number and type; ``*`` marks a repeated field."""
+"""For each message its fields, with number and type. ``*`` marks a repeated field."""
 
 
 class OnnxFileError(ValueError):
-    """Bytes that are not a whole ONNX file."""
+    """The bytes are not a complete ONNX file."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a file asks for."""
+    """What a file needs."""
 
     opset: int | None
-    """Of the standard operators; None where it names none."""
+    """Opset of the standard operators; None if the file names none."""
     custom_operators: list[str]
     """``domain::type`` of each operator that neither the standard nor the file itself defines."""
     external_tensors: list[str]
-    """Names of the tensors whose values lie in another file."""
+    """Names of the tensors whose values are in another file."""
 
 
 def read_needs(content: bytes) -> Needs:
-    """Read what an ONNX file asks for.
+    """Read what an ONNX file needs.
 
     Raises:
-        OnnxFileError: if the bytes are cut off or are not an ONNX file.
+        OnnxFileError: if the bytes are truncated or are not an ONNX file.
     """
     model = MODEL()
     try:

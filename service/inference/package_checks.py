@@ -1,8 +1,8 @@
-"""What a package must show before it is served, at start and at every reload.
+"""Checks of a package before it is served, at start and at every reload.
 
-A package carries no sample with the answers that it should give, so parity with PyTorch rests on what the export
-verified and the card states. What can be seen here is: the file is whole and the one that was meant, it asks for
-nothing but the standard operators, its card and graph agree, and it answers like a classifier.
+A package contains no sample with its expected outputs. So only the export verifies that it agrees with PyTorch, and the
+card states the result. The checks here are: the file is complete and has the expected digest, it needs only standard
+operators, its card and graph agree, and its outputs are those of a classifier.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ LOWEST_OPSET = 20
 DIGEST_SUFFIX = ".sha256"
 TOLERANCE = 1e-3
 CHECKED = 2
-"""Images that a package is tried on together."""
-BATCH_TOLERANCE = 1e-2  # far above what TF32 does between batch sizes, far below another image's answer
+"""Images that a package runs together in its check."""
+BATCH_TOLERANCE = 1e-2  # far above the differences of TF32 between batch sizes, far below those between images
 
 Arrays = Sequence[NDArray[np.float32]]
 
 
 def digest_path(package: Path) -> Path:
-    """Where a package's digest may lie: beside it, as ``sha256sum model.onnx > model.onnx.sha256`` writes it."""
+    """Where the digest of a package may be: beside it, as ``sha256sum model.onnx > model.onnx.sha256`` writes it."""
     return package.with_name(package.name + DIGEST_SUFFIX)
 
 
@@ -34,8 +34,8 @@ def check_file(package: Path, content: bytes) -> None:
     """Check a package's bytes before ONNX Runtime gets them.
 
     Raises:
-        PackageError: if they are cut off, differ from the digest beside them, or ask for an old opset, for custom
-            operators or for data in other files.
+        PackageError: if they are truncated, differ from the digest beside them, or need an old opset, custom operators
+            or data in other files.
     """
     stated = digest_path(package)
     if stated.is_file():
@@ -57,14 +57,14 @@ def check_file(package: Path, content: bytes) -> None:
 
 
 def check_answers(package: Path, card: Card, run: Callable[[NDArray[np.uint8]], Arrays]) -> None:
-    """Run a package for the first time and check what it says, which also warms it.
+    """Run a package for the first time and check its outputs. This also warms it up.
 
-    ``run`` takes images (N, H, W, C) and returns the package's outputs. The images are noise: two of them together
-    and the first of them alone, whose answers must be the same.
+    ``run`` takes images (N, H, W, C) and returns the outputs of the package. The images are noise: first two together,
+    then the first alone. Its outputs must be the same.
 
     Raises:
-        PackageError: if it fails, or an output has a wrong shape or a value that is not finite, or the probabilities
-            are none, or an image's answer depends on the others in its batch.
+        PackageError: if it fails, if an output has a wrong shape or a value that is not finite, if probabilities lie
+            outside 0 to 1 or do not sum to 1, or if the outputs of an image depend on the others in its batch.
     """
     spec = card.input
     images = np.random.default_rng(0).integers(
@@ -72,7 +72,7 @@ def check_answers(package: Path, card: Card, run: Callable[[NDArray[np.uint8]], 
     )
     try:
         together, alone = run(images), run(images[:1])
-    except Exception as error:  # ONNX Runtime's own exceptions have no common base
+    except Exception as error:  # the exceptions of ONNX Runtime have no common base
         raise PackageError(f"{package} does not run: {error}") from error
     rows = {"probabilities": (len(card.labels),), "recalibration_weights": (card.gates,)}
     for name, values, first in zip(OUTPUTS, together, alone, strict=True):

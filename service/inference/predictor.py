@@ -22,7 +22,7 @@ from service.settings import Settings
 
 
 class Served:
-    """A model with its queue and its metrics, and how many requests use it."""
+    """A model with its queue, its metrics, and the number of requests that use it."""
 
     def __init__(self, model: Model, batcher: Batcher, metrics: ModelMetrics) -> None:
         self.model = model
@@ -36,8 +36,8 @@ class Served:
 class Predictor:
     """From files or pixels to outputs, for every model that was added.
 
-    The event loop neither decodes nor runs a model: images are decoded in a pool of threads, and batches run one
-    after another in a single thread, whose session uses all the CPUs.
+    The event loop neither decodes nor runs a model: images are decoded in a pool of threads. Batches run one
+    after another in a single thread, and its session uses all CPUs.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -61,12 +61,12 @@ class Predictor:
         self.served[id(model)] = Served(model, batcher, metrics)
 
     def of(self, model: Model) -> Served:
-        """What was added for a model."""
+        """Return the loaded model with its queue and metrics."""
         return self.served[id(model)]
 
     @contextmanager
     def using(self, model: Model) -> Iterator[None]:
-        """Keep a model, from the moment that a request has found it until its answer, from being let go."""
+        """Keep a model loaded from the moment that a request has found it until its answer is written."""
         served = self.of(model)
         served.requests += 1
         served.idle.clear()
@@ -78,7 +78,7 @@ class Predictor:
                 served.idle.set()
 
     async def retire(self, model: Model) -> None:
-        """Let go of a model that no new request can find, once the requests that use it are answered."""
+        """Free a model that no new request can find, once the requests that use it are answered."""
         await self.of(model).idle.wait()
         del self.served[id(model)]
         gone, others = labels(model), [labels(served.model) for served in self.served.values()]
@@ -87,18 +87,18 @@ class Predictor:
     async def predict(
         self, model: Model, files: Sequence[bytes], frame: int | None = None
     ) -> list[tuple[Preprocessed, Outputs]]:
-        """Return each file as the model took it and the outputs for it, in order; ``frame`` is counted from 1.
+        """Return the decoded input and the outputs for each file, in order. ``frame`` is counted from 1.
 
         Raises:
             UnusableImageError: if a file is not a usable image; the first such file is named.
-            QueueFullError: if too many images wait already.
+            QueueFullError: if too many images already wait.
         """
         images = await self.decode(model, files, frame)
         outputs = await self.run(model, [image.pixels for image in images])
         return list(zip(images, outputs, strict=True))
 
     async def decode(self, model: Model, files: Sequence[bytes], frame: int | None = None) -> list[Preprocessed]:
-        """Return each file as the model takes it, in order; ``frame`` is counted from 1.
+        """Return each file as an input of the model, in order. ``frame`` is counted from 1.
 
         Raises:
             UnusableImageError: if a file is not a usable image; the first such file is named.
@@ -124,7 +124,7 @@ class Predictor:
         """Return the outputs of each image (H, W, C), in order.
 
         Raises:
-            QueueFullError: if too many images wait already.
+            QueueFullError: if too many images already wait.
         """
         served = self.of(model)
         note(images=len(images))
@@ -139,11 +139,11 @@ class Predictor:
         return image
 
     def close(self) -> None:
-        """Finish what runs and end the threads."""
+        """Finish the running work and end the threads."""
         self.decoders.shutdown()
         self.runner.shutdown()
 
 
 def labels(model: Model) -> ModelLabels:
-    """What tells a model's series from another's."""
+    """The labels of the metrics of a model."""
     return ModelLabels(model.name, model.version, model.digest, model.provider, tuple(model.card.labels))

@@ -1,4 +1,4 @@
-"""The model repository: every package in a folder, found and loaded by name and version."""
+"""The model repository: all packages in a folder, by name and version."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from service.inference.runtime import Model, load_model
 
 
 class Repository:
-    """Loaded models by name and version; the highest version of a name is its default."""
+    """Loaded models by name and version. The highest version of a name is the default."""
 
     def __init__(self, models: list[Model]) -> None:
         self.models: dict[str, dict[str, Model]] = {}
@@ -24,7 +24,7 @@ class Repository:
         """Load every package, or only the model of one name.
 
         Raises:
-            PackageError: if there is none, or one of them is not usable.
+            PackageError: if there is none, or if one of them is not usable.
         """
         found = list(packages(folder))
         if not found:
@@ -46,7 +46,7 @@ class Repository:
         return replaced
 
     def remove(self, name: str, version: str) -> Model:
-        """Serve a model no more, and return it."""
+        """Stop serving a model, and return it."""
         versions = dict(self.models[name])
         model = versions.pop(version)
         if versions:
@@ -79,8 +79,8 @@ def load_package(path: Path, execution: Execution) -> Model:
     """Load the package at ``<model>/<version>/model.onnx``.
 
     Raises:
-        PackageError: if it is not usable, or not the model that its folder says.
-        ProviderError: if a forced provider does not take it.
+        PackageError: if it is not usable, or is not the model that its folder names.
+        ProviderError: if a forced provider can't run it.
     """
     model = load_model(path, version=path.parent.name, execution=execution)
     if model.name != path.parent.parent.name:
@@ -89,7 +89,7 @@ def load_package(path: Path, execution: Execution) -> Model:
 
 
 def packages(folder: Path) -> Iterator[Path]:
-    """Yield the package files of a repository in order; names that can't be a model or version are passed over."""
+    """Yield the package files of a repository in order. Names that can't be a model or version are skipped."""
     for path in sorted(folder.glob(f"*/*/{FILE_NAME}")):
         if re.fullmatch(NAME_PATTERN, path.parent.parent.name) and re.fullmatch(VERSION_PATTERN, path.parent.name):
             yield path

@@ -17,7 +17,7 @@ from service.inference.package_checks import CHECKED, check_answers, check_file
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of N images."""
+    """The outputs of a model for N images."""
 
     probabilities: NDArray[np.float32]
     """(N, K)"""
@@ -48,7 +48,7 @@ class Model:
         return self.card.name
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
-        """Run images (N, H, W, C); called from a worker thread, it frees the interpreter lock."""
+        """Run images (N, H, W, C). Called from a worker thread; it releases the interpreter lock."""
         return Outputs(*self.outputs_of(images))
 
 
@@ -57,7 +57,7 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
 
     Raises:
         PackageError: if the file is not a usable package; :mod:`service.inference.package_checks` has the rules.
-        ProviderError: if a forced provider does not take the model.
+        ProviderError: if a forced provider can't run the model.
     """
     try:
         content = path.read_bytes()

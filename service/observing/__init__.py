@@ -1,1 +1,1 @@
-"""What the service tells those who run it: logs, metrics, traces and statistics."""
+"""Logs, metrics, traces and statistics, for those who run the service."""

@@ -1,8 +1,8 @@
-"""Logs on standard error: a line for people, or one JSON object a line for whoever collects them.
+"""Logs on standard error: text lines for people, or one JSON object per line for log collectors.
 
 What is logged within a request carries its id and, where tracing is on, its trace. Nothing here or in
-:mod:`service.http.request_log` logs a path, a query, a header, a file's name or a body: any of them may hold patient
-data.
+:mod:`service.http.request_log` logs a path, a query, a header, a file name or a body, because any of them may contain
+patient data.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ current: ContextVar[Facts | None] = ContextVar("current", default=None)
 
 
 def note(*, model: str | None = None, version: str | None = None, images: int | None = None) -> None:
-    """Tell the log and the metrics what the request in hand is about; outside a request, nobody."""
+    """Add facts about the current request to its log line and metrics. Outside a request, do nothing."""
     if (facts := current.get()) is None:
         return
     if model is not None:
@@ -42,7 +42,7 @@ def note(*, model: str | None = None, version: str | None = None, images: int | 
 
 
 class InRequest(logging.Filter):
-    """Add the request's id, and its trace and span as OpenTelemetry writes them, to each record."""
+    """Add the id of the request, and its trace and span in the form of OpenTelemetry, to each log record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if (facts := current.get()) is not None:
@@ -55,9 +55,9 @@ class InRequest(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger and message; the id of the request at the end, where there is one."""
+    """Time, level, logger and message; then the id of the request, if there is one."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's own name
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, a name of logging
         found = getattr(record, "request_id", None)
         return super().formatMessage(record) + (f" id={found}" if found else "")
 
@@ -70,7 +70,7 @@ def formatter(kind: str) -> logging.Formatter:
         ["levelname", "name", "message"],
         timestamp=True,
         rename_fields={"levelname": "level", "name": "logger"},
-        # uvicorn's messages once more with colours, and the number that every Python task has
+        # a coloured copy of uvicorn's message, and the name of the asyncio task
         reserved_attrs=[*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message", "taskName"],
     )
 

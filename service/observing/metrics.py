@@ -16,7 +16,7 @@ IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class ModelLabels(NamedTuple):
-    """What tells one loaded model's series from another's."""
+    """The labels that identify the series of a loaded model."""
 
     name: str
     version: str
@@ -26,7 +26,7 @@ class ModelLabels(NamedTuple):
 
 
 class ModelMetrics:
-    """One model's series, so that the hot path does no label look-up."""
+    """The series of one model. Holding them saves the look-up of labels for each request."""
 
     def __init__(self, metrics: "Metrics", model: ModelLabels) -> None:
         labels = (model.name, model.version)
@@ -42,7 +42,7 @@ class ModelMetrics:
         metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
 
     def answered(self, predicted: Sequence[int]) -> None:
-        """Images have their outputs: the index of each one's most probable class."""
+        """Count predicted images by the index of their most probable class."""
         self.images.inc(len(predicted))
         for index in predicted:
             self.predictions[index].inc()
@@ -54,7 +54,7 @@ class ModelMetrics:
 
 
 class Metrics:
-    """All series of one application, in a registry of its own."""
+    """All series of one application, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -74,11 +74,11 @@ class Metrics:
         )
         self.rejected = Counter(
             "retina_rejected_total",
-            "Requests refused or given up because of load or of who asked, by reason.",
+            "Requests refused or abandoned, by reason: load, deadline or caller.",
             ("reason",),
             registry=self.registry,
         )
-        for reason in REASONS:  # series that are there before the first event, so that rates see it
+        for reason in REASONS:  # these series exist before the first event, so that a rate sees it
             self.rejected.labels(reason)
         self.images = Counter(
             "retina_images_total", "Images that were answered with a prediction.", by_model, registry=self.registry
@@ -89,18 +89,18 @@ class Metrics:
             (*by_model, "label"),
             registry=self.registry,
         )
-        self.in_flight = Gauge("retina_in_flight_requests", "Prediction requests in hand.", registry=self.registry)
+        self.in_flight = Gauge("retina_in_flight_requests", "Prediction requests in flight.", registry=self.registry)
         self.queue_length = Gauge(
             "retina_queue_length", "Images that wait for the model.", by_model, registry=self.registry
         )
         self.queue_limit = Gauge(
-            "retina_queue_limit", "Most images that may wait for one model.", registry=self.registry
+            "retina_queue_limit", "Limit of images that wait for one model.", registry=self.registry
         )
         self.in_flight_limit = Gauge(
-            "retina_in_flight_requests_limit", "Most prediction requests in hand at once.", registry=self.registry
+            "retina_in_flight_requests_limit", "Limit of prediction requests in flight.", registry=self.registry
         )
         self.ready = Gauge(
-            "retina_ready", "Whether predictions can be asked for: 1, or 0 while shutting down.", registry=self.registry
+            "retina_ready", "1 while the service accepts predictions, 0 while it shuts down.", registry=self.registry
         )
         build = Gauge(
             "retina_build_info",
@@ -111,31 +111,31 @@ class Metrics:
         build.labels(__version__, onnxruntime.__version__).set(1)
         self.model_info = Gauge(
             "retina_model_info",
-            "A loaded model, with the execution provider that it really runs on.",
+            "A loaded model, with the execution provider that really runs it.",
             (*by_model, "digest", "provider"),
             registry=self.registry,
         )
         self.loads = Counter(
             "retina_model_loads_total",
-            "Model packages by what became of them: loaded, refused or unloaded.",
+            "Model packages by outcome: loaded, refused or unloaded.",
             ("model", "outcome"),
             registry=self.registry,
         )
         self.request_seconds = Histogram(
             "retina_request_duration_seconds",
-            "From the request's head to its answer.",
+            "Time from the request head to the response head.",
             ("model",),
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.decode_seconds = histogram("retina_decode_duration_seconds", "Decoding and resizing one image.")
-        self.queue_seconds = histogram("retina_queue_duration_seconds", "Waiting of one image for the model.")
-        self.inference_seconds = histogram("retina_inference_duration_seconds", "Running one batch.")
-        self.encode_seconds = histogram("retina_encode_duration_seconds", "Writing one answer.")
+        self.decode_seconds = histogram("retina_decode_duration_seconds", "Time to decode and resize one image.")
+        self.queue_seconds = histogram("retina_queue_duration_seconds", "Time that one image waits for the model.")
+        self.inference_seconds = histogram("retina_inference_duration_seconds", "Time to run one batch.")
+        self.encode_seconds = histogram("retina_encode_duration_seconds", "Time to write one answer.")
         self.batch_size = histogram("retina_batch_size_images", "Images in one batch.", tuple(map(float, IMAGES)))
 
     def forget(self, model: ModelLabels, others: Sequence[ModelLabels]) -> None:
-        """Drop the series of an unloaded model, but for what it shares with ``others`` of its name and version."""
+        """Drop the series of an unloaded model, except those shared with ``others`` of its name and version."""
         if not any((other.digest, other.provider) == (model.digest, model.provider) for other in others):
             self.model_info.remove(model.name, model.version, model.digest, model.provider)
         for label in set(model.classes).difference(*(other.classes for other in others)):

@@ -1,7 +1,7 @@
-"""What one model has done since it was loaded, counted as Triton's statistics extension counts it.
+"""Counts and times of one model since it was loaded, as in the statistics extension of Triton.
 
-Prometheus has the distributions; this has the sums that ``perf_analyzer`` and other clients of the protocol read,
-for each version and each batch size. All of it is written by the event loop's thread, so there are no locks.
+Prometheus has the distributions. These are the sums that ``perf_analyzer`` and other clients of the protocol read, for
+each version and each batch size. Only the thread of the event loop writes them, so there are no locks.
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Duration:
-    """How often something happened, and how long it took altogether."""
+    """How often something happened, and its total time."""
 
     count: int = 0
     seconds: float = 0.0
@@ -26,7 +26,7 @@ class Duration:
 
 @dataclass
 class Statistics:
-    """One model's sums. ``success`` and ``fail`` count requests, the stages between them images."""
+    """The sums of one model. ``success`` and ``fail`` count requests; the stages between them count images."""
 
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
@@ -47,7 +47,7 @@ class Statistics:
         self.last_inference = time.time()
 
     def document(self, name: str, version: str) -> dict[str, Any]:
-        """Write the extension's ``$model_stat``; no answer is cached, so ``cache_hit`` and ``cache_miss`` stay 0."""
+        """Write ``$model_stat`` of the extension. No answer is cached, so ``cache_hit`` and ``cache_miss`` stay 0."""
         none = Duration().document()
         stages = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
         return {

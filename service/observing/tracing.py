@@ -1,8 +1,8 @@
-"""OpenTelemetry traces, and a span for each stage of a request, whose own span is FastAPI's.
+"""OpenTelemetry traces: a span for each stage of a request. FastAPI makes the span of the request itself.
 
 The standard environment variables decide: there are traces where ``OTEL_EXPORTER_OTLP_ENDPOINT``,
-``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or ``OTEL_TRACES_EXPORTER`` is set. Else the SDK is not imported, and a stage
-costs one look at a context variable.
+``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or ``OTEL_TRACES_EXPORTER`` is set. Otherwise the SDK is not imported, and a
+stage costs one look at a context variable.
 """
 
 import os
@@ -23,10 +23,10 @@ PRIVATE = ("url.path", "url.query")
 
 
 def start() -> None:
-    """Make and send traces from now on, if the environment asks for them.
+    """Start tracing, if the environment asks for it.
 
     Raises:
-        SettingsError: if it asks for them in a way that can't be had.
+        SettingsError: if the environment asks for an exporter or protocol that is not offered.
     """
     asked = exporter_name()
     if asked == "none":
@@ -42,7 +42,7 @@ def start() -> None:
         ) from None
 
     class Redaction(SpanProcessor):
-        """Overwrite what a client wrote into the address, which may be anything; the route's template stays."""
+        """Overwrite the address in a span, since a client may write anything into it. The route template stays."""
 
         def on_start(self, span: Span, parent_context: object = None) -> None:
             for key in PRIVATE:
@@ -82,7 +82,7 @@ def create_exporter(name: str) -> "SpanExporter":
 
 
 def stage(name: str, start: float, end: float | None = None, **attributes: Any) -> None:
-    """Record a stage of the request in hand, between two times of ``time.perf_counter``; without ``end``, until now."""
+    """Record a stage of the current request, between two times of ``time.perf_counter``. ``end`` is now by default."""
     if not trace.get_current_span().is_recording():
         return
     now, clock = time.time_ns(), time.perf_counter()

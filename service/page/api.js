@@ -1,4 +1,4 @@
-/** Why there is no answer: in the service's words (RFC 9457 problem details) where it gave any. */
+/** Why there is no answer: the text of the service (RFC 9457 problem details), if it sent one. */
 export class Problem extends Error {
   constructor(title, detail = "", status = 0, retryAfter = null) {
     super(title);
@@ -79,7 +79,7 @@ async function answer(path, options = {}) {
     );
   });
   if (response.ok) return response;
-  // A proxy in between may answer with a page of its own.
+  // A reverse proxy may answer with its own page.
   const problem = await response.json().catch(() => ({}));
   throw new Problem(
     problem.title ?? `The service answered ${response.status} ${response.statusText}`.trim(),

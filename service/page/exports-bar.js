@@ -1,7 +1,7 @@
 import { curlCommand, downloadCsv, downloadJson, downloadPng } from "./exports.js";
 import { html, useState } from "./html.js";
 
-/** What a person may take away of a result. */
+/** What a person may save or copy of a result. */
 export function Exports({ item, map }) {
   const [said, say] = useState("");
   const [command, show] = useState("");

@@ -5,7 +5,7 @@ import { decode, drawOverlay } from "./picture.js";
 
 const NOTICE = "Research use only; not a medical device.";
 
-/** The item's request as a command for a POSIX shell. A key stays out of it: commands end up in histories. */
+/** The item's request as a command for a POSIX shell. It contains no key, because shells keep a history of commands. */
 export function curlCommand(item) {
   const { file, isDemo, model } = item;
   const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -38,7 +38,7 @@ export function downloadCsv(items) {
   save(`${name}.csv`, new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" }));
 }
 
-/** A cell as RFC 4180 has it; what a spreadsheet would take for a formula is made text. */
+/** A cell as RFC 4180 has it; what a spreadsheet would read as a formula becomes text. */
 function cell(value) {
   let text = String(value ?? "");
   if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;

@@ -2,7 +2,7 @@ import htm from "./vendor/htm.js";
 import { h } from "./vendor/preact.js";
 
 /**
- * Markup as a template, drawn by Preact. What is put in goes in as text, never as markup: labels and descriptions come
+ * Markup as a template, drawn by Preact. Values are inserted as text, never as markup: labels and descriptions come
  * from model cards that anybody may have written.
  */
 export const html = htm.bind(h);

@@ -1,7 +1,7 @@
 import { predict, preview, Problem } from "./api.js";
 import { decode, thumbnail } from "./picture.js";
 
-/** Requests in hand at once: enough to keep the service busy, few enough to leave room for others. */
+/** Requests in flight at once: enough to keep the service busy, few enough to leave room for others. */
 const AT_ONCE = 2;
 /** How often a file is sent again to a service that says it is too busy or that this was too much. */
 const RETRIES = 5;

@@ -11,5 +11,5 @@ from service.http.problems import ProblemError
 
 
 def invalid(detail: str) -> ProblemError:
-    """The protocol's answer to a message that can't be used: 400, with words that name the field."""
+    """The answer of the protocol to an invalid message: 400, with a text that names the field."""
     return ProblemError(HTTPStatus.BAD_REQUEST, "invalid-message", detail)

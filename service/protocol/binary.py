@@ -11,7 +11,7 @@ LONGEST_NUMBER = 12
 
 
 def split(body: bytes, header_length: str | None) -> tuple[memoryview, memoryview]:
-    """Divide a body into its JSON and what follows, without copying either.
+    """Split a body into its JSON and the data after it, without a copy.
 
     Raises:
         ProblemError: 400, if ``header_length`` is not a length within the body.
@@ -36,10 +36,10 @@ class Tail:
         self.taken = 0
 
     def take(self, tensor: str, size: object) -> memoryview:
-        """Return the next ``size`` bytes, which belong to a tensor, without copying them.
+        """Return the next ``size`` bytes, which belong to a tensor, without a copy.
 
         Raises:
-            ProblemError: 400, if the size is not a number of bytes that are there.
+            ProblemError: 400, if the size is not a number, or if fewer bytes are left.
         """
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise invalid(f"input {tensor}: binary_data_size is {size!r}: it must be a number of bytes.")
@@ -53,7 +53,7 @@ class Tail:
         return self.view[self.taken - size : self.taken]
 
     def finish(self) -> None:
-        """Check that nothing is left over.
+        """Check that no bytes are left.
 
         Raises:
             ProblemError: 400, if bytes belong to no tensor.

@@ -1,4 +1,4 @@
-"""The JSON of the protocol: what a request may say, checked, and what the answers look like, for the documentation."""
+"""The JSON of the protocol: requests, which are checked, and answers, for the documentation."""
 
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,7 +13,7 @@ SHOWN_FAULTS = 3
 
 
 class Message(BaseModel):
-    """A part of a message; keys that the protocol does not define are passed over, as Triton does."""
+    """A part of a message. Keys that the protocol does not define are ignored, as in Triton."""
 
     model_config = ConfigDict(protected_namespaces=(), frozen=True)
 
@@ -36,7 +36,7 @@ class RequestOutput(Message):
 
 
 class InferRequest(Message):
-    """A request; ``binary_data_output`` and ``timeout`` (microseconds) are the parameters that have a meaning here."""
+    """A request. Two parameters are used: ``binary_data_output`` and ``timeout`` (microseconds)."""
 
     id: StrictStr | None = None
     parameters: Parameters = {}
@@ -45,7 +45,7 @@ class InferRequest(Message):
 
 
 class ResponseOutput(Message):
-    """An output tensor; ``data`` is row-major and flat, and absent where it follows the JSON as binary."""
+    """An output tensor. ``data`` is row-major and flat. It is absent if the values follow the JSON as binary."""
 
     name: str
     datatype: Literal["FP32", "BYTES"]
@@ -65,7 +65,7 @@ class InferResponse(Message):
 
 
 class TensorMetadata(Message):
-    """A tensor that a model takes or gives; -1 stands for the number of images."""
+    """An input or output tensor of a model. -1 stands for the number of images."""
 
     name: str
     datatype: str
@@ -73,7 +73,7 @@ class TensorMetadata(Message):
 
 
 class ModelMetadata(Message):
-    """A model's tensors. It takes ``image`` or ``image_bytes``: exactly one of them."""
+    """The tensors of a model. A request has exactly one of the inputs ``image`` and ``image_bytes``."""
 
     name: str
     versions: list[str]
@@ -91,7 +91,7 @@ class ServerMetadata(Message):
 
 
 class ModelReady(Message):
-    """Whether a model can be asked."""
+    """Whether a model accepts requests."""
 
     name: str
     ready: bool
@@ -104,7 +104,7 @@ class IndexRequest(Message):
 
 
 class ControlRequest(Message):
-    """A load or unload request; it has no parameters here, but Triton's clients send the key."""
+    """A load or unload request. It has no parameters here, but clients of Triton send the key."""
 
     parameters: dict[str, Any] = {}
 
@@ -131,7 +131,7 @@ def parse(kind: type[M], text: bytes | memoryview) -> M:
     """Read a message.
 
     Raises:
-        ProblemError: 400, if it is not JSON, or a field is missing or of another type; the words name the field.
+        ProblemError: 400, if it is not JSON, or if a field is missing or has a wrong type. The text names the field.
     """
     try:
         document = orjson.loads(text)
@@ -152,7 +152,7 @@ def fault(entry: Any) -> str:
 
 
 def json_type(value: object) -> str:
-    """Name a value's JSON type, and the value itself where it is a number or a short string."""
+    """Name the JSON type of a value, and the value itself if it is a number or a short string."""
     if isinstance(value, bool) or value is None:
         return orjson.dumps(value).decode()
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""What the server and a model say of themselves, as metadata and as Triton's model configuration."""
+"""Metadata of the server and of a model, and the model configuration of Triton."""
 
 from typing import Any
 
@@ -46,9 +46,9 @@ def model_metadata(model: Model, versions: list[str]) -> ModelMetadata:
 
 
 def model_config(model: Model, *, served_versions: int, max_images: int) -> dict[str, Any]:
-    """Write a model's configuration in the JSON form of Triton's ``ModelConfig``.
+    """Write the configuration of a model in the JSON form of Triton's ``ModelConfig``.
 
-    ``image_bytes`` is this service's own: Triton, given the same folder, reads the graph and finds ``image`` alone.
+    Only this service has ``image_bytes``. Triton reads the graph in the same folder and finds only ``image``.
     """
     inputs, outputs = tensors(model)
     types = {IMAGE: "TYPE_UINT8", IMAGE_BYTES: "TYPE_STRING"}

@@ -1,4 +1,4 @@
-"""An inference request as the service needs it: which images, and which outputs in which form."""
+"""An inference request in the form that the service needs: images, and the outputs with their form."""
 
 from dataclasses import dataclass, field
 
@@ -23,12 +23,12 @@ class Wanted:
     name: str
     binary: bool
     classification: int = 0
-    """How many of the most probable classes to name in place of the values; 0 for the values."""
+    """Number of most probable classes to name instead of the values. 0: the values."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """A request, read: either ``pixels`` or ``files`` hold its images."""
+    """A parsed request. Its images are in either ``pixels`` or ``files``."""
 
     id: str | None
     outputs: list[Wanted]
@@ -41,11 +41,11 @@ class Inference:
 def read_request(body: bytes, header_length: str | None, card: Card, limit: int) -> Inference:
     """Read a request of at most ``limit`` images.
 
-    With a header length of 0 the whole body is one image file and every output comes back as binary, which is
-    Triton's raw binary request.
+    With a header length of 0 the whole body is one image file, and every output is binary. This is the raw binary
+    request of Triton.
 
     Raises:
-        ProblemError: 400, with words that name the field, if it can't be used.
+        ProblemError: 400, if the request is invalid. The text names the field.
     """
     text, rest = split(body, header_length)
     if header_length is not None and not text:
@@ -75,7 +75,7 @@ def read_request(body: bytes, header_length: str | None, card: Card, limit: int)
 
 
 def wanted(request: InferRequest) -> list[Wanted]:
-    """Return the outputs that a request asks for, in its order; all of them if it names none."""
+    """Return the outputs that a request asks for, in its order, or all outputs if it names none."""
     binary = flag("parameters", request.parameters, "binary_data_output", default=False)
     asked = request.outputs or [RequestOutput(name=name) for name in OUTPUTS]
     names = [output.name for output in asked]
@@ -111,7 +111,7 @@ def classes(output: RequestOutput) -> int:
 
 
 def timeout(parameters: Parameters) -> float | None:
-    """Return the time that a request allows, in seconds; the protocol's are microseconds, 0 stands for no limit."""
+    """Return the timeout of a request in seconds. The protocol has microseconds, and 0 means no limit."""
     value = parameters.get("timeout", 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise invalid(f"parameters: timeout is {value!r}: it must be a number of microseconds.")

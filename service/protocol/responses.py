@@ -1,4 +1,4 @@
-"""An inference answer in the protocol's form: JSON, and binary tensors after it."""
+"""An inference answer in the form of the protocol: JSON, then binary tensors."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

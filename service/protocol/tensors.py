@@ -1,4 +1,4 @@
-"""The two inputs: ``image``, pixels as the network takes them, and ``image_bytes``, image files."""
+"""The two inputs: ``image`` (pixels in the size of the network input) and ``image_bytes`` (image files)."""
 
 import base64
 import binascii
@@ -20,10 +20,10 @@ BINARY = "binary_data_size"
 
 
 def read_pixels(tensor: RequestInput, tail: Tail, spec: InputSpec, limit: int) -> NDArray[np.uint8]:
-    """Return the ``image`` tensor (N, H, W, C); where it came as binary, it is a view of the body.
+    """Return the ``image`` tensor (N, H, W, C). If it came as binary, it is a view of the body.
 
     Raises:
-        ProblemError: 400, if its type, shape or values are not the model's.
+        ProblemError: 400, if its type, shape or values do not fit the model.
     """
     expect_type(tensor, "UINT8")
     row = [spec.height, spec.width, spec.channels]
@@ -49,10 +49,10 @@ def read_pixels(tensor: RequestInput, tail: Tail, spec: InputSpec, limit: int) -
 
 
 def read_files(tensor: RequestInput, tail: Tail, limit: int) -> list[bytes]:
-    """Return the image files of ``image_bytes``, of shape (N) or (N, 1); in JSON they are base64.
+    """Return the image files of ``image_bytes``, of shape (N) or (N, 1). In JSON they are base64.
 
     Raises:
-        ProblemError: 400, if its type, shape or elements can't be that.
+        ProblemError: 400, if its type, shape or elements are invalid.
     """
     expect_type(tensor, "BYTES")
     if len(tensor.shape) not in (1, 2) or tensor.shape[1:] not in ([], [1]):
@@ -89,7 +89,7 @@ def expect_images(tensor: RequestInput, limit: int) -> None:
 
 
 def binary_of(tensor: RequestInput, tail: Tail) -> memoryview | None:
-    """Return a tensor's binary data, or None where its values are in the JSON."""
+    """Return the binary data of a tensor, or None if its values are in the JSON."""
     if BINARY not in tensor.parameters:
         if tensor.data is None:
             raise invalid(f"input {tensor.name}: data is missing: send it, or {BINARY} with the header {HEADER}.")
@@ -100,7 +100,7 @@ def binary_of(tensor: RequestInput, tail: Tail) -> memoryview | None:
 
 
 def flatten(tensor: RequestInput) -> list[Any]:
-    """Return a tensor's JSON values row by row; nested ones must be nested as the shape says."""
+    """Return the JSON values of a tensor row by row. If they are nested, the nesting must match the shape."""
     data = tensor.data
     if not isinstance(data, list):
         raise invalid(f"input {tensor.name}: data is {json_type(data)}, not an array.")

@@ -1,5 +1,5 @@
-"""Prediction records: what was answered, kept in a database, and what turned out to be true.
+"""Prediction records in a database: what was answered, and the confirmed labels.
 
-A record holds no image, no file name and nothing about the patient. SQLAlchemy is imported only where records are
-kept: :mod:`service.records.opening` says how they begin.
+A record contains no image, no file name and no patient data. SQLAlchemy is imported only if records are kept, by
+:mod:`service.records.opening`.
 """

@@ -1,4 +1,4 @@
-"""How right the predictions were, by the feedback on them: accuracy and calibration over time."""
+"""Accuracy and calibration of predictions over time, from the feedback on them."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ Z = 1.959963984540054
 
 
 class Figures(NamedTuple):
-    """What a model's predictions of a period were worth, on the cases with feedback; None where there are none."""
+    """The figures of a model in a period, on the cases with feedback. None if there are none."""
 
     model: str
     version: str
@@ -39,7 +39,7 @@ class Figures(NamedTuple):
 
 @dataclass
 class Cases:
-    """The predictions of one model and period: how many, and those whose truth is known."""
+    """The predictions of one model and period: their number, and those with a confirmed label."""
 
     predictions: int = 0
     probabilities: list[list[float]] = field(default_factory=list)
@@ -62,11 +62,11 @@ class ModelKey(NamedTuple):
 
 
 def audit(store: Store, *, by: Period, model: str | None = None, since: datetime | None = None) -> list[Figures]:
-    """Return each model's figures for each period with predictions, and then for all of them together.
+    """Return the figures of each model for each period with predictions, then for all periods together.
 
     Args:
         store: Where the records are.
-        by: How long a period is; weeks begin on Monday, and all times are UTC.
+        by: Length of a period. Weeks begin on Monday. All times are UTC.
         model: Only this model.
         since: Only predictions from this time on.
     """
@@ -83,7 +83,7 @@ def audit(store: Store, *, by: Period, model: str | None = None, since: datetime
 
 
 def collect(store: Store, by: Period, model: str | None, since: datetime | None) -> dict[ModelKey, dict[str, Cases]]:
-    """Read the number of predictions and the fed-back cases of each model and period."""
+    """Read the number of predictions, and the cases with feedback, of each model and period."""
     found: dict[ModelKey, dict[str, Cases]] = defaultdict(lambda: defaultdict(Cases))
     conditions = [] if model is None else [models.c.name == model]
     if since is not None:
@@ -115,7 +115,7 @@ def collect(store: Store, by: Period, model: str | None, since: datetime | None)
             on = entry.day if isinstance(entry.day, date) else date.fromisoformat(entry.day)
             found[key][period_of(on, by)].predictions += entry.number
         for entry in connection.execute(told):
-            if entry.model_id in rows:  # else its first prediction came between the two queries
+            if entry.model_id in rows:  # otherwise its first prediction came between the two queries
                 key, indices = rows[entry.model_id]
                 cases = found[key][period_of(entry.time.date(), by)]
                 cases.probabilities.append(entry.probabilities)
@@ -145,14 +145,14 @@ def measure(row: ModelKey, period: str | None, cases: Cases) -> Figures:
 
 
 def correct(probabilities: NDArray[np.float64], truth: NDArray[np.float64], task: Task) -> NDArray[np.bool_]:
-    """Whether each case (N, K) is right, (N,): the most probable label, or of a multi-label model every label."""
+    """Whether each case (N, K) is right, (N,): its most probable label, or for a multi-label model every label."""
     if task == "multi-label":
         return np.asarray(((probabilities > 0.5) == (truth == 1)).all(axis=1))
     return np.asarray(truth[np.arange(len(truth)), probabilities.argmax(axis=1)] == 1)
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson, JASA 1927), which holds for few cases and near 0 and 1 too."""
+    """95 % interval of a proportion (Wilson, JASA 1927). It is valid for few cases and near 0 and 1 too."""
     share, z2 = right / count, Z * Z
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = Z * sqrt(share * (1 - share) / count + z2 / (4 * count * count)) / (1 + z2 / count)
@@ -160,9 +160,9 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 
 
 def calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.float64], task: Task) -> float:
-    """Mean gap between confidence and how often it is right, over 15 equal bins (Guo et al., ICML 2017).
+    """Mean gap between confidence and accuracy, over 15 bins of equal width (Guo et al., ICML 2017).
 
-    The confidence is the most probable label's; of a multi-label model, every label's probability counts.
+    The confidence is the probability of the most probable label. For a multi-label model every label counts.
     """
     if task == "multi-label":
         confidence, right = probabilities.ravel(), truth.ravel()

@@ -22,7 +22,7 @@ app = typer.Typer(help="The database of prediction records (RETINA_RECORDS_URL).
 
 @app.callback()
 def records() -> None:
-    """Look after the database of prediction records, which RETINA_RECORDS_URL names."""
+    """Maintain the database of prediction records (RETINA_RECORDS_URL)."""
 
 
 @app.command()
@@ -45,12 +45,12 @@ def upgrade() -> None:
 def audit(
     model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only predictions from this day on (UTC).")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only predictions since this day (UTC).")
     ] = None,
     by: Annotated[Literal["week", "month"], typer.Option(help="Length of a period.")] = "month",
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON output, for programs.")] = False,
 ) -> None:
-    """Print how right predictions were over time, by the feedback on their records.
+    """Print accuracy and calibration over time, from the feedback on prediction records.
 
     Accuracy has Wilson's 95 % interval. ECE and Brier score say how far the probabilities can be trusted: 0 is
     perfect. Cases with feedback are seldom a fair sample of all: see docs/records.md.
@@ -74,7 +74,7 @@ def audit(
 
 
 def existing_store() -> "Store":
-    """Open the database that is there: reading must not create one where an address is mistyped."""
+    """Open an existing database. Reading must not create one if the address is mistyped."""
     from service.records.opening import engine_of
     from service.records.store import Store
 
@@ -86,7 +86,7 @@ def existing_store() -> "Store":
 
 
 def table(figures: "list[Figures]") -> Table:
-    """A line for each period, and one in bold for each model's whole time; it fits 80 columns."""
+    """A line for each period, and a bold line for each model over the whole time. It fits 80 columns."""
     shown = Table("model", "period", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("records", "fed back", "accuracy (95 %)", "ECE", "Brier"):
         shown.add_column(column, justify="right", no_wrap=True)
@@ -111,5 +111,5 @@ def table(figures: "list[Figures]") -> Table:
 
 
 def short(value: float | None) -> str:
-    """Three decimals without the leading zero, as the figures of this project are written."""
+    """Three decimals without the leading zero, as in the figures of this project."""
     return "-" if value is None else f"{value:.3f}".removeprefix("0")

@@ -1,4 +1,4 @@
-"""The engine: which database, and how it must behave for a commit to mean that a record is safe."""
+"""The engine: which database, and the options that make a committed record durable."""
 
 import os
 import sqlite3
@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from service.records.errors import RecordsError
 
 BUSY_S = 5
-"""How long a connection waits for another process that writes to the same SQLite file, or for PostgreSQL to answer."""
+"""How long a connection waits for another writer of the same SQLite file, or for PostgreSQL."""
 READ_ONLY = "retina_read_only"
 EXAMPLES = "sqlite:////var/lib/retina-srm/records.db or postgresql://user:password@host/database"
 
@@ -23,11 +23,11 @@ def default_url() -> str:
 
 
 def open_engine(address: str) -> Engine:
-    """Return an engine for a SQLite file or a PostgreSQL database; nothing is connected to yet.
+    """Return an engine for a SQLite file or a PostgreSQL database. It does not connect yet.
 
     Raises:
-        RecordsError: if the address is not one of these, or PostgreSQL's driver is missing. No text repeats the
-            address, which may hold a password.
+        RecordsError: if the address is not one of these, or if the driver of PostgreSQL is missing. The text does not
+            repeat the address, because it may contain a password.
     """
     try:
         url = make_url(address)
@@ -59,13 +59,13 @@ def sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN comes too late to keep a transaction together
+        connection.isolation_level = None  # the BEGIN of the driver itself comes too late for a consistent transaction
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        # A transaction that begins by reading and writes later fails at once where another has written in between.
+        # A transaction that reads first and writes later fails at once if another one has written in between.
         read_only = connection.get_execution_options().get(READ_ONLY, False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
@@ -78,7 +78,7 @@ def postgres_engine(url: URL) -> Engine:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             connect_args={name: value for name, value in limits.items() if name not in url.query},
-            pool_pre_ping=True,  # after a restart of the database the first commit goes well too
+            pool_pre_ping=True,  # so that the first commit after a restart of the database succeeds too
             json_serializer=to_json,
             json_deserializer=orjson.loads,
             hide_parameters=True,
@@ -88,7 +88,7 @@ def postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: object, _: object) -> None:
-        # A database may be set to answer COMMIT before it is on disk; an administrator's stricter choice stays.
+        # A server may be set to answer COMMIT before the data are on disk. A stricter setting is kept.
         with connection.cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false)"

@@ -1,9 +1,9 @@
-"""What can go wrong with records, told apart by who can help."""
+"""Errors of records: mistakes in the set-up, and a database that is unavailable."""
 
 
 class RecordsError(RuntimeError):
-    """A mistake in how records are set up; the text says what to do."""
+    """A mistake in the set-up of records. The text says what to do."""
 
 
 class UnavailableError(RuntimeError):
-    """The database can't be written or read now; it may be able to later."""
+    """The database can't be written or read now. Another attempt later may succeed."""

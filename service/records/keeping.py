@@ -1,4 +1,4 @@
-"""Where records meet requests: what the routes call."""
+"""What the routes call to keep records."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from service.state import State, state_of
 
 
 class Input(NamedTuple):
-    """What a prediction is about: a file or a tensor as it was sent, and its frame or page, where there are several."""
+    """The input of a prediction: a file or a tensor as it was sent, and its frame or page, if there are several."""
 
     data: bytes | NDArray[np.uint8]
     frame: int | None = None
 
 
 async def keep(request: Request, model: Model, inputs: Sequence[Input], rows: Sequence[Outputs]) -> Kept:
-    """Add a record for each prediction of a request; its answer must wait for :meth:`Kept.committed`.
+    """Add a record for each prediction of a request. The answer must wait for :meth:`Kept.committed`.
 
     Raises:
-        ProblemError: 503 where records are required and the queue is full.
+        ProblemError: 503 if records are required and the queue is full.
     """
     state = state_of(request)
     if state.records is None:
@@ -62,16 +62,16 @@ def digest_all(inputs: Sequence[Input]) -> list[str]:
 
 
 def caller_of(request: Request) -> str | None:
-    """Name of the key or token that a request was let in with, where they are used."""
+    """Name of the key or token of a request, if authentication is on."""
     name: str | None = request.state.caller
     return name
 
 
 def records_of(state: State) -> Records:
-    """The records of a service that keeps them.
+    """Return the records of the service.
 
     Raises:
-        ProblemError: 404 where it keeps none.
+        ProblemError: 404 if it keeps none.
     """
     if state.records is None:
         raise ProblemError(

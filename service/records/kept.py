@@ -7,7 +7,7 @@ from uuid import UUID
 from service.http.problems import ProblemError
 from service.records.errors import UnavailableError
 
-if TYPE_CHECKING:  # SQLAlchemy comes with them, which who keeps no records does not wait for
+if TYPE_CHECKING:  # this imports SQLAlchemy, which is slow and not needed without records
     from service.records.recorder import Recorder
     from service.records.store import Store
 
@@ -38,7 +38,7 @@ class Records:
             raise unavailable("The database of prediction records can't be reached") from None
 
     async def settled(self) -> None:
-        """Wait until every record that was added before is committed, so that a reader finds it.
+        """Wait until all records added so far are committed, so that a reader finds them.
 
         Raises:
             ProblemError: 503 if that fails or takes too long.
@@ -49,22 +49,22 @@ class Records:
 
 
 class Kept(NamedTuple):
-    """A request's records on their way to the database: their ids, all None where no records are kept."""
+    """The records of a request on their way to the database. Their ids are None if no records are kept."""
 
     ids: list[UUID | None]
     records: Records | None = None
     future: asyncio.Future[None] | None = None
 
     def headers(self) -> dict[str, str]:
-        """The ids for an answer whose body has no place for them."""
+        """The ids as a header, for an answer whose body has no place for them."""
         return {HEADER: ",".join(map(str, self.ids))} if self.records is not None else {}
 
     def parameters(self) -> dict[str, str]:
-        """The ids as the Open Inference Protocol has room for them, whose parameters can't be lists."""
+        """The ids as one text, because parameters of the Open Inference Protocol can't be lists."""
         return {"record_ids": ",".join(map(str, self.ids))} if self.records is not None else {}
 
     async def committed(self) -> None:
-        """Return when the answer may leave: at once, or, where records are required, when they are safe.
+        """Return when the answer may be sent: at once, or, if records are required, after their commit.
 
         Raises:
             ProblemError: 503 if they can't be committed.

@@ -1,4 +1,4 @@
-"""What the records' addresses take and answer. No SQLAlchemy here, so that a client can read it."""
+"""Requests and answers of the addresses of records. No SQLAlchemy here, so that a client can import this."""
 
 from datetime import datetime
 from typing import Any
@@ -36,38 +36,40 @@ RECORD_EXAMPLE: dict[str, Any] = {
 
 
 class FeedbackRequest(BaseModel):
-    """The truth about a predicted image. There is no field for a comment: it would come to hold a patient's data."""
+    """The confirmed labels of a predicted image. There is no comment field: people would write patient data into it."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [FEEDBACK_EXAMPLE]})
 
     labels: list[str] = Field(
         max_length=10_000,
-        description="What was confirmed, in the model's words: one label, or of a multi-label model all that are "
-        "present, which may be none.",
+        description="The confirmed labels, among those of the model: one label; for a multi-label model all that are "
+        "present, possibly none.",
     )
 
 
 class FeedbackEntry(BaseModel):
-    """A confirmed truth, and when it was told."""
+    """Confirmed labels, and when they were sent."""
 
     time: datetime
     labels: list[str]
-    caller: str | None = Field(description="Name of the key or token that told it, where they are used.")
+    caller: str | None = Field(description="Name of the key or token that sent it, if authentication is on.")
 
 
 class PredictionRecord(BaseModel):
-    """What is kept of one prediction."""
+    """The record of one prediction."""
 
     model_config = ConfigDict(protected_namespaces=(), json_schema_extra={"examples": [RECORD_EXAMPLE]})
 
     id: UUID
-    time: datetime = Field(description="When it was answered, in UTC.")
+    time: datetime = Field(description="Time of the answer, in UTC.")
     model: ModelIdentity
     task: Task
-    input_digest: str = Field(description="SHA-256 of the file, or of the tensor's bytes, as they were sent.")
+    input_digest: str = Field(description="SHA-256 of the file, or of the bytes of the tensor, as it was sent.")
     frame: int | None = Field(description="The DICOM frame or TIFF page; null for requests under /v2.")
     label: str = Field(description="The most probable class.")
     probabilities: list[LabelProbability]
-    style_shift: float | None = Field(description="How unlike the training images it is; null where unknown.")
-    caller: str | None = Field(description="Name of the key or token that asked, where they are used.")
-    feedback: list[FeedbackEntry] = Field(description="Oldest first; the last one counts, the others are its history.")
+    style_shift: float | None = Field(
+        description="How much its style differs from the training images. Null if unknown."
+    )
+    caller: str | None = Field(description="Name of the key or token of the caller, if authentication is on.")
+    feedback: list[FeedbackEntry] = Field(description="Oldest first. The last one counts; the others are history.")

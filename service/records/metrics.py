@@ -1,4 +1,4 @@
-"""The records' series, in the application's registry."""
+"""The series of records, in the registry of the application."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -6,7 +6,7 @@ from service.observing.metrics import SECONDS
 
 
 class RecordMetrics:
-    """What happened to prediction records."""
+    """The metrics of prediction records."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.written = Counter(
@@ -20,7 +20,7 @@ class RecordMetrics:
         )
         self.failures = Counter(
             "retina_records_commit_failures_total",
-            "Commits that failed because the database could not be had.",
+            "Commits that failed because the database was unavailable.",
             registry=registry,
         )
         self.deleted = Counter(
@@ -30,7 +30,7 @@ class RecordMetrics:
         )
         self.commit_seconds = Histogram(
             "retina_records_commit_duration_seconds",
-            "Committing the records that waited together.",
+            "Time to commit the records that waited together.",
             buckets=SECONDS,
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""How records begin with the service. SQLAlchemy is imported here, and only if they are kept."""
+"""Opening the records when the service starts. SQLAlchemy is imported here, and only if records are kept."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 def engine_of(settings: Settings) -> "Engine":
-    """The database that the settings name, or the default one.
+    """Return the engine of the database in the settings, or of the default one.
 
     Raises:
-        RecordsError: if its address can't be used.
+        RecordsError: if the address is invalid.
     """
     from service.records.database import default_url, open_engine
 
@@ -28,15 +28,15 @@ def engine_of(settings: Settings) -> "Engine":
 
 
 def open_records(settings: Settings, registry: CollectorRegistry) -> Records | None:
-    """Open the database of records and check its schema; None where records are off.
+    """Open the database of records and check its schema. None if records are off.
 
     Raises:
-        RecordsError: if the database's address or schema can't be used, or if records are required and it can't be
+        RecordsError: if the address or the schema is not usable, or if records are required and the database can't be
             reached.
     """
     if settings.records == "off":
         return None
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports its own parts, and each look at the schema
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs its set-up and each check of the schema
     from service.records.metrics import RecordMetrics
     from service.records.recorder import Recorder
     from service.records.store import Store

@@ -1,4 +1,4 @@
-"""One prediction record as it waits to be written."""
+"""A prediction record before it is written."""
 
 import hashlib
 import secrets
@@ -15,7 +15,7 @@ from models.card import Task
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a record must know of its model, so that it can be read when the model is long gone."""
+    """What a record stores of its model, so that it can be read when the model no longer exists."""
 
     name: str
     version: str
@@ -26,9 +26,10 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Record:
-    """A prediction: of which input, by which model, with which result.
+    """A prediction: its input, its model and its result.
 
-    No image, no file name and nothing of the patient, so nothing that the client may choose: not its request id either.
+    It contains no image, no file name and no patient data. So it contains no text that the client chooses, not even the
+    request id.
     """
 
     id: uuid.UUID
@@ -36,7 +37,7 @@ class Record:
     model: ModelFacts
     input_digest: str
     frame: int | None
-    """The DICOM frame or TIFF page, from 1; None where the input was a tensor or a message of the protocol."""
+    """The DICOM frame or TIFF page, counted from 1. None if the input was a tensor or a message of the protocol."""
     probabilities: NDArray[np.float32]
     """(K,)"""
     label: str
@@ -47,8 +48,8 @@ class Record:
 def new_id() -> uuid.UUID:
     """Return a UUID of version 7 (RFC 9562, section 5.7).
 
-    It begins with the time, so that new rows lie side by side in the index, and ends with 74 random bits, so that
-    nobody guesses it.
+    It begins with the time, so that new rows are neighbours in the index. It ends with 74 random bits, so that nobody
+    can guess it.
     """
     milliseconds, random = time.time_ns() // 1_000_000, secrets.randbits(74)
     return uuid.UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | (random & (2**62 - 1)))
@@ -61,5 +62,5 @@ def input_digest(data: bytes | NDArray[np.uint8]) -> str:
 
 
 def now() -> datetime:
-    """The time of a record: always UTC, whatever zone the machine is in."""
+    """The time of a record, always in UTC."""
     return datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""Group commit: one thread writes, and all records that wait are committed together.
+"""Group commit: one thread writes, and all waiting records are committed together.
 
-The longer a commit takes, the more records wait for the next one, so the database's speed bounds the time that a
-record waits and hardly the number of records a second.
+The longer a commit takes, the more records share the next one. So a slow database makes records wait longer, but hardly
+reduces the number of records per second.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ LOG_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Entry:
-    """The records of one request; ``future`` is set once they are committed, where somebody waits for that."""
+    """The records of one request. ``future`` is set once they are committed, if somebody waits for that."""
 
     records: Sequence[Record]
     future: asyncio.Future[None] | None
@@ -41,13 +41,13 @@ class Entry:
 class Recorder:
     """The queue in front of the database, and the thread that empties it.
 
-    Records that somebody waits for succeed or fail with their commit. The others outlive an outage of the database in
-    the queue, as far as it goes; what is lost is counted and logged.
+    Records that somebody waits for succeed or fail with their commit. The others stay in the queue while the database
+    is unavailable. If the queue is full, records are lost; this is counted and logged.
 
     Args:
-        store: Where to.
-        metrics: What is counted.
-        queue_size: Most records that wait.
+        store: Where the records are written.
+        metrics: The metrics to update.
+        queue_size: Limit of waiting records.
         retention_days: Age at which records are deleted, with their feedback; 0 keeps them.
     """
 
@@ -67,16 +67,17 @@ class Recorder:
         self.thread = threading.Thread(target=self.run, name="records", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread that writes."""
         self.thread.start()
 
     def add(self, records: Sequence[Record], *, wait: bool) -> asyncio.Future[None] | None:
-        """Queue records; called in the event loop's thread, it never blocks.
+        """Queue records. Called in the thread of the event loop; it never blocks.
 
-        With ``wait`` the future that it returns ends when they, and all that were added before, are committed.
+        With ``wait`` it returns a future that ends when these records, and all added before, are committed.
 
         Raises:
-            UnavailableError: if the queue is full, or about to close, and ``wait`` is asked for; else they are lost.
+            UnavailableError: if ``wait`` is set and the queue is full or about to close. Without ``wait`` they are
+                lost.
         """
         future = asyncio.get_running_loop().create_future() if wait else None
         with self.changed:
@@ -98,7 +99,7 @@ class Recorder:
         self.metrics.queue_length.set(self.waiting)
 
     def run(self) -> None:
-        """Write until closed and empty; the thread's whole life."""
+        """Write until closed and empty. This is the main function of the thread."""
         while True:
             entries = self.take()
             if entries:
@@ -109,7 +110,7 @@ class Recorder:
                 self.purge()
 
     def take(self) -> list[Entry]:
-        """Return what waits, as much as one commit may hold; nothing at the time to purge or when closing."""
+        """Return waiting records, as many as fit into one commit. Empty when it is time to purge, or when closing."""
         with self.changed:
             until_purge = max(0.0, self.next_purge - time.monotonic()) if self.retention is not None else None
             if not self.queue and not self.closing.is_set():
@@ -128,7 +129,7 @@ class Recorder:
         except (UnavailableError, RecordsError) as error:
             self.metrics.failures.inc()
             self.postpone(entries, error)
-        except Exception as error:  # whatever it is, the next records must not pay for it
+        except Exception as error:  # whatever the error is, the next records must still be written
             logger.exception("the database refused prediction records")
             unwaited = settle(entries, error)
             self.lose(sum(len(entry.records) for entry in unwaited), "refused", "the database refused them")
@@ -144,7 +145,7 @@ class Recorder:
             settle(entries, None)
 
     def postpone(self, entries: list[Entry], error: Exception) -> None:
-        """Fail the records that somebody waits for, and put the others back for the next attempt."""
+        """Fail the records that somebody waits for, and queue the others again for the next attempt."""
         unwaited = settle(entries, error)
         kept = sum(len(entry.records) for entry in unwaited)
         with self.changed:
@@ -169,18 +170,18 @@ class Recorder:
             self.log(f"prediction records were lost: {why}")
 
     def log(self, text: str) -> None:
-        """Log an error, but not for each of a thousand requests."""
+        """Log an error, but not for every request."""
         if time.monotonic() >= self.next_log:
             self.next_log = time.monotonic() + LOG_EVERY_S
             lost, self.unlogged = self.unlogged, 0
             logger.error("%s%s", f"{lost} lost; " if lost else "", text)
 
     def purge(self) -> None:
-        """Delete some of the records that are too old; in between, new ones are written."""
+        """Delete some of the records that are too old. New ones are written in between."""
         assert self.retention is not None
         try:
             deleted = self.store.delete_before(now() - self.retention, PURGED_AT_ONCE)
-        except Exception:  # the next time may go well, and records must go on being written
+        except Exception:  # the next attempt may succeed, and records must still be written
             logger.exception("old prediction records can't be deleted")
             deleted = 0
         self.metrics.deleted.inc(deleted)
@@ -188,7 +189,10 @@ class Recorder:
             self.next_purge = time.monotonic() + PURGE_EVERY_S
 
     def close(self) -> None:
-        """Write what waits, once more if the database can't be had, and end; takes some seconds at most."""
+        """Write the waiting records, with one more attempt if the database is unavailable, and end.
+
+        Takes some seconds at most.
+        """
         self.closing.set()
         with self.changed:
             self.changed.notify()
@@ -202,7 +206,7 @@ class Recorder:
 
 
 def settle(entries: Sequence[Entry], error: Exception | None) -> list[Entry]:
-    """Tell those who wait, in their event loop's thread, and return the entries that nobody waits for."""
+    """Set the futures, in the thread of their event loop, and return the entries that nobody waits for."""
     futures = [entry.future for entry in entries if entry.future is not None]
     if futures:
         futures[0].get_loop().call_soon_threadsafe(tell, futures, error)
@@ -211,7 +215,7 @@ def settle(entries: Sequence[Entry], error: Exception | None) -> list[Entry]:
 
 def tell(futures: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
     for future in futures:
-        if not future.done():  # whoever gave up waiting
+        if not future.done():  # cancelled: nobody waits any longer
             if error is None:
                 future.set_result(None)
             else:

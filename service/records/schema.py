@@ -1,4 +1,4 @@
-"""The database's schema: brought up to date by Alembic's migrations, or found to be behind."""
+"""The schema of the database: migrated by Alembic, or checked."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from service.records.errors import RecordsError
 
 UPGRADE = "python -m service records upgrade"
-LOCK = 0x7265636F726473  # "records": any number that nobody else locks
+LOCK = 0x7265636F726473  # "records" as a number; any number that nothing else locks would do
 
 
 def configuration() -> Config:
@@ -29,15 +29,15 @@ def latest() -> str:
 
 
 def current(connection: Connection) -> str | None:
-    """The revision of a database, None where it holds no records yet."""
+    """The revision of a database. None if it contains no records yet."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def check(connection: Connection) -> None:
-    """Let a database pass that has the latest schema.
+    """Check that a database has the latest schema.
 
     Raises:
-        RecordsError: if it is empty, behind or ahead.
+        RecordsError: if it is empty, or if its schema is older or newer.
     """
     found, expected = current(connection), latest()
     if found == expected:
@@ -59,7 +59,7 @@ def refuse_newer(found: str | None) -> None:
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
-    """Bring a database to the latest schema, all or nothing; return the revisions before and after.
+    """Migrate a database to the latest schema, in one transaction. Return the revisions before and after.
 
     Processes that start at the same time take turns.
 

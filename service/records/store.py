@@ -1,4 +1,4 @@
-"""Writing and reading records. Every method blocks, so call it from a thread."""
+"""Writing and reading records. Every method blocks, so call it from a worker thread."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +20,12 @@ from service.records.record import ModelFacts, Record
 from service.records.tables import feedback, models, predictions
 
 LATER = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
-"""What may go well at another time: no connection, a locked file, a full disk, a standby that can't be written to."""
+"""Errors that may be temporary: no connection, a locked file, a full disk, a read-only standby."""
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Raise :class:`UnavailableError` for what may go well at another time."""
+    """Raise :class:`UnavailableError` for errors that may be temporary."""
     try:
         yield
     except LATER as error:
@@ -36,23 +36,23 @@ def reachable() -> Iterator[None]:
 class Store:
     """The records of one database, on an engine from :func:`service.records.database.open_engine`.
 
-    Every method raises :class:`UnavailableError` if the database can't be had now, and
-    :class:`~service.records.errors.RecordsError` if its schema is not the one that this version needs.
+    Every method raises :class:`UnavailableError` if the database is unavailable, and
+    :class:`~service.records.errors.RecordsError` if this version needs another schema.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.prepared = False
         self.model_ids: dict[ModelFacts, int] = {}
-        # A commit whose answer was lost is tried again, and then some of its rows may be there already.
+        # If the answer to a commit is lost, it is tried again. Then some of its rows may already exist.
         insert = postgres_insert if engine.dialect.name == "postgresql" else sqlite_insert
         self.insert_prediction = insert(predictions).on_conflict_do_nothing()
         self.insert_model = insert(models).on_conflict_do_nothing()
 
     def prepare(self) -> None:
-        """Create or migrate a SQLite file; check PostgreSQL's schema, which is upgraded by command alone.
+        """Create or migrate a SQLite file. For PostgreSQL only check the schema; a command upgrades it.
 
-        A server's schema is shared by services of several versions, so none changes it just by starting.
+        Services of several versions share the schema of a server, so none of them changes it at its start.
         """
         if self.prepared:
             return
@@ -65,7 +65,7 @@ class Store:
         self.prepared = True
 
     def write(self, records: Sequence[Record]) -> None:
-        """Commit records in one transaction; those that are there already are passed over."""
+        """Commit records in one transaction. Those that already exist are skipped."""
         self.prepare()
         if not records:
             return
@@ -76,7 +76,7 @@ class Store:
                     found[model] = self.model_id(connection, model)
                 connection.execute(self.insert_prediction, [row(record, found[record.model]) for record in records])
         except BaseException:
-            self.model_ids = {}  # the database may have been replaced by a backup
+            self.model_ids = {}  # the database may have been restored from a backup
             raise
         self.model_ids = found
 
@@ -87,11 +87,11 @@ class Store:
         return int(connection.execute(select(models.c.id).where(*columns)).scalar_one())
 
     def read(self, record_id: UUID) -> PredictionRecord | None:
-        """Return a record with its feedback, oldest first, or None if there is none of this id."""
+        """Return a record with its feedback, oldest first, or None if the id does not exist."""
         self.prepare()
         with self.reading() as connection:
             query = select(predictions, models).join(models).where(predictions.c.id == record_id)
-            # Two tables have columns of one name, so they are asked for by table.
+            # Two tables have columns with the same name, so columns are read by table.
             found = connection.execute(query).one_or_none()
             if found is None:
                 return None
@@ -116,7 +116,7 @@ class Store:
             )
 
     def add_feedback(self, record_id: UUID, time: datetime, labels: list[str], caller: str | None) -> bool:
-        """Commit a confirmed truth beside the earlier ones; return False if the record has gone."""
+        """Commit a feedback beside the earlier ones. Return False if the record no longer exists."""
         self.prepare()
         values = {"prediction_id": record_id, "time": time, "labels": labels, "caller": caller}
         try:
@@ -127,7 +127,7 @@ class Store:
         return True
 
     def delete_before(self, time: datetime, limit: int) -> int:
-        """Delete at most ``limit`` of the oldest records from before a time, with their feedback; return how many."""
+        """Delete at most ``limit`` of the oldest records before a time, with their feedback. Return how many."""
         self.prepare()
         oldest = select(predictions.c.id).where(predictions.c.time < time).order_by(predictions.c.time).limit(limit)
         with reachable(), self.engine.begin() as connection:
@@ -135,7 +135,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one state of the database and keeps no writer waiting."""
+        """A connection that sees one state of the database and does not block writers."""
         with reachable(), self.engine.connect().execution_options(**{READ_ONLY: True}) as connection:
             yield connection
 

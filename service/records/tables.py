@@ -1,4 +1,4 @@
-"""The tables, the same in SQLite and PostgreSQL; a change here needs a migration, which a test compares with this."""
+"""The tables, the same in SQLite and PostgreSQL. A change needs a migration; a test compares the two."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A time with its zone; SQLite has none to store, so there it is UTC."""
+    """A time with its zone. SQLite stores no zone, so there it is UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -50,7 +50,7 @@ metadata = MetaData(
     }
 )
 
-# A model's labels are the same in each of its records, and may be a thousand: they are kept once.
+# The labels of a model may be a thousand, and are the same in all its records. They are stored once.
 models = Table(
     "models",
     metadata,

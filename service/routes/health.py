@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics, for whoever runs the service."""
+"""Liveness, readiness and metrics, for those who run the service."""
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -31,7 +31,7 @@ async def live() -> Live:
 
 @router.get("/v2/health/ready", responses={503: {"model": Ready, "description": "Not ready to predict."}})
 async def ready(request: Request, response: Response) -> Ready:
-    """Whether predictions can be asked for; 503 while starting and while shutting down."""
+    """Whether the service accepts predictions. 503 while it starts and shuts down."""
     is_ready = state_of(request).ready
     response.status_code = 200 if is_ready else 503
     return Ready(ready=is_ready)

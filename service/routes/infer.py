@@ -29,12 +29,12 @@ from service.state import State, state_of
 router = APIRouter(tags=["open inference protocol"])
 
 ERRORS: dict[int, str] = {
-    400: "The message can't be used; the words name the field.",
+    400: "Invalid message. The text names the field.",
     404: "Unknown model or version.",
     408: "The body did not arrive in time.",
-    413: "Too many bytes, packed or unpacked.",
+    413: "Too many bytes, before or after decompression.",
     415: "Unknown content encoding.",
-    503: "Too much to do, or the request's timeout has passed.",
+    503: "Overload, or the timeout of the request has passed.",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": InferResponse, "content": {"application/octet-stream": {}}},
@@ -76,7 +76,7 @@ BODY = {
             "name": HEADER,
             "in": "header",
             "schema": {"type": "integer", "minimum": 0},
-            "description": "Bytes of the JSON, where binary tensors follow it; 0 for a body that is one image file.",
+            "description": "Length of the JSON in bytes, if binary tensors follow it. 0 if the body is one image file.",
         }
     ],
     "requestBody": {
@@ -92,7 +92,7 @@ BODY = {
 
 @router.post("/v2/models/{model}/infer", response_class=Response, responses=RESPONSES, openapi_extra=BODY)
 async def infer(model: str, request: Request) -> Response:
-    """Ask the default version of a model."""
+    """Predict with the default version of a model."""
     return await answer(model, None, request)
 
 
@@ -100,7 +100,7 @@ async def infer(model: str, request: Request) -> Response:
     "/v2/models/{model}/versions/{version}/infer", response_class=Response, responses=RESPONSES, openapi_extra=BODY
 )
 async def infer_version(model: str, version: str, request: Request) -> Response:
-    """Ask one version of a model."""
+    """Predict with one version of a model."""
     return await answer(model, version, request)
 
 
@@ -144,6 +144,6 @@ async def run(state: State, model: Model, inference: Inference) -> list[Outputs]
         return await state.predictor.run(model, list(inference.pixels))
     try:
         images = await state.predictor.decode(model, inference.files)
-    except UnusableImageError as error:  # a file is part of a message here, so 400 whatever its fault
+    except UnusableImageError as error:  # a file is part of the message here, so every fault is 400
         raise invalid(f"input {IMAGE_BYTES}: element {error.index}: {error}") from None
     return await state.predictor.run(model, [image.pixels for image in images])

@@ -1,4 +1,4 @@
-"""``GET /v1/models`` and each model's card."""
+"""``GET /v1/models`` and the card of each model."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ async def list_models(request: Request) -> ModelList:
 
 @router.get("/v1/models/{model}/card", responses=NOT_FOUND)
 async def card(model: str, request: Request) -> Response:
-    """The card of a model's default version: data, measured results, calibration, limits."""
+    """The card of the default version of a model: data, measured results, calibration, limits."""
     return card_response(find_model(state_of(request), model, None).card)
 
 

@@ -14,7 +14,7 @@ router = APIRouter()
 @router.get("/", include_in_schema=False)
 @router.get("/models", include_in_schema=False)
 async def page() -> FileResponse:
-    """The page, one document whose script shows the view that its address names."""
+    """The page: one document. Its script shows the view for the address."""
     return FileResponse(PAGE / "index.html")
 
 

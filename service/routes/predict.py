@@ -32,7 +32,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"description": "Too many bytes or pixels."},
     415: {"description": "Not an image of a known format or kind."},
     422: {"description": "Damaged image, no such frame, no report possible, or invalid parameter."},
-    503: {"description": "Too much to do: try again after `Retry-After` seconds."},
+    503: {"description": "Overload: try again after `Retry-After` seconds."},
 }
 REPORT = {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -42,7 +42,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "One image as the body, or one or more as files of a form. JPEG, PNG, TIFF, BMP, WebP or DICOM.",
+        "description": "One image as the body, or one or more images as files of a form. JPEG, PNG, TIFF, BMP, WebP "
+        "or DICOM.",
         "content": {
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             "application/dicom": {"schema": {"type": "string", "format": "binary"}},
@@ -60,17 +61,18 @@ BODY = {
 
 
 class PredictQuery(BaseModel):
-    """Unknown names and values are errors, so that a typo never changes an answer silently."""
+    """Unknown names and values are errors, so that a typing mistake never changes an answer silently."""
 
     model_config = ConfigDict(extra="forbid")
 
-    weights: Weights = Field(default="full", description="Recalibration weights: all, a summary a block, or none.")
+    weights: Weights = Field(default="full", description="Recalibration weights: all, a summary per block, or none.")
     activation_map: bool = Field(default=False, description="Add the class activation maps.")
     frame: int | None = Field(
         default=None,
         ge=1,
         le=65536,
-        description="Frame of a DICOM file or page of a TIFF file, from 1 as in DICOMweb. Without it: a DICOM file's "
+        description="Frame of a DICOM file or page of a TIFF file, counted from 1 as in DICOMweb. Without it: a "
+        "DICOM file's "
         "middle frame, number (n + 1) // 2 of n, and any other file's first.",
     )
     format: Literal["json", "dicom-sr"] | None = Field(
@@ -133,7 +135,7 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
 
 
 def accepts_dicom(request: Request) -> bool:
-    """Whether the client asks for DICOM by name; one that takes anything gets JSON."""
+    """Whether the client asks for DICOM by name. A client that accepts anything gets JSON."""
     kinds = (kind.partition(";")[0].strip().lower() for kind in request.headers.get("Accept", "").split(","))
     return "application/dicom" in kinds
 
@@ -142,7 +144,7 @@ async def report(
     request: Request, state: State, model: Model, uploads: list[Upload], predicted: list[tuple[Preprocessed, Outputs]]
 ) -> Response:
     """Answer one DICOM file with a structured report."""
-    from service.http.structured_report import write_report  # half a second that who asks for none does not wait for
+    from service.http.structured_report import write_report  # importing pydicom takes half a second
 
     if len(uploads) > 1:
         raise ProblemError(

@@ -1,4 +1,4 @@
-"""``/v1/predictions/{id}``: the record of a prediction, and what turned out to be true."""
+"""``/v1/predictions/{id}``: the record of a prediction, and feedback on it."""
 
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +21,7 @@ router = APIRouter(tags=["prediction records"])
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: {"model": ProblemDocument, "description": "No such record, or no records are kept."},
-    422: {"model": ProblemDocument, "description": "Not an id, or labels that the model does not have."},
+    422: {"model": ProblemDocument, "description": "Invalid id, or labels that the model does not have."},
     503: {"model": ProblemDocument, "description": "The database can't be reached: try again."},
 }
 TOO_MUCH: dict[int | str, dict[str, Any]] = {
@@ -48,7 +48,10 @@ async def prediction(id: UUID, request: Request) -> PredictionRecord:
     "/v1/predictions/{id}/feedback", status_code=HTTPStatus.CREATED, responses=PROBLEMS | TOO_MUCH, openapi_extra=BODY
 )
 async def feedback(id: UUID, request: Request) -> PredictionRecord:
-    """Tell what is true of a predicted image. A correction is another feedback: the last one counts, all are kept."""
+    """Send the confirmed labels of a predicted image.
+
+    To correct them, send another feedback. The last one counts; all are kept.
+    """
     state = state_of(request)
     records, told = records_of(state), parse(await read_body(request, state.settings))
     check(told.labels, await read(records, id))
@@ -76,7 +79,7 @@ def parse(body: bytes) -> FeedbackRequest:
     try:
         return FeedbackRequest.model_validate_json(body)
     except ValidationError as error:
-        # The values are not repeated: what does not belong here may be about a patient.
+        # The values are not repeated, because unexpected values may be patient data.
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -86,7 +89,7 @@ def parse(body: bytes) -> FeedbackRequest:
 
 
 def check(labels: list[str], record: PredictionRecord) -> None:
-    """Refuse labels that the record's model does not have, or more or fewer than it gives."""
+    """Refuse labels that the model of the record does not have, and a wrong number of labels."""
     known = [entry.label for entry in record.probabilities]
     several = record.task == "multi-label"
     if not set(labels) <= set(known):

@@ -1,4 +1,4 @@
-"""``POST /v1/models/{model}/preview``: a picture of what a browser can't draw, such as DICOM and TIFF."""
+"""``POST /v1/models/{model}/preview``: a picture of files that a browser can't show, such as DICOM and TIFF."""
 
 import asyncio
 import io
@@ -40,13 +40,13 @@ class PreviewQuery(BaseModel):
     openapi_extra=BODY,
 )
 async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: Request) -> Response:
-    """Send one image back as PNG, as the model's preprocessing reads it, whole and at most 1024 pixels long."""
+    """Return one image as PNG, decoded by the preprocessing of the model, not cropped, and at most 1024 pixels long."""
     state = state_of(request)
     served = find_model(state, model, None)
     with place(state), state.predictor.using(served):
         uploads = await read_uploads(request, state.settings)
         if len(uploads) > 1:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "too-many-files", "A preview is of one image: send one file.")
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file.")
         draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
         try:
             body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
@@ -56,7 +56,7 @@ async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: 
 
 
 def to_png(data: bytes, spec: InputSpec, max_pixels: int, frame: int | None) -> bytes:
-    """Decode an image for a model, in its colours, and encode it as PNG no longer than :data:`LONGER_SIDE`."""
+    """Decode an image in the colours of a model, and encode it as PNG no longer than :data:`LONGER_SIDE`."""
     shown = spec.model_copy(update={"height": LONGER_SIDE, "width": LONGER_SIDE, "crop": "none"})
     image = decode(data, shown, max_pixels, frame).image.convert("L" if spec.channels == 1 else "RGB")
     image.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.BICUBIC)

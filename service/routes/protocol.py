@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's descriptions: server, models, readiness, configuration, statistics."""
+"""Addresses of the Open Inference Protocol that describe: server, models, readiness, configuration, statistics."""
 
 from http import HTTPStatus
 from typing import Any
@@ -24,49 +24,49 @@ async def server() -> ServerMetadata:
 
 @router.get("/v2/models/stats")
 async def all_statistics(request: Request) -> dict[str, Any]:
-    """What every model has done since it was loaded."""
+    """Statistics of every model since it was loaded."""
     return statistics(request, list(state_of(request).repository))
 
 
 @router.get("/v2/models/{model}", responses=NOT_FOUND)
 async def model(model: str, request: Request) -> ModelMetadata:
-    """A model's tensors, of its default version."""
+    """The tensors of the default version of a model."""
     return metadata(request, model, None)
 
 
 @router.get("/v2/models/{model}/versions/{version}", responses=NOT_FOUND)
 async def model_version(model: str, version: str, request: Request) -> ModelMetadata:
-    """A version's tensors."""
+    """The tensors of one version."""
     return metadata(request, model, version)
 
 
 @router.get("/v2/models/{model}/ready", response_model=ModelReady, responses=NOT_FOUND)
 async def model_ready(model: str, request: Request) -> Response:
-    """Whether a model's default version can be asked."""
+    """Whether the default version of a model accepts requests."""
     return readiness(request, model, None)
 
 
 @router.get("/v2/models/{model}/versions/{version}/ready", response_model=ModelReady, responses=NOT_FOUND)
 async def version_ready(model: str, version: str, request: Request) -> Response:
-    """Whether a version can be asked."""
+    """Whether one version accepts requests."""
     return readiness(request, model, version)
 
 
 @router.get("/v2/models/{model}/config", responses=NOT_FOUND)
 async def config(model: str, request: Request) -> dict[str, Any]:
-    """A model's configuration, as Triton writes it."""
+    """The configuration of a model, in the form of Triton."""
     return configuration(request, model, None)
 
 
 @router.get("/v2/models/{model}/versions/{version}/config", responses=NOT_FOUND)
 async def version_config(model: str, version: str, request: Request) -> dict[str, Any]:
-    """A version's configuration, as Triton writes it."""
+    """The configuration of one version, in the form of Triton."""
     return configuration(request, model, version)
 
 
 @router.get("/v2/models/{model}/stats", responses=NOT_FOUND)
 async def model_statistics(model: str, request: Request) -> dict[str, Any]:
-    """What each version of a model has done since it was loaded."""
+    """Statistics of each version of a model since it was loaded."""
     state = state_of(request)
     find_model(state, model, None)
     return statistics(request, list(state.repository.models[model].values()))
@@ -74,7 +74,7 @@ async def model_statistics(model: str, request: Request) -> dict[str, Any]:
 
 @router.get("/v2/models/{model}/versions/{version}/stats", responses=NOT_FOUND)
 async def version_statistics(model: str, version: str, request: Request) -> dict[str, Any]:
-    """What a version has done since it was loaded."""
+    """Statistics of one version since it was loaded."""
     return statistics(request, [find_model(state_of(request), model, version)])
 
 

@@ -1,4 +1,4 @@
-"""Triton's model repository extension: what there is, load, unload; for callers with the scope admin."""
+"""The model repository extension of Triton: index, load, unload. For callers with the scope admin."""
 
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from service.state import state_of
 M = TypeVar("M", bound=Message)
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorDocument, "description": "The message, or the package, can't be used."},
+    400: {"model": ErrorDocument, "description": "Invalid message, or unusable package."},
     404: {"model": ErrorDocument, "description": "Unknown model."},
 }
 router = APIRouter(tags=["model repository"], responses=ERRORS)
@@ -23,7 +23,7 @@ router = APIRouter(tags=["model repository"], responses=ERRORS)
 
 @router.post("/v2/repository/index")
 async def index(request: Request) -> list[IndexEntry]:
-    """List every version in the repository, what is served of it, and why the rest is not."""
+    """List every version in the repository, whether it is served, and if not, why."""
     message = await read(IndexRequest, request)
     entries = [IndexEntry.model_validate(entry) for entry in await state_of(request).lifecycle.index()]
     return [entry for entry in entries if entry.state == "READY" or not message.ready]
@@ -31,7 +31,7 @@ async def index(request: Request) -> list[IndexEntry]:
 
 @router.post("/v2/repository/models/{model}/load")
 async def load(model: str, request: Request) -> dict[str, Any]:
-    """Take in a model's packages as they lie in the repository now; what is served goes on until they are ready."""
+    """Load the packages of a model as they are now. The old versions are served until the new ones are ready."""
     message = await read(ControlRequest, request)
     if message.parameters:
         raise invalid(
@@ -42,13 +42,15 @@ async def load(model: str, request: Request) -> dict[str, Any]:
         with translated():
             await state_of(request).lifecycle.load(model)
     except PackageError as error:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, "refused", f"Refused, what was served goes on: {error}") from None
+        raise ProblemError(
+            HTTPStatus.BAD_REQUEST, "refused", f"Refused; the earlier version is still served: {error}"
+        ) from None
     return {}
 
 
 @router.post("/v2/repository/models/{model}/unload")
 async def unload(model: str, request: Request) -> dict[str, Any]:
-    """Serve a model no more; the answer comes once the requests in hand are answered and its memory is free."""
+    """Stop serving a model. The answer comes when requests in flight are answered and the memory is free."""
     await read(ControlRequest, request)
     with translated():
         await state_of(request).lifecycle.unload(model)

@@ -1,1 +1,1 @@
-"""Who may do what, how often, and what a connection may cost: ``docs/security.md`` is the threat model."""
+"""Authentication, scopes, rate limits, and limits of a connection. ``docs/security.md`` has the threat model."""

@@ -1,4 +1,4 @@
-"""Who a request comes from: an API key, a provider's token, the admin key of the settings, or nobody known."""
+"""Who sent a request: an API key, a token of the provider, the admin key of the settings, or an unknown caller."""
 
 import hmac
 import ipaddress
@@ -16,22 +16,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 NOBODY = Caller(None, frozenset())
 ANYBODY = Caller(None, frozenset(("predict", "metrics")))
-"""A caller without credentials where authentication is off: never the admin, whom any web page could play."""
+"""A caller without credentials while authentication is off.
+
+Never admin, because any web page could send such a request.
+"""
 
 
 class CredentialsError(ValueError):
-    """Credentials that are not accepted; the text says why, and repeats nothing of them."""
+    """Credentials that are not accepted. The text says why, and does not repeat them."""
 
 
 class UnreachableError(RuntimeError):
-    """The provider's keys can't be had, so a token can't be checked."""
+    """The keys of the provider are unavailable, so a token can't be checked."""
 
 
 class Access:
-    """Tells callers apart, as the settings ask.
+    """Identifies callers, as the settings ask.
 
     Raises:
-        SettingsError: if the settings contradict each other, or would let anybody in from elsewhere unasked.
+        SettingsError: if the settings contradict each other, or would open the service to others without a choice.
         KeyFileError: if the key file can't be used.
     """
 
@@ -51,11 +54,11 @@ class Access:
         return [name for name, source in (named | {"RETINA_ADMIN_KEY": self.admin}).items() if source]
 
     async def identify(self, authorization: str) -> Caller:
-        """Return whose credentials an ``Authorization`` field holds; schemes other than Bearer are none.
+        """Return the caller of an ``Authorization`` header. Schemes other than Bearer count as no credentials.
 
         Raises:
             CredentialsError: if they are not accepted.
-            UnreachableError: if the provider's keys can't be had now.
+            UnreachableError: if the keys of the provider are unavailable.
         """
         scheme, _, sent = authorization.partition(" ")
         if scheme.lower() != "bearer" or not self.has_sources:
@@ -85,7 +88,8 @@ def is_required(settings: Settings) -> bool:
     """Whether requests need credentials.
 
     Raises:
-        SettingsError: if nothing says how, though the service can be reached from elsewhere or the settings ask for it.
+        SettingsError: if no way in is set, and the service can be reached from other machines or the settings require
+            authentication.
     """
     if settings.auth == "none":
         return False
@@ -102,7 +106,7 @@ def is_required(settings: Settings) -> bool:
         return False
     raise SettingsError(
         f"The service would be open to anybody who reaches {reached_at}: set RETINA_KEYS_FILE (python -m service keys "
-        "add NAME) or RETINA_OIDC_ISSUER, or, where something in front of it checks callers, RETINA_AUTH=none"
+        "add NAME) or RETINA_OIDC_ISSUER, or, if a reverse proxy checks callers, RETINA_AUTH=none"
     )
 
 
@@ -114,7 +118,7 @@ def is_loopback(host: str) -> bool:
 
 
 def tokens(settings: Settings) -> "Tokens | None":
-    """Make the check of OpenID tokens, where an issuer is set.
+    """Create the check of OpenID tokens, if an issuer is set.
 
     Raises:
         SettingsError: if a part is missing.

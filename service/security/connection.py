@@ -1,7 +1,7 @@
-"""What a connection may cost before the application sees a request: bytes, fields and time.
+"""Limits of a connection before the application sees a request: bytes, header fields and time.
 
-uvicorn's fast parser bounds none of them: a head may grow without end, and a client that stops in the middle holds its
-connection for ever (slowloris). Bodies have their limits in ``service.http.uploads``.
+The fast parser of uvicorn has none of these limits: a head may grow without end, and a client that stops in the middle
+keeps its connection for ever (slowloris). Bodies have their limits in ``service.http.uploads``.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from service.settings import Settings
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits; :func:`guarded` sets them."""
+    """The protocol of uvicorn with limits. :func:`guarded` sets them."""
 
     settings: ClassVar[Settings]
     rejected: ClassVar[Counter]
     overhead = 0
-    """Bytes since the last piece of a body: head, chunk sizes, trailers."""
+    """Bytes since the last part of a body: head, chunk sizes, trailers."""
     in_head = True
     fault: tuple[HTTPStatus, str, str] | None = None
     deadline: asyncio.TimerHandle | None = None
@@ -53,7 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.in_head:  # trailers are nobody's to set fields of the head with, `Authorization` least of all
+        if self.in_head:  # trailers must not set header fields, `Authorization` least of all
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -86,7 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().resume_writing()
 
     def arm(self) -> None:
-        """Give the client its time for the next head, or for the rest of a body that nobody reads."""
+        """Start the time limit for the next head, or for the rest of a body that nobody reads."""
         self.disarm()
         self.deadline = self.loop.call_later(self.settings.header_timeout_s, self.give_up)
 
@@ -106,12 +106,12 @@ class GuardedProtocol(HttpToolsProtocol):
         return (
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             "head-too-large",
-            f"The request's head exceeds {settings.max_header_bytes:,} bytes or {settings.max_headers} fields.",
+            f"The request head exceeds {settings.max_header_bytes:,} bytes or {settings.max_headers} fields.",
         )
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that never reaches the application, and close; ``msg`` is uvicorn's."""
-        malformed = (HTTPStatus.BAD_REQUEST, "malformed-request", "This is no HTTP/1.1 request.")
+        """Answer a request that never reaches the application, and close. ``msg`` comes from uvicorn."""
+        malformed = (HTTPStatus.BAD_REQUEST, "malformed-request", "This is not an HTTP/1.1 request.")
         status, code, detail = self.fault or malformed
         self.rejected.labels(code).inc()
         problem = {
@@ -131,5 +131,5 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def guarded(settings: Settings, rejected: Counter) -> type[GuardedProtocol]:
-    """Make the protocol with the limits of the settings; it counts its refusals in ``rejected``, by reason."""
+    """Make the protocol with the limits of the settings. It counts refusals in ``rejected``, by reason."""
     return type("Protocol", (GuardedProtocol,), {"settings": settings, "rejected": rejected})

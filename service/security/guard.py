@@ -1,4 +1,4 @@
-"""What stands before a route: who is it, may they do this, and not too often?"""
+"""The check before a route: who is the caller, has it the scope, is it within its rate limit?"""
 
 import logging
 from http import HTTPStatus
@@ -24,16 +24,16 @@ BEARER = HTTPBearer(
 TEXTS = {
     401: "The key or token is missing, or not accepted.",
     403: "The key or token does not allow this.",
-    429: "Too many requests of this caller: try again after `Retry-After` seconds.",
+    429: "Too many requests from this caller: try again after `Retry-After` seconds.",
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemDocument | ErrorDocument, "description": text} for code, text in TEXTS.items()
 }
-"""What a guarded route may answer: a problem document, or under ``/v2`` the protocol's error."""
+"""Errors of a guarded route: a problem document, or under ``/v2`` the error of the protocol."""
 
 
 class Guard:
-    """Let a request pass whose caller has the scope, before its body is read; ``request.state.caller`` is the name."""
+    """Admit a request if its caller has the scope, before its body is read. ``request.state.caller`` is the name."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -44,7 +44,7 @@ class Guard:
         """Check a request.
 
         Raises:
-            ProblemError: 401, 403 or 429; 503 where the provider's keys can't be had.
+            ProblemError: 401, 403 or 429; 503 if the keys of the provider are unavailable.
         """
         state = state_of(request)
         try:
@@ -63,7 +63,7 @@ class Guard:
 
 
 def needs(scope: Scope) -> Any:
-    """The dependency of routes that need a scope."""
+    """The FastAPI dependency of routes that need a scope."""
     return Depends(Guard(scope))
 
 
@@ -71,7 +71,7 @@ async def identify(state: State, request: Request) -> Caller:
     try:
         return await state.access.identify(request.headers.get("Authorization", ""))
     except CredentialsError as error:
-        limit(state, request, None)  # so that guessing is slow, and costs nobody else anything
+        limit(state, request, None)  # so that guessing is slow and does not affect other callers
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED,
             "unauthenticated",
@@ -82,13 +82,13 @@ async def identify(state: State, request: Request) -> Caller:
         raise ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "provider-unreachable",
-            "The token can't be checked, as the provider's keys can't be fetched: try again in ten seconds.",
+            "The token can't be checked, because the keys of the provider can't be fetched: try again in ten seconds.",
             headers={"Retry-After": "10"},
         ) from None
 
 
 def refusal(state: State, caller: Caller, scope: Scope) -> ProblemError:
-    """Why a caller without the scope may not pass."""
+    """Why a caller without the scope is refused."""
     if not state.access.has_sources:
         return ProblemError(
             HTTPStatus.FORBIDDEN,
@@ -112,7 +112,7 @@ def refusal(state: State, caller: Caller, scope: Scope) -> ProblemError:
 
 
 def limit(state: State, request: Request, name: str | None) -> None:
-    """Count a request of a caller, or of an address where there is no name; its answer will say what is left."""
+    """Count a request of a caller, or of an address if the caller is unknown. The answer tells what is left."""
     limiter = state.limiter
     if not limiter.rate:
         return

@@ -1,4 +1,4 @@
-"""The fields that tell browsers what they may do with an answer, and caches to keep none."""
+"""Security headers for browsers, and cache headers."""
 
 from collections.abc import Mapping
 
@@ -18,25 +18,26 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "font-src 'self'; " + CLOSED
 )
-DOCS_POLICY = (  # Swagger's page starts itself with an inline script, and its own script writes styles
+DOCS_POLICY = (  # the Swagger page starts with an inline script, and its script writes styles
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; " + CLOSED
 )
 ANSWER_POLICY = "default-src 'none'; frame-ancestors 'none'"
-PAGE = SAFE | {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}  # ask whether there is a newer one
+# the browser asks whether there is a newer version
+PAGE = SAFE | {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
 DOCS = SAFE | {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "no-cache"}
 ANSWER = SAFE | {"Content-Security-Policy": ANSWER_POLICY, "Cache-Control": "no-store"}
 
 
 def fields(path: str) -> Mapping[str, str]:
-    """The fields of an answer at a path; what is no page is an answer, and no cache keeps it."""
+    """The header fields of an answer at a path. Answers that are not a page are not cached."""
     if path in ("/", "/models") or path.startswith("/static/"):
         return PAGE
     return DOCS if path.startswith("/docs") else ANSWER
 
 
 class SecurityHeaders:
-    """Add them, and what the guard wants said, to every answer; a route's own fields stay."""
+    """Add them, and the headers of the guard, to every answer. Headers that a route sets are kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -59,7 +60,7 @@ class SecurityHeaders:
 
 
 def install(app: FastAPI, origins: list[str]) -> None:
-    """Add the fields to an application, and let pages of these origins ask it: none unless the settings name some."""
+    """Add the header fields to an application, and allow pages of these origins (none by default) to call it."""
     app.add_middleware(SecurityHeaders)
     if origins:
         app.add_middleware(

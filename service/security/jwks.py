@@ -1,7 +1,7 @@
-"""An OpenID provider's public keys (RFC 7517), fetched when they are needed and kept.
+"""The public keys of an OpenID provider (RFC 7517), fetched when needed and cached.
 
-PyJWT's own client asks the provider again for each unknown key id, and has no keys while the provider is away. Here
-neither a caller's invention nor the provider's absence costs the others anything.
+The client of PyJWT fetches again for each unknown key id, and has no keys while the provider is unavailable. Here an
+invented key id or an unavailable provider does not affect other callers.
 """
 
 import asyncio
@@ -22,21 +22,22 @@ KINDS = ("RSA", "EC")
 DISCOVERY = "/.well-known/openid-configuration"
 MAX_AGE_S = 3600.0
 LEAST_INTERVAL_S = 10.0
-"""Between two fetches, so that tokens with invented key ids don't become requests to the provider."""
+"""Least time between two fetches, so that tokens with invented key ids do not cause requests to the provider."""
 TIMEOUT_S = 5.0
 MAX_BYTES = 2**20
 
 
 class JwksError(RuntimeError):
-    """The provider's keys can't be had now."""
+    """The keys of the provider are unavailable."""
 
 
 class Jwks:
     """The keys by id. Used from one event loop.
 
     Args:
-        issuer: Whose keys; asked for its ``jwks_uri`` where no address is given (OpenID Connect Discovery 1.0).
-        url: Where the keys are, or None.
+        issuer: The provider. Its discovery document names the address if ``url`` is None (OpenID Connect Discovery
+            1.0).
+        url: Address of the keys, or None.
     """
 
     def __init__(self, issuer: str, url: str | None) -> None:
@@ -52,10 +53,10 @@ class Jwks:
         """Return a key, or None if the provider has none with this id.
 
         Raises:
-            JwksError: if it is not known here and the provider can't be asked.
+            JwksError: if the key is not cached and the provider is unavailable.
         """
         if self.is_due(key_id):
-            async with self.lock:  # whoever waited finds it done
+            async with self.lock:  # another caller may have fetched meanwhile
                 if self.is_due(key_id):
                     await self.fetch()
         if key_id not in self.keys and self.failed:
@@ -75,7 +76,7 @@ class Jwks:
         except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
             self.failed = True
             logger.error(
-                "the keys of %s can't be fetched (%s: %s); %d keys fetched before go on",
+                "the keys of %s can't be fetched (%s: %s); %d keys fetched before stay valid",
                 self.issuer,
                 type(error).__name__,
                 error,
@@ -96,7 +97,7 @@ class Jwks:
 
 
 def usable(document: Any) -> dict[str, PyJWK]:
-    """Return the signing keys of the allowed kinds; a symmetric key in the set is never one."""
+    """Return the signing keys of the allowed kinds. A symmetric key in the set is ignored."""
     keys = {}
     for entry in document["keys"]:
         if entry.get("kty") not in KINDS or entry.get("use", "sig") != "sig" or "kid" not in entry:
@@ -104,7 +105,7 @@ def usable(document: Any) -> dict[str, PyJWK]:
         try:
             key = PyJWK(entry)
         except PyJWTError as error:
-            logger.warning("a key of the provider is passed over: %s", error)
+            logger.warning("a key of the provider is skipped: %s", error)
             continue
         if key.algorithm_name in ALGORITHMS:
             keys[str(entry["kid"])] = key
@@ -114,7 +115,7 @@ def usable(document: Any) -> dict[str, PyJWK]:
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The provider is the one that is configured, not one that it or somebody in between points to."""
+    """A redirect is not followed: only the configured provider is trusted."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -134,6 +135,6 @@ def fetch_json(url: str) -> Any:
 
 
 def is_safe(url: str) -> bool:
-    """Whether keys fetched from an address can be believed: https, or this machine itself."""
+    """Whether keys fetched from an address can be trusted: https, or this machine itself."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1"))

@@ -1,4 +1,4 @@
-"""The file of API keys: written whole or not at all, and read again when it changes."""
+"""The file of API keys: written atomically, and read again when it changes."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ WRITABLE_BY_OTHERS = 0o022
 
 
 class KeyFileError(ValueError):
-    """The key file can't be used or changed; the text says why."""
+    """The key file can't be used or changed. The text says why."""
 
 
 class Content(BaseModel):
@@ -31,7 +31,7 @@ class Content(BaseModel):
 
 
 class Stamp(NamedTuple):
-    """What the file system shows of the file; any change of it, of its permissions too, changes this."""
+    """Identity of the file in the file system. It changes with any change of the file or its permissions."""
 
     inode: int
     size: int
@@ -46,8 +46,8 @@ class Stamp(NamedTuple):
 class KeyFile:
     """The keys that are valid now.
 
-    A file that is gone, damaged or writable by others while the service runs changes nothing but the log: the keys
-    read last go on, as what is served goes on where a new package is broken.
+    If the file is missing, damaged or writable by others while the service runs, this is logged, and the keys read last
+    stay valid.
 
     Raises:
         KeyFileError: if the file can't be used at the start.
@@ -60,7 +60,7 @@ class KeyFile:
         self.lost = False
 
     def check(self, key: str) -> Caller | None:
-        """Return whose key this is, or None if it is unknown, expired or revoked."""
+        """Return the caller of a key, or None if the key is unknown, expired or revoked."""
         self.refresh()
         entry = self.entries.get(key_id(key) or "")
         if entry is None or not entry.matches(key) or entry.status(datetime.now(UTC)) != "active":
@@ -68,12 +68,12 @@ class KeyFile:
         return entry.caller()
 
     def refresh(self) -> None:
-        """Read the file again if it has changed: one look at the file system, so that a revoked key ends at once."""
+        """Read the file again if it has changed. This is one call to the file system, so a revoked key ends at once."""
         try:
             stamp = Stamp.of(self.path.stat())
         except OSError as error:
             if not self.lost:
-                logger.error("the key file %s can't be read (%s): the keys read before go on", self.path, error)
+                logger.error("the key file %s can't be read (%s): the keys read before stay valid", self.path, error)
             self.lost = True
             return
         if stamp == self.stamp and not self.lost:
@@ -82,7 +82,7 @@ class KeyFile:
         try:
             content, self.stamp = read(self.path)
         except KeyFileError as error:
-            logger.error("%s: the keys read before go on", error)
+            logger.error("%s: the keys read before stay valid", error)
             return
         self.entries = {entry.id: entry for entry in content.keys}
         logger.info("read %d keys from %s", len(self.entries), self.path)
@@ -92,9 +92,9 @@ def read(path: Path) -> tuple[Content, Stamp]:
     """Read a key file.
 
     Raises:
-        KeyFileError: if it is missing or damaged, or if others than its owner may write it: they could add a key. That
-            others may read it does no harm, as it holds digests of random keys, and secrets mounted into containers
-            often come so.
+        KeyFileError: if it is missing or damaged, or if others than its owner may write it, since they could add a key.
+            Others may read it: it contains digests of random keys, and secrets mounted into containers are often
+            readable.
     """
     try:
         with path.open("rb") as file:
@@ -119,10 +119,10 @@ def read(path: Path) -> tuple[Content, Stamp]:
 def changing(path: Path) -> Iterator[list[KeyEntry]]:
     """Yield the entries to change, and write them when the block ends without an error.
 
-    The draft beside the file is made exclusively, so it is the lock too: of two changes at once one is refused.
+    The draft beside the file is created exclusively, so it is also the lock. Of two changes at once, one is refused.
 
     Raises:
-        KeyFileError: if the file is damaged, the folder can't be written, or another change is going on.
+        KeyFileError: if the file is damaged, if the folder can't be written, or if another change is in progress.
     """
     draft = path.with_name(f"{path.name}.new")
     try:

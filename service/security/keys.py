@@ -1,8 +1,8 @@
 """An API key: ``rsk_<id>_<secret>``, of which only a digest is kept.
 
-The secret is 256 random bits, so nobody can go through the candidates, whatever the hash costs: SHA-256 is right here,
-where a password would need a slow hash. The id finds the entry; it is no secret, and ``keys list`` shows it. The prefix
-is for scanners that look for leaked keys.
+The secret has 256 random bits, so nobody can try all candidates even with a fast hash. SHA-256 is enough here; a
+password would need a slow hash. The id finds the entry. It is not secret, and ``keys list`` shows it. The prefix is for
+scanners that look for leaked keys.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class KeyEntry(BaseModel):
-    """What is kept of a key."""
+    """The stored entry of a key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[0-9a-f]{12}$")
-    name: str = Field(pattern=NAME_PATTERN, description="Of the caller; a caller may have several keys.")
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the caller. A caller may have several keys.")
     scopes: Annotated[list[Scope], Field(min_length=1)]
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     created: AwareDatetime
@@ -40,7 +40,7 @@ class KeyEntry(BaseModel):
         return "expired" if self.expires is not None and self.expires <= now else "active"
 
     def matches(self, key: str) -> bool:
-        """Whether a key is this one; the time it takes does not tell how much of it is right."""
+        """Whether a key is this one, compared in constant time."""
         return hmac.compare_digest(self.digest, digest(key))
 
     def caller(self) -> Caller:
@@ -48,10 +48,10 @@ class KeyEntry(BaseModel):
 
 
 def new_key(name: str, scopes: list[str], created: datetime, expires: datetime | None) -> tuple[str, KeyEntry]:
-    """Make a key, and what is kept of it.
+    """Make a key and its stored entry.
 
     Raises:
-        ValidationError: if the name or the scopes are none.
+        ValidationError: if the name or a scope is invalid.
     """
     identifier = secrets.token_hex(6)
     key = f"rsk_{identifier}_{secrets.token_urlsafe(32)}"
@@ -60,7 +60,7 @@ def new_key(name: str, scopes: list[str], created: datetime, expires: datetime |
 
 
 def key_id(text: str) -> str | None:
-    """Return the id of a key, or None for a text that is no key of this service."""
+    """Return the id of a key, or None if the text is not a key of this service."""
     found = FORMAT.fullmatch(text)
     return found[1] if found else None
 

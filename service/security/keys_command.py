@@ -29,7 +29,7 @@ def add(
     expires: Annotated[str | None, typer.Option(help="Such as 90d, or a date such as 2030-01-31 (UTC).")] = None,
     file: FileOption = None,
 ) -> None:
-    """Make a key and show it, this once; the default scope is predict. A running service knows it at once."""
+    """Make a key and show it once. The default scope is predict. A running service accepts it at once."""
     now = datetime.now(UTC)
     with changing(key_file(file)) as entries:
         try:
@@ -59,7 +59,7 @@ def revoke(
     key: Annotated[str, typer.Argument(help="A key's id, or a name for all keys of that name.")],
     file: FileOption = None,
 ) -> None:
-    """End a key, at once; its entry stays, to say who had it."""
+    """Revoke a key, at once. Its entry stays, to show who had it."""
     path, now, ended = key_file(file), datetime.now(UTC), []
     with changing(path) as entries:
         for index, entry in enumerate(entries):
@@ -79,10 +79,10 @@ def key_file(given: Path | None) -> Path:
 
 
 def until(text: str, now: datetime) -> datetime:
-    """Read when a key expires.
+    """Parse the expiry of a key.
 
     Raises:
-        KeyFileError: if the text is neither days nor a date, or is not in the future.
+        KeyFileError: if the text is neither days nor a date, or if it is not in the future.
     """
     try:
         days = re.fullmatch(r"(\d{1,5})d", text)

@@ -16,7 +16,7 @@ OPTIONS: Any = {"require": REQUIRED, "enforce_minimum_key_length": True}
 
 
 class TokenError(ValueError):
-    """A token that is not accepted; the text says why, and repeats nothing of the token."""
+    """A token that is not accepted. The text says why, and does not repeat the token."""
 
 
 class Tokens:
@@ -25,8 +25,8 @@ class Tokens:
     Args:
         jwks: The issuer's keys.
         audience: What ``aud`` must hold.
-        claim: Where the scopes are: a claim, or a path of claims with dots; a string with spaces, or a list.
-        mapping: What a value of that claim allows here; values that are not in it allow nothing.
+        claim: The claim with the scopes, or a path of claims with dots. Its value is a string with spaces, or a list.
+        mapping: The scope for each value of that claim. Other values give no scope.
     """
 
     def __init__(self, jwks: Jwks, audience: str, claim: str, mapping: Mapping[str, Scope]) -> None:
@@ -36,19 +36,19 @@ class Tokens:
         self.mapping = mapping
 
     async def check(self, token: str) -> Caller:
-        """Return whose token this is.
+        """Return the caller of a token.
 
-        The algorithm is the key's, and one of the allowed, never the token's own choice (RFC 8725, section 3.1): a
-        token signed with nothing, or with the public key as a password, fails.
+        The key decides the algorithm, among those allowed, never the token (RFC 8725, section 3.1). So a token without
+        a signature, or signed with the public key as an HMAC secret, fails.
 
         Raises:
             TokenError: if the token is not valid.
-            JwksError: if the key that it names can't be fetched now.
+            JwksError: if the key that it names can't be fetched.
         """
         try:
             header = jwt.get_unverified_header(token)
         except PyJWTError:
-            raise TokenError("it is no signed token") from None
+            raise TokenError("it is not a signed token") from None
         if header.get("alg") not in ALGORITHMS:
             raise TokenError(f"its algorithm is not {' or '.join(ALGORITHMS)}")
         key_id = header.get("kid")

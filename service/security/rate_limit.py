@@ -1,7 +1,6 @@
-"""How often a caller may ask: a token bucket for each, in this process.
+"""The rate limit of a caller: one token bucket each, in this process.
 
-Libraries for this keep windows rather than buckets, or every address that ever asked; this needs neither a store nor a
-thread.
+Libraries for this use windows, not buckets, or keep every address for ever. This needs no store and no thread.
 """
 
 import ipaddress
@@ -11,15 +10,15 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 MOST_CALLERS = 16_384
-"""Buckets that are kept; beyond it the one that was asked for longest ago is forgotten."""
+"""Limit of buckets. Above it the one that was used longest ago is dropped."""
 
 
 class Allowance(NamedTuple):
-    """What a caller may do now."""
+    """The state of the rate limit of a caller."""
 
     allowed: bool
     remaining: int
-    """Requests that may follow at once."""
+    """Requests that the caller may still send at once."""
     full_s: int
     """Until the bucket is full again, in seconds."""
     retry_s: int
@@ -27,7 +26,7 @@ class Allowance(NamedTuple):
 
 
 class RateLimiter:
-    """Buckets that hold ``burst`` requests and fill with ``rate`` a second; ``rate`` 0 allows everything."""
+    """Buckets that hold ``burst`` requests and refill with ``rate`` per second. ``rate`` 0 means no limit."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self.rate = rate
@@ -35,7 +34,7 @@ class RateLimiter:
         self.buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str, now: float | None = None) -> Allowance:
-        """Take one request out of a caller's bucket, at ``now`` of the monotonic clock, if there is one in it."""
+        """Take one request from the bucket of a caller, if there is one, at ``now`` of the monotonic clock."""
         now = time.monotonic() if now is None else now
         level, then = self.buckets.get(caller, (float(self.burst), now))
         level = min(self.burst, level + (now - then) * self.rate)
@@ -53,7 +52,7 @@ class RateLimiter:
         )
 
     def headers(self, allowance: Allowance) -> dict[str, str]:
-        """The fields of draft-ietf-httpapi-ratelimit-headers-10, and ``Retry-After`` where nothing is left."""
+        """The header fields of draft-ietf-httpapi-ratelimit-headers-10, and ``Retry-After`` if nothing is left."""
         policy = {
             "RateLimit-Policy": f'"default";q={self.burst};w={math.ceil(self.burst / self.rate)}',
             "RateLimit": f'"default";r={allowance.remaining};t={allowance.full_s}',
@@ -62,7 +61,7 @@ class RateLimiter:
 
 
 def network(address: str | None) -> str:
-    """Whom an address stands for: itself, or for IPv6 its /64, of which one caller may have every address."""
+    """The caller of an address: the address itself, or for IPv6 its /64 network, since one caller may own all of it."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:

@@ -7,14 +7,14 @@ Scope = Literal["predict", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """``predict``: predictions, models and their cards. ``metrics``: the metrics. ``admin``: the repository's calls.
 
-None includes another, so that a deployment's key can't predict and a scraper's can do nothing else.
+No scope includes another: a key for deployment can't predict, and a key for scraping can only scrape.
 """
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever sent a request."""
+    """The sender of a request."""
 
     name: str | None
-    """Of the key; ``oidc:`` and the token's subject; or None for a caller without credentials."""
+    """Name of the key; or ``oidc:`` and the subject of the token; or None for a caller without credentials."""
     scopes: frozenset[Scope]

@@ -29,7 +29,7 @@ from models.fold import fold
 from models.package import INPUT, OUTPUTS, package_path, write_card
 from tests.benchmarks._load import Request, measure
 from tests.benchmarks._measure import describe_machine
-from tests.conftest import LABELS, random_network, tiny_card
+from tests.conftest import LABELS
 from tests.service.process import running
 
 SIZE = 224
@@ -97,13 +97,15 @@ def main(
 
 def write_package(repository: Path, depth: int) -> Path:
     """A package of an SRM-ResNet with random weights."""
+    from tests.fixtures.make_tiny_packages import tiny_card
+    from tests.training.networks import random_network
     from training.data.pipeline import Normalisation
     from training.packaging.export import write_graph
     from training.packaging.graph import PackagedNetwork
 
     architecture = Architecture.model_validate({"depth": depth, "num_classes": len(LABELS), "image_size": SIZE})
     network = random_network(architecture, 0)
-    card = tiny_card(f"srm{depth}", "1", architecture, network)
+    card = tiny_card(f"srm{depth}", architecture, network)
     path = package_path(repository, card.name, "1")
     path.parent.mkdir(parents=True)
     normalisation = Normalisation([0.5] * 3, [0.25] * 3)

@@ -241,7 +241,7 @@ def test_a_pickle_that_runs_code_is_refused(form: str, name: str, wrapped: bool,
     assert same(network.state_dict(), before)
 
 
-def test_the_trap_works_where_nobody_is_careful(tmp_path: Path) -> None:
+def test_plain_pickle_runs_the_trap(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
     assert (tmp_path / "sprung").exists()
 

@@ -86,7 +86,7 @@ def test_every_part_is_in_evaluation_mode(recalibration: RecalibrationName) -> N
     assert [name for name, module in folded.named_modules() if module.training] == []
 
 
-def test_keeps_what_the_network_says_of_itself() -> None:
+def test_folding_keeps_the_attributes_of_the_network() -> None:
     network = trained(50, "srm", "small")
     folded = fold(network)
     assert folded.architecture == network.architecture

@@ -231,7 +231,7 @@ def test_writing_replaces_the_card(path: Path, card: Card) -> None:
     assert [entry.key for entry in onnx.load(path).metadata_props] == ["card"]
 
 
-def test_writing_keeps_what_others_wrote(path: Path, card: Card) -> None:
+def test_writing_keeps_other_metadata(path: Path, card: Card) -> None:
     graph(path)
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {"author": "somebody", "card": "an old one"})
@@ -256,7 +256,7 @@ def test_digest(path: Path, card: Card) -> None:
     assert digest(path.read_bytes()) != digest(content)
 
 
-def test_a_package_lies_where_triton_looks(tmp_path: Path) -> None:
+def test_package_path_is_that_of_triton(tmp_path: Path) -> None:
     assert package_path(tmp_path, "oct", "3") == tmp_path / "oct" / "3" / "model.onnx"
 
 

@@ -1,12 +1,8 @@
 """Settings from the environment: documented, checked, and typos found."""
 
-from pathlib import Path
-
 import pytest
 
 from service.settings import Settings, SettingsError, load_settings
-
-README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def test_environment_sets_and_the_command_line_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,10 +27,3 @@ def test_a_bad_value_names_its_setting(monkeypatch: pytest.MonkeyPatch, name: st
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    text = README.read_text()
-    for name, field in Settings.model_fields.items():
-        default = "shipped models" if name == "model_repository" else f"`{field.default}`"
-        assert f"| `RETINA_{name.upper()}` | {default} | {field.description} |" in text

@@ -53,7 +53,7 @@ class TestHelp:
         assert call(monkeypatch, command, "--help") == 0
         assert f"training {command}" in capsys.readouterr().out
 
-    def test_is_shown_to_those_who_give_no_command(
+    def test_is_shown_without_a_command(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         call(monkeypatch)
@@ -81,7 +81,7 @@ class TestRound:
         path.write_text(yaml.safe_dump(recipe_content(data, name="mine", epochs=5)))
         return path
 
-    def test_fit_measures_both_splits_and_says_where_the_run_is(
+    def test_fit_measures_both_splits_and_names_the_run_folder(
         self,
         recipe: Path,
         tmp_path: Path,
@@ -117,7 +117,7 @@ class TestRound:
         assert call(monkeypatch, "download", "octmnist", "--to", tmp_path) == 0
         assert str(tmp_path / "octmnist.npz") in capsys.readouterr().out
 
-    def test_report_says_where_it_is(
+    def test_report_names_its_path(
         self, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = tmp_path / "page.html"

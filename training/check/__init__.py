@@ -1,6 +1,6 @@
-"""What a careful person looks at before training: ``python -m training check DATA``.
+"""Checks of a data set before training: ``python -m training check DATA``.
 
-The images are read once (:mod:`training.check.scan`); each of the other modules looks at one thing.
+The images are read once (:mod:`training.check.scan`). Each of the other modules checks one property.
 """
 
 from collections import Counter, defaultdict
@@ -35,7 +35,7 @@ COMMONEST = 3
 
 
 class NearDuplicates(BaseModel):
-    """How near duplicates were searched for, and how sure that is on these images."""
+    """How near duplicates were searched for, and how reliable the search is on these images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,12 +44,12 @@ class NearDuplicates(BaseModel):
     min_correlation_turned: float = MIN_CORRELATION_TURNED
     pairs: int
     false_alarms: tuple[int, int] | None
-    """Pairs of different patients that match, of all such pairs; None where patients are not known."""
+    """Pairs of different patients that match, and all such pairs. None if patients are unknown."""
     copies_found: dict[str, float]
 
 
 class Report(BaseModel):
-    """All that a check found; ``check.json`` is this."""
+    """All results of a check. This is ``check.json``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,7 +58,7 @@ class Report(BaseModel):
     unreadable: dict[str, str]
     counts: Counts
     sizes: dict[str, dict[str, int]]
-    """Class to the commonest ``width x height``; the rest under ``other``."""
+    """For each class its most frequent ``width x height``; the rest under ``other``."""
     encodings: dict[str, dict[str, int]]
     shortcuts: list[Shortcut]
     near_duplicates: NearDuplicates
@@ -72,7 +72,7 @@ class Report(BaseModel):
 
 
 def inspect(source: Source, folder: Path, progress: Callable[[], None] = lambda: None) -> Report:
-    """Check a source, write ``check.json`` and the pictures into a folder; ``progress`` is called after each image.
+    """Check a source, and write ``check.json`` and the pictures into a folder. ``progress`` is called after each image.
 
     Raises:
         TrainingError: if no image can be read.
@@ -128,10 +128,10 @@ def inspect(source: Source, folder: Path, progress: Callable[[], None] = lambda:
 
 
 def unreadable_findings(unreadable: dict[str, str], scans: Sequence[Scan], entries: Sequence[Entry]) -> list[Finding]:
-    """Images that can't be read, and those that show nothing."""
+    """Images that can't be read, and images of a single grey level."""
     findings = []
     if unreadable:
-        text = f"{count(len(unreadable), 'image')} can't be read: mend or remove them, or train with on_corrupt: skip"
+        text = f"{count(len(unreadable), 'image')} can't be read: repair or remove them, or train with on_corrupt: skip"
         listed = [f"{name}: {reason}" for name, reason in unreadable.items()]
         findings.append(Finding.of("error", "files", text, listed))
     blank = [entry.id for entry, result in zip(entries, scans, strict=True) if not np.ptp(result.thumbnail)]
@@ -141,7 +141,7 @@ def unreadable_findings(unreadable: dict[str, str], scans: Sequence[Scan], entri
 
 
 def by_class(entries: Sequence[Entry], values: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The commonest values in each class, with their counts."""
+    """The most frequent values in each class, with their counts."""
     counters: dict[str, Counter[str]] = defaultdict(Counter)
     for entry, value in zip(entries, values, strict=True):
         counters[entry.label][value] += 1

@@ -1,4 +1,4 @@
-"""How sure the search for near duplicates is on these images: copies it finds, and false alarms it raises."""
+"""How reliable the search for near duplicates is on these images: copies that it finds, and false alarms."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def copies_found(entries: Sequence[Entry], thumbnails: Thumbnails, seed: int = 0) -> dict[str, float]:
-    """Part of some images' altered copies that the thresholds take for near duplicates, by alteration."""
+    """Fraction of altered copies of some images that the thresholds count as near duplicates, by alteration."""
     random = np.random.default_rng(seed)
     chosen = random.choice(len(entries), min(SAMPLE, len(entries)), replace=False)
     hits = dict.fromkeys(ALTERED, 0)
@@ -59,9 +59,9 @@ def picture(entry: Entry) -> Image.Image:
 
 
 def false_alarms(entries: Sequence[Entry], near: Sequence[Pair]) -> tuple[int, int] | None:
-    """Near pairs of different patients, and all pairs of different patients; None where patients are not known.
+    """Near pairs of different patients, and all pairs of different patients. None if patients are unknown.
 
-    An upper bound: photographs of one person filed under two names are among them.
+    An upper bound of false alarms: one person may be filed under two names.
     """
     patients = [entry.patient for entry in entries]
     if any(patient is None for patient in patients):

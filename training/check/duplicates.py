@@ -1,9 +1,9 @@
-"""Images that are there twice: the same pixels, or nearly so.
+"""Duplicate images: the same pixels, or nearly the same.
 
 Retinal images all look alike to a perceptual hash: at the usual threshold of a 64-bit pHash, 10 bits, 5,829 pairs of
 different patients match among 1,330 fundus photographs. So a pair counts as near duplicates only if a 256-bit pHash
-agrees *and* the thumbnails still correlate after what all images of the data set share has been taken away.
-``docs/data-check.md`` has the false alarms and the copies found that the two thresholds were chosen by.
+agrees *and* the thumbnails still correlate after the mean thumbnail of the data set is subtracted.
+``docs/data-check.md`` has the false alarms and the copies found by which the two thresholds were chosen.
 """
 
 from collections import defaultdict
@@ -20,11 +20,14 @@ MAX_DISTANCE = 32
 MIN_CORRELATION = 0.95
 """Least correlation of their thumbnails, without the mean thumbnail."""
 MIN_CORRELATION_TURNED = 0.98
-"""The same for mirrored and turned ones, which are three times as many chances of a false alarm."""
+"""The same for mirrored and turned copies.
+
+It is higher, because these give three times as many chances of a false alarm.
+"""
 ENOUGH_FOR_MEAN = 50
-"""Images from which on the mean thumbnail is what they share rather than themselves."""
+"""Least number of images for a mean thumbnail. With fewer, the mean would mostly be the images themselves."""
 VIEWS = ("as it is", "mirrored", "upside down", "turned by 180 degrees")
-ROWS, COLUMNS = 64, 16384  # a tile of the comparison stays in the processor's cache
+ROWS, COLUMNS = 64, 16384  # a tile of the comparison fits into the CPU cache
 
 
 class Pair(NamedTuple):
@@ -48,7 +51,7 @@ def exact_duplicates(scans: Sequence[Scan]) -> list[list[int]]:
 
 
 def near_duplicates(scans: Sequence[Scan]) -> list[Pair]:
-    """Pairs that are nearly the same, without those that are exactly so; also mirrored and turned ones."""
+    """Pairs that are nearly the same, also mirrored or turned, without exact duplicates."""
     hashes = np.stack([scan.hashes for scan in scans]).view(np.uint64)
     thumbnails = Thumbnails(np.stack([scan.thumbnail for scan in scans]))
     _, content = np.unique([scan.digest.hex() for scan in scans], return_inverse=True)
@@ -98,7 +101,7 @@ class Thumbnails:
         self.mean = self.measured_mean() if mean is None else mean
 
     def measured_mean(self) -> NDArray[np.float64]:
-        """Mean of the standardised thumbnails (1024,); zeros where there are too few images."""
+        """Mean of the standardised thumbnails (1024,). Zeros if there are too few images."""
         images = self.images
         total = np.zeros(images.shape[1] * images.shape[2])
         for start in range(0, len(images), 4096):
@@ -106,7 +109,7 @@ class Thumbnails:
         return total / len(images) if len(images) >= ENOUGH_FOR_MEAN else np.zeros_like(total)
 
     def residuals(self, chosen: Indices, view: int = 0) -> NDArray[np.float32]:
-        """Unit vectors (n, 1024): what an image shows beside what all show; zeros for a blank image."""
+        """Unit vectors (n, 1024): the thumbnails minus the mean thumbnail. Zeros for a blank image."""
         images = self.images[chosen]
         shown = images.reshape(len(images), -1).std(axis=1, keepdims=True) > 0
         if view in (1, 3):

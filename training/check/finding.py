@@ -1,4 +1,4 @@
-"""What a check says: findings by severity."""
+"""The findings of a check, by severity."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,7 +14,7 @@ Severity = Literal["error", "warning", "info"]
 class Finding(BaseModel):
     """One thing worth knowing before training.
 
-    An *error* ends a training run or makes its figures wrong; a *warning* may; *info* is for reading the rest.
+    An *error* stops a training run or makes its figures wrong. A *warning* may do so. *info* helps to read the rest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

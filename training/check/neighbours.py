@@ -1,10 +1,10 @@
-"""Where patients are not known: was a split drawn image by image, or were images that belong together kept together?
+"""If patients are unknown: was a split drawn image by image, or were related images kept together?
 
-Each image's nearest neighbour is found by the correlation of thumbnails without their mean. Were a split of images
-drawn one by one, the neighbours would lie in it as often as chance says; the exact distribution comes from drawing the
-split anew (a permutation test). More often than that means that look-alikes, such as one patient's, were kept
-together - or that the splits come from different sources. As often as chance says nothing: octmini's
-validation split, which is by patient, looks so too. Only images that look alike are seen.
+Each image's nearest neighbour is found by the correlation of thumbnails without their mean. If a split
+is drawn image by image, the neighbours are in it as often as by chance. The exact distribution comes from drawing the
+split again many times (a permutation test). If neighbours are in it more often, then similar images, such as those of
+one patient, were kept together, or the splits have different sources. If they are in it as often as by chance, nothing
+follows: the validation split of octmini, which is by patient, looks so too. The test sees only images that look alike.
 """
 
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ MOST_QUERIES = 5000
 
 
 class Kinship(BaseModel):
-    """How a held-out split lies to the training split."""
+    """How a held-out split relates to the training split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     split: str
     own: float
-    """Part of the split's images whose nearest neighbour, in it and in train, is in it too."""
+    """Fraction of the images of the split whose nearest neighbour, among the split and train, is in the split."""
     own_by_chance: tuple[float, float, float]
-    """Mean and central 95 % of that part, if the split were drawn image by image."""
+    """Mean and central 95 % of that fraction, if the split were drawn image by image."""
     p_value: float
-    """How often a split drawn image by image has so large a part."""
+    """How often a split drawn image by image has a fraction as large."""
     near_across: int
     """Near-duplicate pairs with one image in the split and one in train."""
     near_inside: int
@@ -41,7 +41,7 @@ class Kinship(BaseModel):
 def kinship(
     splits: Sequence[str | None], thumbnails: Thumbnails, near: Sequence[Pair], split: str, seed: int = 0
 ) -> Kinship | None:
-    """Compare a split with train; None where one of them is empty."""
+    """Compare a split with train. None if one of them is empty."""
     members = np.array([name in ("train", split) for name in splits])
     held_out = np.array([name == split for name in splits])
     pool = np.flatnonzero(members)

@@ -1,4 +1,4 @@
-"""Duplicates as findings: what they do to a training depends on where the two images lie."""
+"""Duplicates as findings. Their effect on training depends on the splits and classes of the two images."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def exact_findings(entries: Sequence[Entry], groups: Sequence[Sequence[int]]) ->
 
 
 def near_findings(entries: Sequence[Entry], pairs: Sequence[Pair]) -> list[Finding]:
-    """Pairs that are nearly the same: a warning where they are on two sides, otherwise for information."""
+    """Pairs that are nearly the same: a warning if they are in two splits or classes, otherwise information."""
     kinds: dict[tuple[Severity, str], list[str]] = {}
     for pair in pairs:
         one, other = entries[pair.first], entries[pair.second]

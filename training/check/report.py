@@ -1,4 +1,4 @@
-"""A check for people: the same tables on the terminal and in ``check.html``, which holds its pictures itself."""
+"""A check as tables for people: on the terminal, and in ``check.html``, which contains its pictures."""
 
 import base64
 import io
@@ -87,7 +87,7 @@ def duplicates_text(report: Report) -> Text:
         f"{count(near.pairs, 'pair')}. "
     )
     if near.false_alarms is None:
-        text += "Patients are not known, so how many are false alarms is not either: look at near-duplicates.png. "
+        text += "Patients are unknown, so the number of false alarms is unknown too: look at near-duplicates.png. "
     else:
         alarms, pairs = near.false_alarms
         text += f"{alarms:,} of {pairs:,} pairs of different patients match, which are false alarms or one person's. "

@@ -1,4 +1,4 @@
-"""Read every image once and keep the little that all checks need of it: about 1.3 kB an image."""
+"""Read every image once, and keep only what the checks need: about 1.3 kB per image."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ DARK, WHITE = 20, 235
 
 
 class Scan(NamedTuple):
-    """What is kept of an image."""
+    """The properties of an image that the checks need."""
 
     width: int
     height: int
@@ -40,7 +40,7 @@ class Scan(NamedTuple):
 
 
 def scan(entries: Sequence[Entry], progress: Callable[[], None] = lambda: None) -> list[Scan | str]:
-    """Scan images in threads; for one that can't be read, the reason. ``progress`` is called after each."""
+    """Scan images in threads. For an image that can't be read, return the reason. ``progress`` is called after each."""
 
     def one(entry: Entry) -> Scan | str:
         try:
@@ -67,14 +67,14 @@ def decode_at_full_size(data: bytes) -> NDArray[np.uint8]:
             width, height = image.size
             if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):
                 width, height = height, width
-    except Exception:  # preprocess says what is wrong with it
+    except Exception:  # preprocess gives the reason
         whole = preprocess(data, tiny)
         width, height = whole.width, whole.height
     return preprocess(data, InputSpec(height=max(height, 1), width=max(width, 1), channels=3, crop="none")).pixels
 
 
 def encoding_of(data: bytes) -> str:
-    """How a file was written, apart from its size and content; ``unknown`` for what Pillow does not read."""
+    """How a file was encoded, apart from its size and content. ``unknown`` if Pillow does not read it."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             words = [image.format or "unknown", image.mode]

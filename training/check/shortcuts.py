@@ -1,8 +1,8 @@
-"""Whether a class is recognisable by what has nothing to do with the retina: size, file encoding, border.
+"""Whether a class can be recognised without the retina: by size, file encoding or border.
 
-A network takes such a shortcut where there is one (Geirhos et al., "Shortcut learning in deep neural networks", Nature
-Machine Intelligence 2020). It is measured: a decision tree that sees nothing else is cross-validated, patients kept
-together. The size of the file is left out, since it depends on the content.
+A network learns such a shortcut if there is one (Geirhos et al., "Shortcut learning in deep neural networks", Nature
+Machine Intelligence 2020). To measure it, a decision tree that sees only these properties is cross-validated, with
+patients kept together. The file size is not used, because it depends on the content.
 """
 
 from collections import Counter
@@ -21,27 +21,27 @@ from training.check.source import Entry
 
 FOLDS, RESAMPLES = 5, 1000
 FEWEST = 10
-"""Patients that a class needs to be measured."""
+"""Least number of patients for a class to be measured."""
 MARGIN = 0.05
-"""How far above chance the interval's lower end must lie for a warning."""
+"""A warning is given if the lower end of the interval is this far above chance."""
 MOST_IMAGES, MOST_ENCODINGS = 20_000, 50
 
 Kind = Literal["size", "encoding", "border"]
 
 
 class ClassShortcut(BaseModel):
-    """What the tree says of one class."""
+    """The result of the tree for one class."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recognised: float
-    """Part of the class's images that the tree gives to it."""
+    """Fraction of the images of the class that the tree assigns to it."""
     mistaken: float
-    """Part of the other images that it gives to the class as well."""
+    """Fraction of the other images that it also assigns to the class."""
 
 
 class Shortcut(BaseModel):
-    """How well a tree tells the classes apart that sees one kind of property alone."""
+    """How well a tree that sees only one kind of property tells the classes apart."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,7 +64,7 @@ class Features(NamedTuple):
 
 
 def find_shortcuts(entries: Sequence[Entry], scans: Sequence[Scan], seed: int = 0) -> list[Shortcut]:
-    """Measure each kind of property; those that are the same in every image are left out, as are rare classes."""
+    """Measure each kind of property. Properties that are the same in every image, and rare classes, are left out."""
     groups = np.unique([entry.patient or entry.id for entry in entries], return_inverse=True)[1]
     labels = np.array([entry.label for entry in entries])
     frequent = [name for name in np.unique(labels) if len(set(groups[labels == name])) >= FEWEST]

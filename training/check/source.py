@@ -1,6 +1,6 @@
-"""The images to check with what is known of them: from a folder, an ``.npz`` in MedMNIST's layout, or a recipe.
+"""The images to check and their metadata: from a folder, an ``.npz`` in the layout of MedMNIST, or a recipe.
 
-Unlike the readers for training, these go on where something is wrong, and say so in findings.
+Unlike the readers for training, these continue after a fault and report it as a finding.
 """
 
 import zipfile
@@ -24,7 +24,7 @@ from training.errors import TrainingError
 
 
 class Entry(NamedTuple):
-    """One image and what is known of it; ``None`` for what is not."""
+    """One image and its metadata. ``None`` for what is unknown."""
 
     id: str
     image: Path | NDArray[np.uint8]
@@ -104,7 +104,7 @@ def read_listed(path: Path, manifest: Path) -> Source:
 
 
 def read_tree(path: Path) -> Source:
-    """Any tree of classes: an image's class is the path of its folder, after ``train/``, ``val/`` or ``test/``."""
+    """Any tree of classes. The class of an image is the path of its folder, after ``train/``, ``val/`` or ``test/``."""
     files = image_files(path)
     parents = [file.relative_to(path).parts[:-1] for file in files]
     by_split = bool(files) and all(parts and parts[0].lower() in SPLIT_NAMES for parts in parents)
@@ -130,7 +130,7 @@ def image_files(path: Path) -> list[Path]:
 
 
 def visible(path: Path, root: Path) -> bool:
-    """Whether a path is neither hidden nor what archives and notebooks leave behind."""
+    """Whether a path is neither hidden nor left behind by archives and notebooks."""
     return not any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
 
 
@@ -164,7 +164,7 @@ def read_archive(path: Path) -> Source:
 
 
 def publication(path: Path, dataset: str) -> list[Finding]:
-    """Whether a file of a published name is the published one."""
+    """Whether a file with a published name is the published file."""
     sums = {file_name(dataset, size): md5 for size, md5 in RELEASES[dataset].md5.items()} if dataset in RELEASES else {}
     if path.name not in sums:
         return []

@@ -1,1 +1,1 @@
-"""Kinds of recalibration side by side, over seeds and folds: differences, their significance, and what each costs."""
+"""Comparing kinds of recalibration over seeds, and cross-validation: differences, significance and cost."""

@@ -1,4 +1,4 @@
-"""Compare kinds of recalibration on a recipe: fit what is missing, measure, test the differences, weigh the cost."""
+"""Compare kinds of recalibration on a recipe: train missing runs, measure, test the differences, measure the cost."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from training.recipe import Recipe, load_recipe
 from training.run import Run, library_versions, source_commit
 
 Split = Literal["val", "test"]
-# Where a run computes, and the words on its card, do not make it another experiment.
+# The device of a run and the texts of its card do not change the experiment.
 FREE = {"device", "threads", "workers", "checkpoint_every", "tracking", "provenance", "card"}
 
 
@@ -44,8 +44,8 @@ def plan(recipe: str, overrides: Sequence[str], kinds: Sequence[str], seeds: int
         runs: folder of the run folders.
 
     Raises:
-        TrainingError: for a kind that is unknown or given twice, an override of what is compared, or a folder that
-            holds a run of another recipe.
+        TrainingError: for a kind that is unknown or named twice, for an override of the recalibration, or for a folder
+            that holds a run of another recipe.
     """
     if len(set(kinds)) < len(kinds):
         raise TrainingError(f"--recalibration {','.join(kinds)}: a kind is named twice")
@@ -55,7 +55,7 @@ def plan(recipe: str, overrides: Sequence[str], kinds: Sequence[str], seeds: int
     members = []
     for seed in range(
         first, first + seeds
-    ):  # all kinds of a seed, then the next: what is there at any time is balanced
+    ):  # all kinds of a seed, then the next seed: the finished runs are always balanced
         for kind in kinds:
             own = load_recipe(recipe, [*overrides, f"network.recalibration={kind}", f"seed={seed}"])
             members.append(Member(kind, seed, own, runs / f"{own.name}-{kind}-{seed}"))
@@ -92,14 +92,14 @@ def compare(
     report: Callable[[str], None] = print,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Fit and evaluate what is not there yet, and return the comparison, ready for JSON.
+    """Train and evaluate missing runs, and return the comparison, ready for JSON.
 
     A run that fails is named under ``failed``, and the others are compared without it.
 
     Args:
         members: as :func:`plan` gives them.
         baseline: the kind that the others are compared with.
-        split: whose figures; opening the test split is logged in each run folder, as ``evaluate`` does.
+        split: the split to measure. Opening the test split is logged in each run folder, as by ``evaluate``.
         jobs: how many runs to fit at once.
         seconds: for each of the two measurements of time; 0 for none.
         report: takes a line of progress.
@@ -113,7 +113,7 @@ def compare(
         raise TrainingError(f"--baseline {baseline} is not among the kinds compared: {', '.join(kinds)}")
     missing = [m for m in members if not (Run(m.folder).begun() and Run(m.folder).finished())]
     if len(missing) < len(members):
-        report(f"{len(members) - len(missing)} of {len(members)} runs are finished and taken as they are")
+        report(f"{len(members) - len(missing)} of {len(members)} runs are finished and used as they are")
     failed = fit_all([Job(m.recipe, m.folder) for m in missing], workers=jobs, report=report, progress=progress)
     reports: dict[Key, Figures] = {}
     evaluations: dict[Key, Evaluation] = {}
@@ -133,7 +133,7 @@ def compare(
         raise TrainingError(f"every run of the baseline, {baseline}, failed; the messages above say why")
     check_same_data(reports, evaluations)
     found = differences(reports, evaluations, present, baseline)
-    report("weighing parameters, operations and time")
+    report("measuring parameters, operations and time")
     recipe, any_report = members[0].recipe, next(iter(reports.values()))
     folders = {kind: [m.folder for m in members if (m.kind, m.seed) in reports and m.kind == kind] for kind in present}
     cost, timing = weigh(
@@ -178,7 +178,7 @@ def evaluated(run: Run, split: Split) -> bool:
 def weigh(
     architectures: Mapping[str, Architecture], baseline: str, recipe: Recipe, seconds: float
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
-    """Each kind's cost, and how the times were measured; None where they were not."""
+    """The cost of each kind, and how the times were measured. None if they were not."""
     cost: dict[str, dict[str, Any]] = {
         kind: {"parameters": parameters(architecture), "multiply_adds": multiply_adds(architecture)}
         for kind, architecture in architectures.items()

@@ -18,7 +18,7 @@ from training.fitting.optimisation import create_optimiser
 from training.recipe import OptimiserSpec
 
 # Operations for each element of the features that a module recalibrates: 1 for a mean, 2 for a standard deviation, 1
-# for the product with the gate. GE's pooling is a convolution, whose weights are counted as such.
+# for the product with the gate. The pooling of GE counts as a convolution.
 ELEMENTWISE = {"none": 0, "srm": 4, "se": 2, "ge": 1}
 LEAST_ROUNDS = 5
 
@@ -50,7 +50,7 @@ def multiply_adds(architecture: Architecture) -> int:
     size = architecture.image_size
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         plain(torch.empty(1, architecture.in_channels, size, size, device="meta"))
-    weights = sum(  # all three kinds use each of their weights once an image
+    weights = sum(  # all three kinds use each of their weights once per image
         value.numel()
         for module in on_meta(architecture).modules()
         if isinstance(module, Recalibration)
@@ -61,7 +61,7 @@ def multiply_adds(architecture: Architecture) -> int:
 
 
 def on_meta(architecture: Architecture) -> ResNet:
-    """The network without memory for its values."""
+    """The network on the meta device, without memory for its values."""
     with torch.device("meta"):
         return ResNet(architecture)
 
@@ -78,7 +78,7 @@ class Timing(NamedTuple):
 def time_inference(
     architectures: Mapping[str, Architecture], baseline: str, device: torch.device, *, batch_size: int, seconds: float
 ) -> dict[str, Timing]:
-    """Time the networks as they are served: folded, in evaluation mode, float32."""
+    """Measure the inference time of the networks as they are served: folded, in evaluation mode, float32."""
     steps = {}
     for name, architecture in architectures.items():
         network, images = fold(ResNet(architecture)).to(device), random_images(architecture, batch_size, device)
@@ -131,7 +131,7 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Run every step once a round, in a new order each round, for about ``seconds`` and at least five rounds.
 
-    What else the machine does then falls on all of them alike, and a ratio within a round hardly notices it.
+    Other load on the machine then affects all of them alike, and hardly changes a ratio within a round.
     """
 
     def timed(step: Callable[[], Any]) -> float:
@@ -142,7 +142,7 @@ def interleaved(
         return time.perf_counter() - start
 
     order, chance = list(steps), random.Random(0)
-    for _ in range(2):  # the first calls choose algorithms and get memory
+    for _ in range(2):  # the first calls choose algorithms and allocate memory
         for step in steps.values():
             timed(step)
     rounds: list[dict[str, float]] = []

@@ -36,8 +36,8 @@ def cross_validate(
     """Fit and measure every fold, in ``<folder>/fold-<i>``, and write the figures over all of them.
 
     ``cross-validation.json`` holds each figure of the pooled out-of-fold predictions with its interval, and its mean
-    and standard deviation over the folds; ``predictions.csv`` holds the predictions. With ``resume``, folds that are
-    finished stay, and the one that was killed goes on.
+    and standard deviation over the folds; ``predictions.csv`` holds the predictions. With ``resume``, finished
+    folds are kept, and the one that was killed continues.
 
     Raises:
         TrainingError: as :func:`training.fitting.engine.fit` does.
@@ -76,7 +76,7 @@ def pooled(recipe: Recipe, reports: list[SplitFigures], rows: list[list[str]], l
         several = np.array([[label in row[3].split(";") for label in labels] for row in rows], dtype=np.int64)
         measured = multilabel.measure(probabilities, several, patients, labels, resamples=evaluate.RESAMPLES)
     else:
-        probabilities /= probabilities.sum(axis=1, keepdims=True)  # the file's six digits
+        probabilities /= probabilities.sum(axis=1, keepdims=True)  # the six digits of the file
         truth = np.array([labels.index(row[3]) for row in rows], dtype=np.int64)
         weights = resample(patients, truth, resamples=evaluate.RESAMPLES)
         unit = "patients" if by_patient else "images"

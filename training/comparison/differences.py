@@ -97,10 +97,10 @@ def resampled(evaluations: Mapping[Key, Evaluation]) -> dict[Key, Values]:
             return {}
         return {key: figures(e.probabilities, e.labels, weights) for key, e in evaluations.items()}
     draws = resample(patients, np.zeros(len(patients), np.int64), resamples=RESAMPLES)
-    assert draws is not None  # of a single class every draw is complete
+    assert draws is not None  # with a single class every draw is complete
     count = draws @ first.labels
     complete = draws[((count > 0) & (count < draws.sum(axis=1, keepdims=True))).all(axis=1)]
-    if len(complete) < RESAMPLES / 2:  # a label so rare that the resamples with a value are a special choice
+    if len(complete) < RESAMPLES / 2:  # the label is so rare that the resamples with a value would be a biased choice
         return {}
     rows = [np.repeat(np.arange(len(patients)), draw.astype(np.int64)) for draw in complete]
     return {

@@ -1,4 +1,4 @@
-"""Fit several runs, each in a process of its own: one that fails or is killed takes no other with it."""
+"""Train several runs, each in its own process. If one fails or is killed, the others continue."""
 
 import multiprocessing
 import signal
@@ -35,8 +35,8 @@ def fit_all(
 ) -> dict[Path, str]:
     """Fit all jobs, at most ``workers`` at once, and return the folders that failed with the reason.
 
-    A run that was begun goes on from its checkpoint, as it was set to compute. With several workers each has one
-    thread, and no progress bar. An interruption ends the processes, and loses no more than a kill does.
+    An interrupted run continues from its checkpoint, with its own device settings. With several workers each has one
+    thread and no progress bar. An interruption ends the processes and loses no more than a kill does.
     """
     # A fork server imports torch once; and unlike a plain fork, its children may use CUDA.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -75,7 +75,7 @@ def fit_all(
                     faults[finished.job.folder] = reason
                     report(f"{finished.job.folder}: FAILED {took}: {reason}")
     except KeyboardInterrupt:
-        report(f"interrupted: {done} of {len(jobs)} runs are over; the same command goes on with the others")
+        report(f"interrupted: {done} of {len(jobs)} runs have ended; the same command continues with the others")
         raise
     finally:
         for left in running.values():
@@ -86,7 +86,7 @@ def fit_all(
 
 
 def work(job: Job, fault: Connection, progress: bool) -> None:
-    """In the process: fit, and send the sentence if there is something that the user can put right."""
+    """Runs in the process: train, and send the error text if the user can correct the error."""
     try:
         fit(job.recipe, job.folder, resume=True, progress=progress)
     except TrainingError as error:

@@ -1,13 +1,13 @@
 """Is a difference between two kinds of networks beyond chance: tests over seeds and patients together.
 
 Several seeds of each kind are measured on the same images. Two things vary by chance: the seed, and which patients the
-split happens to hold. A t-test over seeds alone knows nothing of the second, a bootstrap over patients nothing of
+split happens to hold. A t-test over seeds ignores the second, and a bootstrap over patients ignores
 the first. Radiology has the same problem with readers in place of seeds, and its multi-reader multi-case analysis is
 used here: Obuchowski and Rockette, "Hypothesis testing of diagnostic accuracy for multiple readers and multiple tests",
 Communications in Statistics - Simulation and Computation 1995, with the degrees of freedom of Hillis, "A comparison of
 denominator degrees of freedom methods for multiple observer ROC analysis", Statistics in Medicine 2007.
 
-The correction of Nadeau and Bengio (Machine Learning 2003) is meant for splits drawn anew for every run. With one fixed
+The correction of Nadeau and Bengio (Machine Learning 2003) is meant for a new random split in every run. With one fixed
 split the seeds' variance does not contain the patients' at all, so there is nothing that it could scale up.
 """
 
@@ -22,7 +22,7 @@ Figures = NDArray[np.float64]
 
 
 class Difference(NamedTuple):
-    """A figure of one kind of network less that of another, averaged over S seeds."""
+    """A figure of one kind of network minus that of another, averaged over S seeds."""
 
     value: float
     interval: tuple[float, float] | None

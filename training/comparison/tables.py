@@ -136,7 +136,7 @@ def markdown_table(heading: list[str], rows: Rows) -> str:
 
 
 def comma_separated(comparison: dict[str, Any]) -> str:
-    """One row for each kind and figure, the costs among them; what has no value is empty."""
+    """One row for each kind and figure, costs included. A missing value is empty."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()

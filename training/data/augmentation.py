@@ -40,7 +40,7 @@ class BatchAugmentation(RandomizableTransform):
         return images.clamp(0, 1)
 
     def uniform(self, images: Tensor, low: float, high: float) -> Tensor:
-        """One number an image, shaped (N, 1, 1, 1)."""
+        """One random number per image, (N, 1, 1, 1)."""
         numbers = self.R.uniform(low, high, size=len(images)).astype("float32")
         return torch.from_numpy(numbers).to(images.device)[:, None, None, None]
 

@@ -1,4 +1,4 @@
-"""The order of the training images: a function of seed and epoch alone, so that a run can go on at any step."""
+"""The order of the training images. It depends only on seed and epoch, so that a run can continue at any step."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from training.distributed import own_batch_size, rank
 
 
 class ShuffledBatches(Sampler[list[int]]):
-    """Indices of each batch of an epoch, shuffled anew in each; the last incomplete batch is left out.
+    """Indices of each batch of an epoch, shuffled again in each epoch. The last incomplete batch is dropped.
 
     With several processes, each takes its part of the same global batch, so the batches are those of one process.
     """
@@ -26,7 +26,7 @@ class ShuffledBatches(Sampler[list[int]]):
         """The epoch, from 0, and its first batch that the next iteration gives."""
 
     def place(self, trainer: Any) -> None:
-        """Stand where a trainer's step counter is, at the start of an epoch or amid one."""
+        """Set the position from the step counter of a trainer, at the start or in the middle of an epoch."""
         self.epoch, self.start = divmod(trainer.state.iteration, len(self))
 
     def __len__(self) -> int:
@@ -41,5 +41,5 @@ class ShuffledBatches(Sampler[list[int]]):
 
 
 def training_loader(dataset: Images, batches: ShuffledBatches, workers: int = 0) -> Loader:
-    """A loader with a generator of its own: starting it leaves torch's random state as it was."""
+    """A loader with its own generator. Starting it does not change the random state of torch."""
     return Loader(dataset, num_workers=workers, batch_sampler=batches, generator=Generator().manual_seed(0))

@@ -29,12 +29,12 @@ monai.data.set_track_meta(False)
 
 IMAGE, LABEL = CommonKeys.IMAGE, CommonKeys.LABEL
 MEASURED = 10_000
-"""Images that are enough to measure a normalisation or the gates by."""
+"""Number of images that is enough to measure a normalisation or the gates."""
 ERROR = f"{TrainingError.__module__}.{TrainingError.__qualname__}"
 
 
 class Preprocessd(MapTransform):
-    """Turn a file or an array into the network's uint8 input (H, W, C), as the service does."""
+    """Turn a file or an array into the uint8 input of the network (H, W, C), as the service does."""
 
     def __init__(self, keys: Sequence[str], spec: InputSpec) -> None:
         super().__init__(keys)
@@ -58,7 +58,7 @@ def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] 
     Images that can't be read are left out and added to ``unreadable``.
 
     Raises:
-        TrainingError: without such a list, if images can't be read; it names them.
+        TrainingError: if images can't be read and there is no such list. The text names them.
     """
     transform = Compose(
         [
@@ -71,7 +71,7 @@ def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] 
     def load(item: Item) -> Any:
         try:
             return transform({IMAGE: item.image, LABEL: torch.tensor(item.label)})
-        except RuntimeError as error:  # MONAI wraps what a transform raises
+        except RuntimeError as error:  # MONAI wraps the error of a transform
             return Unreadable(id=item.id, reason=fault_of(error))
 
     with ThreadPoolExecutor(2) as pool:
@@ -86,7 +86,7 @@ def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] 
 
 
 class OnDemand(Dataset):
-    """Decodes and resizes an item each time that it is asked for: (C, H, W) uint8, as :func:`cached` keeps it."""
+    """Decodes and resizes an item each time it is used: (C, H, W) uint8, as in :func:`cached`."""
 
     def __init__(self, items: Sequence[Item], spec: InputSpec) -> None:
         self.items = items
@@ -108,7 +108,7 @@ Images = CacheDataset | OnDemand
 
 
 class Loader(DataLoader):
-    """MONAI's loader; of a user's mistake, a worker process reports the sentence without its traceback."""
+    """The loader of MONAI. For a mistake of the user, a worker process reports the text without a traceback."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises its own class, uses any iterator
         try:
@@ -118,7 +118,7 @@ class Loader(DataLoader):
 
 
 def verify(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable]) -> None:
-    """Decode every item's file and keep nothing; those that can't be read are added to ``unreadable``."""
+    """Decode the file of every item and keep nothing. Files that can't be read are added to ``unreadable``."""
     preprocessed = Preprocessd([IMAGE], spec)
 
     def fault(item: Item) -> Unreadable | None:
@@ -134,10 +134,10 @@ def verify(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable])
 
 
 def fault_of(error: RuntimeError) -> str:
-    """The sentence about the image inside what MONAI raised.
+    """The error text about the image, inside the error that MONAI raised.
 
     Raises:
-        RuntimeError: the error itself, if it is none of an image or of reading a file.
+        RuntimeError: the error itself, if it is not about an image or a file.
     """
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (ImageError, OSError)):
@@ -150,7 +150,7 @@ def fault_of(error: RuntimeError) -> str:
 def loader(
     dataset: Images | Subset, batch_size: int, *, shuffle: bool = False, seed: int = 0, workers: int = 0
 ) -> Loader:
-    """Batches of a data set; a shuffled one leaves out the last incomplete batch."""
+    """Batches of a data set. If shuffled, the last incomplete batch is dropped."""
     return Loader(
         dataset,
         num_workers=workers,

@@ -1,4 +1,4 @@
-"""Images that can't be decoded: all of them are named at once, and a run stops there or goes on without them."""
+"""Images that can't be decoded. All of them are named at once, and the run stops or continues without them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from training.datasets import DataSet
 from training.errors import TrainingError
 
 NAMED = 20
-"""Most files that an error names; the rest are counted."""
+"""Limit of files that an error names. The rest are counted."""
 
 OnCorrupt = Literal["fail", "skip"]
 
@@ -40,13 +40,13 @@ def refuse(unreadable: Sequence[Unreadable]) -> None:
     """
     if unreadable:
         raise TrainingError(
-            f"{len(unreadable)} image(s) can't be read: mend or remove them, or leave them out with "
+            f"{len(unreadable)} image(s) can't be read: repair or remove them, or leave them out with "
             f"--set on_corrupt=skip\n{listing(unreadable)}"
         )
 
 
 def settle(data: DataSet, unreadable: Sequence[Unreadable], on_corrupt: OnCorrupt) -> DataSet:
-    """Return the data set as it can be trained on: whole, or without the unreadable images, which are printed.
+    """Return the data set for training: complete, or without the unreadable images, which are printed.
 
     Raises:
         TrainingError: with ``fail``, if there are unreadable images; with ``skip``, if a split loses a class.

@@ -1,4 +1,4 @@
-"""ACRIMA: fundus photographs cropped round the optic disc, glaucoma or normal.
+"""ACRIMA: fundus photographs cropped around the optic disc, glaucoma or normal.
 
 Diaz-Pinto et al.: "CNNs for automatic glaucoma assessment using fundus images: an extensive validation", BioMedical
 Engineering OnLine 2019, https://doi.org/10.1186/s12938-019-0649-y. 705 images as released, 396 of them glaucoma.

@@ -25,12 +25,12 @@ class Item(NamedTuple):
     """The patient; images of one group are never in two splits. The image's own id where patients are unknown."""
     id: str
     attention: Path | None = None
-    """Where people looked, as a grey image of the same view: to compare with, never a target."""
+    """Map of where people looked, as a grey image of the same view. Used for comparison, never as a target."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Items by split, and where they come from."""
+    """Items by split, and their source."""
 
     labels: list[str]
     splits: Mapping[str, list[Item]]
@@ -40,7 +40,7 @@ class DataSet:
     md5: str
     split_rule: str
     random_split: bool = False
-    """Whether the split was drawn here, so that no official test split stands in the way of a cross-validation."""
+    """Whether the split was drawn here. Then there is no official test split that a cross-validation must leave out."""
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -83,7 +83,7 @@ class DataSet:
         return {split: dict(zip(self.labels, self.frequencies(split).tolist(), strict=True)) for split in self.splits}
 
     def prior(self, split: str) -> NDArray[np.float64]:
-        """Class frequencies (K,) of a split; of several labels an image, each one's own frequency."""
+        """Class frequencies (K,) of a split. For multi-label data, the frequency of each label."""
         return self.frequencies(split) / len(self.splits[split])
 
     def provenance(self) -> TrainingData:

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as released for Python: pickled batches, read without running what a pickle could run.
+"""CIFAR-10 and CIFAR-100 as released for Python: pickled batches, read without running code in the pickle.
 
 Krizhevsky: "Learning Multiple Layers of Features from Tiny Images", 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
@@ -67,7 +67,7 @@ RELEASES = {
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads plain values and NumPy arrays; any other class or function that a file names is refused."""
+    """Reads plain values and NumPy arrays. Any other class or function that a file names is refused."""
 
     ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
@@ -77,7 +77,7 @@ class ArrayUnpickler(pickle.Unpickler):
     }
 
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="latin1")  # Python 2 wrote the release; its strings are bytes
+        super().__init__(file, encoding="latin1")  # the release was written by Python 2, whose strings are bytes
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         try:
@@ -146,7 +146,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = ArrayUnpickler(file).load()
-    except Exception as error:  # a damaged pickle raises almost anything
+    except Exception as error:  # a damaged pickle can raise almost any error
         raise TrainingError(f"{path} is not a batch of the published kind ({error}): fetch it again") from None
     if not isinstance(content, dict):
         raise TrainingError(f"{path} is not a batch of the published kind (it holds no dictionary): fetch it again")

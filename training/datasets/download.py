@@ -1,4 +1,4 @@
-"""Fetch a published data file: resumed where it broke off, checked against its MD5, shown as it goes."""
+"""Download a published data file: resumed after an interruption, checked against its MD5, with progress."""
 
 import hashlib
 from pathlib import Path
@@ -13,13 +13,13 @@ CHUNK = 1 << 20
 
 
 def download(dataset: str, size: int, folder: Path, base_url: str = f"{SOURCE}/files") -> Path:
-    """Fetch a MedMNIST file into ``folder`` and return its path.
+    """Download a MedMNIST file into ``folder`` and return its path.
 
-    The content grows in ``<name>.part`` and takes its name only once the MD5 is right, so a name in place is a whole
-    file. A second call goes on where the first broke off.
+    The content is written to ``<name>.part`` and renamed only if the MD5 is right. So a file with the final name is
+    complete. A second call continues an interrupted download.
 
     Raises:
-        TrainingError: if the server can't be reached or what came is not the published file.
+        TrainingError: if the server can't be reached, or if the content is not the published file.
     """
     if dataset not in RELEASES:
         raise TrainingError(f"{dataset!r} can't be downloaded by command: only {', '.join(RELEASES)} can")
@@ -51,7 +51,7 @@ def fetch(url: str, part: Path) -> None:
     headers = {"Range": f"bytes={start}-"} if start else {}
     with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=60) as response:
         if start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # the part is whole already; its MD5 decides
+            return  # the part is already complete; its MD5 decides
         response.raise_for_status()
         resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
         total = int(response.headers.get("Content-Length", 0)) + (start if resumed else 0)

@@ -1,4 +1,4 @@
-"""Your own images: one folder a class, with an optional CSV of label, patient and split."""
+"""Your own images: one folder per class, with an optional CSV of label, patient and split."""
 
 import csv
 from pathlib import Path
@@ -16,8 +16,8 @@ LAYOUT = "expected one folder a class: FOLDER/<class>/<image>.jpg, with an optio
 def read_folder(path: Path | None, spec: FolderSpec, provenance: Provenance) -> DataSet:
     """Read a class-per-folder tree.
 
-    The manifest's ``split`` column decides the splits (train, val, test); without one, images are split at random by
-    class and, where there is a ``patient`` column, by patient, so that no patient is in two splits.
+    The column ``split`` of the manifest gives the splits (train, val, test). Without it, images are split at random,
+    stratified by class. With a column ``patient``, no patient is in two splits.
     """
     if path is None:
         raise TrainingError("the folder recipe needs your images: --set data=FOLDER")
@@ -73,7 +73,7 @@ def in_order(found: list[str], wanted: list[str] | None, path: Path) -> list[str
 
 
 def manifest_of(path: Path, spec: FolderSpec) -> Path | None:
-    """The manifest that decides, if any."""
+    """Path of the manifest, if there is one."""
     if spec.manifest and not spec.manifest.is_file():
         raise TrainingError(f"{spec.manifest} is not there: correct folder.manifest, or leave it out")
     manifest = spec.manifest or path / "manifest.csv"
@@ -81,12 +81,12 @@ def manifest_of(path: Path, spec: FolderSpec) -> Path | None:
 
 
 def class_folders(path: Path) -> list[Path]:
-    """The folders that are classes: not hidden ones, nor what archives and notebooks leave (``__MACOSX``)."""
+    """The folders that are classes: not hidden, and not left behind by archives and notebooks (``__MACOSX``)."""
     return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith((".", "__")))
 
 
 def read_rows(path: Path, spec: FolderSpec) -> list[dict[str, str]]:
-    """One row an image: from the manifest, or from the folders' names."""
+    """One row per image: from the manifest, or from the names of the folders."""
     manifest = manifest_of(path, spec)
     if manifest is None:
         return [
@@ -103,9 +103,9 @@ def read_rows(path: Path, spec: FolderSpec) -> list[dict[str, str]]:
 
 
 def read_manifest(manifest: Path) -> list[dict[str, str]]:
-    """The rows of a manifest, each with its label: the folder's name where none is given."""
+    """The rows of a manifest, each with its label. Without a label, the name of the folder is used."""
     try:
-        with manifest.open(newline="", encoding="utf-8-sig") as stream:  # with or without Excel's byte order mark
+        with manifest.open(newline="", encoding="utf-8-sig") as stream:  # with or without the byte order mark of Excel
             rows = list(csv.DictReader(stream))
     except (UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{manifest} is not a CSV file in UTF-8 ({error}): save it as one") from None

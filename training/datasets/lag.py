@@ -22,7 +22,7 @@ CLASSES = {"non_glaucoma": "no glaucoma", "suspicious_glaucoma": "suspicious gla
 
 
 def read_lag(path: Path | None, spec: FolderSpec) -> DataSet:
-    """Read LAG in either layout; an image's attention map, if it has one, goes with its item."""
+    """Read LAG in either layout. If an image has an attention map, it is in its item."""
     folder = release_folder(path, "lag", "LAG", ACCESS, LAYOUT)
     part = folder / "LAG_database_part_1"
     root = part if part.is_dir() else folder

@@ -66,8 +66,8 @@ def file_name(dataset: str, size: int) -> str:
 def read_medmnist(dataset: str, path: Path | None, choice: InputChoice, provenance: Provenance) -> DataSet:
     """Read one of the releases, or another file in the same layout.
 
-    A file that bears a published name must have the published MD5. A file of another name is read as a data set of
-    its own, and its name, never the release's, goes on the card and beside every figure.
+    A file with a published name must have the published MD5. A file with another name is a separate data set: its own
+    name, never that of the release, is on the card and beside every figure.
     """
     release = RELEASES[dataset]
     published_name = file_name(dataset, choice.size)

@@ -40,8 +40,8 @@ LABELS = {
 EYES = ("Left", "Right")
 COLUMNS = ("ID", *(f"{eye}-{what}" for eye in EYES for what in ("Fundus", "Diagnostic Keywords")), *LABELS)
 
-# What a keyword says of an eye. The challenge publishes no list: these stems cover the keywords that name one of the
-# seven diseases, and the photographic remarks say nothing of disease. Any further keyword is `other`.
+# The label of each keyword. The challenge publishes no list. These stems cover the keywords that name one of the seven
+# diseases. Remarks about the photograph give no label. Any other keyword is `other`.
 KEYWORDS = {
     "N": "normal fundus",
     "D": "diabetic|proliferative",
@@ -58,8 +58,8 @@ NO_FUNDUS = {"anterior segment image", "no fundus image"}
 def read_odir(path: Path | None, choice: OdirSpec, spec: FolderSpec) -> DataSet:
     """Read the patients' or the eyes' labels; both eyes of a patient are in one split.
 
-    An image whose keywords say that it shows no fundus is left out. A table with a ``filename`` column lists a row an
-    image, as full_df.csv does, and then images that it does not list are left out as well.
+    An image is left out if its keywords say that it shows no fundus. A table with a column ``filename`` has one row per
+    image, as full_df.csv. Images that it does not list are also left out.
     """
     folder = release_folder(path, "odir", "ODIR-5K", ACCESS, LAYOUT)
     table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
@@ -140,7 +140,7 @@ def patient_label(table: Path, row: dict[str, str]) -> tuple[int, ...]:
 
 
 def eye_label(keywords: set[str]) -> tuple[int, ...]:
-    """Labels of one eye by its keywords; it is normal where they name no disease."""
+    """Labels of one eye from its keywords. It is normal if they name no disease."""
     found = {
         letter
         for word in keywords - PHOTOGRAPHIC

@@ -1,4 +1,4 @@
-"""Office-Home: 65 kinds of objects in four domains, of which one is left out and tested.
+"""Office-Home: 65 kinds of objects in four domains. One domain is left out as the test split.
 
 Venkateswara, Eusebio, Chakraborty, Panchanathan: "Deep Hashing Network for Unsupervised Domain Adaptation", CVPR 2017,
 https://arxiv.org/abs/1706.07522.

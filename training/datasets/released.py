@@ -1,4 +1,4 @@
-"""Where a released data set lies, and what to say where it does not."""
+"""The folder of a released data set, and the error if it is missing."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def release_folder(path: Path | None, default: str, title: str, access: str, lay
     """The data set's folder: the recipe's, or ``data/<default>``.
 
     Raises:
-        TrainingError: if it is not there; it says where access is requested and what layout is expected.
+        TrainingError: if it is missing. The text says where to get the data and which layout is expected.
     """
     folder = path or Path("data") / default
     if not folder.is_dir():
@@ -23,7 +23,7 @@ def release_folder(path: Path | None, default: str, title: str, access: str, lay
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, by name; none where there is no such folder."""
+    """The image files directly in a folder, sorted by name. Empty if there is no such folder."""
     if not folder.is_dir():
         return []
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")

@@ -1,1 +1,1 @@
-"""What a trained network is worth: its predictions, calibrated, and the figures of merit with their intervals."""
+"""Evaluation of a trained network: predictions, calibration, and figures with their intervals."""

@@ -1,9 +1,9 @@
-"""Where the network looks, against where ophthalmologists looked: activation maps and recorded attention.
+"""Activation maps compared with recorded attention: where the network looks and where ophthalmologists looked.
 
 Both measures are those of eye-tracking studies (Bylinskii et al., "What Do Different Evaluation Metrics Tell Us About
 Saliency Models?", TPAMI 2019): the linear correlation of the two maps, and how far their most salient tenths overlap.
-Attention gathers in the middle of a photograph, and a map that only knows that already correlates. So each figure
-stands beside the same one with another image's attention: only what is above it is about this image.
+Attention is often in the middle of a photograph, so a map that only knows this already correlates. So each figure is
+given beside the same figure with the attention of another image. Only the difference is about this image.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Maps = NDArray[np.float64]
 """(N, H, W)"""
 
 SALIENT = 0.1
-"""The part of the pixels, the highest, that count as looked at."""
+"""The fraction of pixels, the highest, that count as looked at."""
 
 
 @torch.inference_mode()
@@ -35,7 +35,7 @@ def compare_attention(
 ) -> dict[str, Any] | None:
     """Compare the activation map of each image's most probable class with its attention map.
 
-    None where fewer than two images have attention maps.
+    None if fewer than two images have attention maps.
 
     Raises:
         TrainingError: if an attention map can't be read.
@@ -88,7 +88,7 @@ def overlap(a: Maps, b: Maps) -> NDArray[np.float64]:
 
 
 def salient(maps: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each pixel (N, H * W) is among the highest; of equals, the first."""
+    """Whether each pixel (N, H * W) is among the highest. Of equal pixels, the first ones count."""
     count = max(1, round(SALIENT * maps.shape[1]))
     highest = np.argsort(-maps, axis=1, kind="stable")[:, :count]
     inside = np.zeros(maps.shape, dtype=bool)

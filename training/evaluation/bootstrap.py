@@ -1,7 +1,7 @@
-"""Intervals: figures of a thousand resamples of the patients at once, from how often each image was drawn.
+"""Intervals: figures of a thousand resamples of patients at once, from how often each image was drawn.
 
-A resample is a row of weights, how often each image was drawn, so that every figure becomes a few sums over the images
-instead of a call of scikit-learn: seconds for ten thousand images. The values are those of
+A resample is a row of weights: how often each image was drawn. So every figure is a few sums over the images instead of
+a call of scikit-learn. This takes seconds for ten thousand images. The values are those of
 :mod:`training.evaluation.metrics` on the drawn images, to rounding; the tests compare the two.
 """
 
@@ -22,9 +22,9 @@ Values = dict[str, NDArray[np.float64]]
 METHOD = "95 % percentile bootstrap over {unit}, {resamples} resamples"
 TOO_FEW = "no intervals: a class is in so few patients that hardly any resample of the patients holds every class"
 CHUNK = 300_000
-"""Weights held at once: the cache misses of larger blocks cost more than the calls that they save."""
+"""Weights in memory at once. Larger blocks save calls but cost more in cache misses."""
 MOST_DRAWS = 20
-"""Draws for each resample wanted, before a set is taken as too small for intervals."""
+"""Limit of draws per resample. Above it a set is too small for intervals."""
 
 
 def resample(groups: Sequence[str], labels: Labels, *, resamples: int, seed: int = 0) -> Weights | None:
@@ -51,7 +51,7 @@ def resample(groups: Sequence[str], labels: Labels, *, resamples: int, seed: int
 
 
 def interval(values: NDArray[np.float64]) -> list[float] | None:
-    """The 95 % percentile interval [low, high]; None where a resample has no value."""
+    """The 95 % percentile interval [low, high]. None if a resample has no value."""
     if not np.isfinite(values).all():
         return None
     low, high = np.percentile(values, [2.5, 97.5])
@@ -67,7 +67,7 @@ def with_intervals(values: Mapping[str, float], drawn: Values) -> dict[str, Any]
 
 
 def chunks(weights: Weights) -> Iterator[slice]:
-    """Rows that are worked on together."""
+    """Rows that are computed together."""
     rows = max(1, CHUNK // weights.shape[1])
     return (slice(start, start + rows) for start in range(0, len(weights), rows))
 
@@ -151,7 +151,7 @@ def ranked(probabilities: Probabilities, labels: Labels, weights: Weights) -> Va
         for rate in FIXED_RATES:
             allowed = at_least(1 - false, rate).sum(
                 axis=1
-            )  # so many thresholds, from the highest, keep the specificity
+            )  # number of thresholds, from the highest, that keep the specificity
             reached = np.where(allowed > 0, recall[rows, allowed - 1], 0.0)
             values[f"sensitivity_at_specificity_{rate:.2f}"][:, k] = reached
             needed = at_least(recall, rate).argmax(axis=1)

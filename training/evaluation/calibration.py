@@ -20,7 +20,7 @@ TEMPERATURES = (0.05, 20.0)
 
 
 class Calibrator(NamedTuple):
-    """softmax(logits / temperature + log_prior_shift), or the sigmoid of the same where each label is apart."""
+    """softmax(logits / temperature + log_prior_shift), or sigmoid for a multi-label task."""
 
     temperature: float
     log_prior_shift: NDArray[np.float64]
@@ -41,12 +41,12 @@ class Calibrator(NamedTuple):
 
 
 def in_logits(prior: NDArray[np.float64], multi_label: bool) -> NDArray[np.float64]:
-    """What a prior adds to logits: its log for softmax, its log odds for a sigmoid of each label."""
+    """The term that a prior adds to logits: its log for softmax, its log odds for a sigmoid of each label."""
     return np.asarray(logit(prior) if multi_label else np.log(prior))
 
 
 def frequencies(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Class frequencies (K,) of labels (N,); of labels (N, K), each label's own."""
+    """Class frequencies (K,) of labels (N,). For labels (N, K), the frequency of each label."""
     if labels.ndim == 2:
         return np.asarray(labels.mean(axis=0))
     return np.bincount(labels, minlength=classes) / len(labels)
@@ -55,7 +55,7 @@ def frequencies(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
 def prior_in_logits(
     train_prior: NDArray[np.float64], loss: LossSpec, *, multi_label: bool = False
 ) -> NDArray[np.float64]:
-    """The class prior that a network's logits hold after training with this loss.
+    """The class prior in the logits of a network that was trained with this loss.
 
     Plain cross-entropy learns the training prior; balanced class weights learn logits for a uniform one; logit
     adjustment by tau takes the training prior out tau times. Of a multi-label task the same holds for each label's
@@ -72,7 +72,7 @@ def prior_in_logits(
 def target_prior(
     spec: CalibrationSpec, train_prior: NDArray[np.float64], *, multi_label: bool = False
 ) -> NDArray[np.float64]:
-    """The class frequencies that the probabilities shall assume, (K,); ``uniform`` is 1/2 for each of several labels.
+    """The class frequencies that the probabilities assume, (K,). Multi-label: ``uniform`` is 1/2 for each label.
 
     Raises:
         TrainingError: if the recipe lists another number of them than there are classes, or for a multi-label task one

@@ -1,6 +1,6 @@
-"""Figures where an image may have any number of labels: of each label apart, and the ODIR-2019 challenge's score.
+"""Figures of a multi-label task: for each label, and the score of the ODIR-2019 challenge.
 
-A label is said where its probability is above 1/2.
+A label is predicted if its probability is above 1/2.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ Labels = NDArray[np.int64]
 THRESHOLD = 0.5
 METHOD = "95 % percentile bootstrap over {unit}, {resamples} resamples"
 MOST_DRAWS = 20
-"""Draws for each resample wanted, before a split is taken as too small for intervals."""
+"""Limit of draws per resample. Above it a split is too small for intervals."""
 
 
 def label_aucs(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
@@ -89,9 +89,9 @@ METRICS: dict[str, Callable[[Probabilities, Labels], float]] = {
 def measure(
     probabilities: Probabilities, labels: Labels, groups: Sequence[str], names: Sequence[str], *, resamples: int
 ) -> dict[str, Any]:
-    """All figures with intervals, by image; and by patient as well where all images of a patient bear the same labels.
+    """All figures with intervals by image. Also by patient, if all images of a patient have the same labels.
 
-    A patient's probability is the mean over the patient's images, which is what the challenge judges.
+    The probability of a patient is the mean over the images of the patient, as in the challenge.
     """
     table = multilabel_confusion_matrix(labels, probabilities > THRESHOLD)
     (tn, fp), (fn, tp) = table.transpose(1, 2, 0)
@@ -123,7 +123,7 @@ def measure(
 def of_patients(
     probabilities: Probabilities, labels: Labels, groups: Sequence[str]
 ) -> tuple[Probabilities, Labels, list[str]] | None:
-    """Mean probabilities and labels of each patient; None where a patient's images differ in their labels."""
+    """Mean probabilities and labels of each patient. None if the images of a patient differ in their labels."""
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(groups):
         members[group].append(row)
@@ -138,8 +138,8 @@ def intervals(
 ) -> dict[str, list[float]]:
     """95 % percentile interval of each figure when whole groups (patients) are drawn with replacement.
 
-    A resample in which a label is on no image, or on all, is drawn again, since AUC has no value there; empty where
-    that is hardly ever otherwise.
+    If a label is on no image or on all images of a resample, the resample is drawn again, since AUC has no value. Empty
+    if nearly all resamples are like that.
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     members = [np.flatnonzero(group_of == group) for group in range(group_of.max() + 1)]

@@ -1,4 +1,4 @@
-"""Run a trained network over items, as it is evaluated: without augmentation, in evaluation mode."""
+"""Run a trained network on items for evaluation: without augmentation, in evaluation mode."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ CHUNK = 8192
 
 
 class NetworkOutputs(NamedTuple):
-    """What the network says of N images."""
+    """The outputs of the network for N images."""
 
     logits: NDArray[np.float64]
     """(N, K)"""
@@ -29,9 +29,9 @@ class NetworkOutputs(NamedTuple):
 
 @torch.inference_mode()
 def predict(network: ResNet, items: Sequence[Item], facts: RunFacts, batch_size: int = 128) -> NetworkOutputs:
-    """Return logits, gates and labels in the order of the items; computed where the network is.
+    """Return logits, gates and labels in the order of the items, computed on the device of the network.
 
-    So many images as fit into memory are decoded at a time.
+    At most :data:`CHUNK` images are decoded and in memory at a time.
     """
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
     logits, gates, labels = [], [], []
@@ -46,6 +46,6 @@ def predict(network: ResNet, items: Sequence[Item], facts: RunFacts, batch_size:
 
 
 def decoded(items: Sequence[Item], spec: InputSpec, batch_size: int) -> Iterator[Any]:
-    """Batches of the items in their order, of which :data:`CHUNK` are in memory at a time."""
+    """Batches of the items in order. At most :data:`CHUNK` items are in memory at a time."""
     for start in range(0, len(items), CHUNK):
         yield from loader(cached(items[start : start + CHUNK], spec), batch_size)

@@ -1,1 +1,1 @@
-"""Training a recipe: the epochs, what they optimise, and what a killed run goes on from."""
+"""Training a recipe: epochs, loss and optimiser, and checkpoints to resume from."""

@@ -1,4 +1,4 @@
-"""Checkpoint files that a kill at any moment leaves whole: written beside, synchronised, renamed, checked when read."""
+"""Checkpoint files: written atomically, so that a kill leaves no partial file, and checked when they are read."""
 
 import hashlib
 import io
@@ -20,19 +20,19 @@ KEPT = 2
 class Checkpoints:
     """The newest checkpoint of a run and the one before, ``step-<step>-<SHA-256>.pt`` as torch saves it.
 
-    The sum in the name, as in torch.hub's files, tells a damaged file from a whole one.
+    The checksum in the name, as in files of torch.hub, detects a damaged file.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.whole: list[Path] = []
-        """Files known to be whole, the newest last."""
+        """Files that were checked, the newest last."""
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """Add the checkpoint of a step, then remove all but the newest two that are whole.
+        """Add the checkpoint of a step, then remove all but the newest two undamaged ones.
 
         Raises:
-            TrainingError: if it can't be written; the earlier ones are left as they were.
+            TrainingError: if it can't be written. The earlier ones are not changed.
         """
         content = serialised(state)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ class Checkpoints:
                 old.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """Read the newest checkpoint that is whole, on the CPU; None if there is no checkpoint yet.
+        """Read the newest undamaged checkpoint, on the CPU. None if there is no checkpoint yet.
 
         Raises:
             TrainingError: if there are checkpoints and all of them are damaged.

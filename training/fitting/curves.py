@@ -1,4 +1,4 @@
-"""What a run shows while it trains: TensorBoard curves, MLflow if asked for, and a progress bar."""
+"""Output of a run while it trains: TensorBoard curves, MLflow if requested, and a progress bar."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Curves:
             self.tracker.add(figures, step)
 
     def flush(self) -> None:
-        """Write what has been added, so that a checkpoint never is ahead of the curves."""
+        """Write the values added so far, so that a checkpoint is never ahead of the curves."""
         self.writer.flush()
         if self.tracker is not None:
             self.tracker.flush()
@@ -50,7 +50,10 @@ class Curves:
 
 
 def rewind(folder: Path, step: int, epoch: int) -> None:
-    """Take out of a killed run's curves what came after the checkpoint, since it will be trained and logged again."""
+    """Remove the values after the checkpoint from the curves of a killed run.
+
+    These steps are trained and logged again.
+    """
     old = sorted(folder.glob("events.out.tfevents.*"))
     kept: dict[tuple[str, int], Any] = {}
     for path in old:

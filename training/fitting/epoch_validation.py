@@ -16,7 +16,7 @@ from training.recipe import Recipe
 
 
 class GatheredFigure(EpochMetric):
-    """A figure of an epoch's logits and labels where processes may have had unequal numbers of images."""
+    """A figure of the logits and labels of an epoch. Processes may have had different numbers of images."""
 
     def __init__(self, task: str, name: str) -> None:
         def figure(logits: Tensor, labels: Tensor) -> float:
@@ -37,7 +37,7 @@ class GatheredFigure(EpochMetric):
 
 
 def probabilities_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Uncalibrated probabilities (N, K): over the classes, or where labels are (N, K), of each label."""
+    """Uncalibrated probabilities (N, K): softmax over the classes, or a sigmoid for each label if labels are (N, K)."""
     return torch.sigmoid(logits) if labels.ndim == 2 else torch.softmax(logits, dim=1)
 
 

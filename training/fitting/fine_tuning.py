@@ -9,10 +9,10 @@ from training.errors import TrainingError
 
 
 def freeze(network: ResNet, names: Sequence[str]) -> list[nn.Module]:
-    """Switch off the gradients of the parts named, such as ``layer1``, and return those parts.
+    """Switch off the gradients of the named parts, such as ``layer1``, and return these parts.
 
-    The caller keeps them in evaluation mode, so that their batch normalisation, SRM's included, uses and keeps the
-    statistics that they came with.
+    The caller keeps them in evaluation mode. So their batch normalisation, that of SRM included, uses and keeps its
+    loaded statistics.
 
     Raises:
         TrainingError: for a name that the network does not have, or if nothing is left to train.
@@ -29,7 +29,7 @@ def freeze(network: ResNet, names: Sequence[str]) -> list[nn.Module]:
 
 
 def stage_distances(network: ResNet) -> dict[str, int]:
-    """How many stages each parameter lies before the classifier: ``fc`` 0, the last stage 1, and so on to the stem."""
+    """Distance of each parameter from the classifier in stages: ``fc`` 0, the last stage 1, and so on to the stem."""
     stages = len(network.stage_names)
     distance = {name: stages - index for index, name in enumerate(network.stage_names)} | {"fc": 0}
     return {name: distance.get(name.split(".")[0], stages + 1) for name, _ in network.named_parameters()}

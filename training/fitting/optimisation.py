@@ -76,7 +76,7 @@ def ordinal_targets(classes: int, sharpness: float) -> Tensor:
 
 
 def create_optimiser(network: nn.Module, spec: OptimiserSpec, stage_decay: float = 1.0) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD over what trains; the recalibration's parameters have no weight decay, as in SRM's own code.
+    """AdamW, Adam or SGD over the trained parameters, without weight decay for the recalibration, as in SRM's code.
 
     With a ``stage_decay`` below 1, each stage of a :class:`ResNet` has its own learning rate
     (:class:`training.recipe.recipe.FineTuningSpec`).

@@ -1,4 +1,4 @@
-"""What a run consists of between two steps, so that it goes on after a kill as if nothing had happened."""
+"""The complete state of a run between two steps, so that it continues after a kill as if nothing had happened."""
 
 import random
 import warnings
@@ -41,13 +41,13 @@ class TrainingState:
 
     @property
     def warm_up(self) -> BaseParamScheduler:
-        """Of the average's momentum; there since the average was attached to the trainer."""
+        """State of the momentum of the average. It exists once the average is attached to the trainer."""
         assert self.average is not None
         assert self.average.momentum_scheduler is not None
         return self.average.momentum_scheduler
 
     def collect(self) -> dict[str, Any]:
-        """The state, every process's random numbers included; all processes call this together."""
+        """The state, with the random numbers of every process. All processes call this together."""
         return {
             "iteration": self.trainer.state.iteration,
             "network": self.network.state_dict(),
@@ -60,7 +60,7 @@ class TrainingState:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put everything back as :meth:`collect` found it.
+        """Restore the state that :meth:`collect` returned.
 
         Raises:
             TrainingError: if another number of processes wrote the state.
@@ -112,7 +112,10 @@ def restore_random_state(state: dict[str, Any], randomised: Sequence[Randomizabl
 
 
 def plain(state: Any) -> tuple[Any, ...]:
-    """A NumPy generator's state with a tensor for its array, which a checkpoint that runs no code can't hold."""
+    """The state of a NumPy generator with a tensor for its array.
+
+    A checkpoint without pickled code can't hold an array.
+    """
     name, keys, *rest = state
     return (name, torch.from_numpy(keys.astype(np.int64)), *rest)
 
@@ -123,7 +126,7 @@ def arrays(state: Any) -> Any:
 
 
 def refuse_changes(run: Run, recipe: Recipe, facts: RunFacts) -> None:
-    """Refuse to go on with a run on another recipe, other data or another number of classes.
+    """Refuse to continue a run with another recipe, other data or another number of classes.
 
     Raises:
         TrainingError: naming what changed.

@@ -1,4 +1,4 @@
-"""What a run leaves on the disk while it trains: checkpoints to go on from, the best epoch's weights, the last ones."""
+"""Files that a run writes while it trains: checkpoints, the weights of the best epoch, and the last weights."""
 
 import shutil
 from typing import Any
@@ -16,10 +16,9 @@ from training.run import Run
 
 
 class RunWriter:
-    """Chooses the best epoch, writes a run's files and stops it when waiting is over; process 0 alone writes.
+    """Chooses the best epoch, writes the files of a run and stops it early. Only process 0 writes.
 
-    Every file is written whole or not at all, and in an order in which a kill between two of them is made good by
-    training the last steps again.
+    Every file is written completely or not at all. After a kill between two files, the last steps are trained again.
     """
 
     def __init__(self, run: Run, state: TrainingState, chosen: nn.Module, every: int) -> None:
@@ -32,7 +31,7 @@ class RunWriter:
         self.curves: Curves | None = None
 
     def restore(self) -> None:
-        """Go on from the newest whole checkpoint; without one, the run starts from its first step."""
+        """Continue from the newest undamaged checkpoint. Without one, the run starts from its first step."""
         state = self.checkpoints.load()
         if state is not None:
             self.state.restore(state)
@@ -51,7 +50,7 @@ class RunWriter:
             trainer.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.step)
 
     def step(self, trainer: Any) -> None:
-        if trainer.state.iteration % trainer.state.epoch_length:  # else it comes after the validation
+        if trainer.state.iteration % trainer.state.epoch_length:  # otherwise it is written after the validation
             self.save()
 
     def epoch(self, trainer: Any, evaluator: SupervisedEvaluator) -> None:
@@ -73,7 +72,7 @@ class RunWriter:
             write_atomically(self.run.checkpoint("best"), serialised({"network": self.state.selection.network}))
 
     def finish(self) -> None:
-        """Write the last weights, which says that the run is finished, and remove the checkpoints to go on from."""
+        """Write the last weights, which mark the run as finished, and remove the checkpoints."""
         if rank() == 0:
             weights = {"network": self.chosen.state_dict(), "raw_network": self.state.network.state_dict()}
             write_atomically(self.run.checkpoint("last"), serialised(weights))

@@ -1,4 +1,4 @@
-"""Which epoch was the best so far, and when waiting for a better one is over."""
+"""The best epoch so far, and early stopping."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from training.recipe import Recipe
 
 
 class Selection:
-    """The best epoch by one validation figure, the higher the better; of equals, the first."""
+    """The best epoch by one validation figure, the higher the better. Of equal epochs, the first."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.figure = recipe.select_by
@@ -18,7 +18,7 @@ class Selection:
         self.network: dict[str, Tensor] = {}
 
     def update(self, epoch: int, figures: dict[str, float], network: nn.Module) -> bool:
-        """Take an epoch's figures, and a copy of the network if they are the best so far."""
+        """Store the figures of an epoch, and a copy of the network if they are the best so far."""
         value = figures[self.figure]
         if self.epoch and not value > self.value:
             return False

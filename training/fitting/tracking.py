@@ -1,4 +1,4 @@
-"""Tracking with MLflow: the same curves as TensorBoard's, with the recipe and the provenance, to compare many runs."""
+"""Tracking with MLflow: the same curves as in TensorBoard, with recipe and provenance, to compare many runs."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ from training.errors import TrainingError
 from training.fitting.resume import flat
 from training.run import Run
 
-BATCH = 1000  # most figures that MLflow takes in one request
+BATCH = 1000  # limit of figures in one request to MLflow
 
 
 def require_mlflow() -> None:
@@ -25,8 +25,8 @@ class Tracker:
     """One MLflow run for each run folder, in the experiment of the recipe's name.
 
     It goes where ``MLFLOW_TRACKING_URI`` says; by default into ``mlflow.db`` (SQLite) in the working directory, which
-    is MLflow's own default since it gave up the store of plain files. A resumed run goes on in the same MLflow run, and
-    no figure is stored twice.
+    is MLflow's own default since it gave up the store of plain files. A resumed run continues in the same MLflow run,
+    and no figure is stored twice.
     """
 
     def __init__(self, run: Run) -> None:
@@ -77,7 +77,7 @@ class Tracker:
                 self.waiting.append(self.metric(name, float(value), int(time.time() * 1000), step))
 
     def flush(self) -> None:
-        """Store what was added."""
+        """Store the added figures."""
         for first in range(0, len(self.waiting), BATCH):
             self.client.log_batch(self.run_id, metrics=self.waiting[first : first + BATCH])
         self.waiting.clear()

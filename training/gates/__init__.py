@@ -1,1 +1,1 @@
-"""What a run's gates do: which move together, which tell the classes apart, and which can be pruned."""
+"""Analysis of gates: which correlate, which tell the classes apart, and which can be pruned."""

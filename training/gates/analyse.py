@@ -1,4 +1,4 @@
-"""Look into a run's gates, as the SRM paper compares SRM with SE: do channels move together, and which ones matter.
+"""Analyse the gates of a run, as the SRM paper compares SRM with SE: are channels correlated, and which ones matter.
 
 Lee, Kim, Nam, ICCV 2019, in its comparison of the two: the correlation between channels' gates, and the accuracy as
 channels with low gates are pruned. Beside them: which channels tell the classes apart, and the images at both ends.
@@ -31,9 +31,9 @@ from training.run import Run, source_commit
 Split = Literal["val", "test"]
 BLOCK_FRACTIONS = (0.3, 0.6, 0.9)
 PRUNING_FIGURES = {"multi-label": ("macro_f1", "macro_auc")}
-"""By task; of the others ``accuracy`` and ``balanced_accuracy``."""
+"""Figures by task. For the other tasks ``accuracy`` and ``balanced_accuracy``."""
 PRUNED_IMAGES = 2000
-"""Most images that pruning is measured on; a random part of a larger split."""
+"""Limit of images for pruning. Of a larger split, a random part is used."""
 CHANNELS, OF_A_BLOCK, IMAGES = 6, 2, 5
 """How many class-separating channels are shown, how many of one block at most, and images at each end."""
 
@@ -50,9 +50,9 @@ def analyse(
 
     Args:
         run: with SRM, SE or GE.
-        split: on whose images; opening the test split is logged in the folder of each run.
+        split: the split to use. Opening the test split is logged in the folder of each run.
         against: another run on the same data.
-        images: whether the page holds images; their licence may forbid to pass them on.
+        images: whether the page contains images. Their licence may forbid sharing.
         report: takes a line of progress.
 
     Raises:
@@ -123,7 +123,7 @@ def examine(run: Run, data: DataSet, split: Split, report: Callable[[str], None]
 def prune(
     pruning: Pruning, calibrator: Calibrator, run: Run, items: list[Item], report: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Accuracy with a part of the channels taken away: in all blocks by gate and at random, and in each block alone."""
+    """Accuracy with part of the channels pruned: in all blocks by gate and at random, and in each block alone."""
     if len(items) > PRUNED_IMAGES:
         chosen = np.random.default_rng(0).choice(len(items), PRUNED_IMAGES, replace=False)
         items = [items[row] for row in sorted(chosen)]

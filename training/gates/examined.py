@@ -1,4 +1,4 @@
-"""What was found of a run's gates, before it is written down."""
+"""The results of the analysis of gates, before they are written."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from training.run import Run
 
 @dataclass(frozen=True)
 class Examined:
-    """What was found in one run."""
+    """The results of one run."""
 
     run: Run
     recalibration: str

@@ -1,4 +1,4 @@
-"""``analysis.html``: the gates of a run, or of two side by side, as one page that needs nothing else."""
+"""``analysis.html``: the gates of a run, or of two side by side, as one self-contained page."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -63,7 +63,7 @@ def write_page(
 
 
 def by_block(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any] | None]]:
-    """Block name to what each run has of it; None where a network has no such block."""
+    """For each block name, the values of each run. None if a network has no such block."""
     own = [{block["name"]: block for block in run["blocks"]} for run in runs]
     return {name: [blocks.get(name) for blocks in own] for name in dict.fromkeys(n for blocks in own for n in blocks)}
 
@@ -142,7 +142,7 @@ def pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, bbox_to_anchor=(0.5, -0.16))
         figure.subplots_adjust(wspace=0.1)
-    return to_svg(figure, "pruning", "What is left as channels are pruned; the values are in the table.")
+    return to_svg(figure, "pruning", "The figures as channels are pruned; the values are in the table.")
 
 
 def block_pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
@@ -173,7 +173,7 @@ def block_pruning_chart(runs: Sequence[dict[str, Any]], names: Sequence[str]) ->
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncols=2, bbox_to_anchor=(0.5, -0.02 - 0.12 / rows))
         figure.subplots_adjust(hspace=0.45, wspace=0.1)
-    return to_svg(figure, "blocks", "What is left as the lowest gates of one block alone are pruned, block by block.")
+    return to_svg(figure, "blocks", "The figure as the lowest gates of one block alone are pruned, block by block.")
 
 
 def sheet(channel: dict[str, Any], items: Sequence[Item], examined: Examined) -> dict[str, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""How a network does when the channels with the lowest gates are taken away, image by image."""
+"""Figures of a network when the channels with the lowest gates of each image are pruned."""
 
 import copy
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ FRACTIONS = tuple(step / 10 for step in range(10))
 class PrunedRecalibration(Recalibration):
     """A trained recalibration that also closes a part of the gates (N, C) of each image.
 
-    ``lowest`` closes those that are lowest in the image, ``random`` as many, drawn anew for each image: what pruning
-    costs when the gates do not choose.
+    ``lowest`` closes the lowest gates of each image. ``random`` closes as many, drawn for each image: the cost of
+    pruning without the choice by gates.
     """
 
     def __init__(self, trained: Recalibration) -> None:
@@ -42,7 +42,7 @@ class PrunedRecalibration(Recalibration):
 
 
 class Pruning:
-    """A copy of a network whose channels can be pruned; the network itself is left alone.
+    """A copy of a network whose channels can be pruned. The network itself is not changed.
 
     Raises:
         ValueError: for a network without recalibration.

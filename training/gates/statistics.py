@@ -1,4 +1,4 @@
-"""What the gates of a split show: how far channels move together, and which channels tell the classes apart."""
+"""Statistics of the gates of a split: how channels correlate, and which channels tell the classes apart."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 Gates = NDArray[np.float32] | NDArray[np.float64]
 """(N, C)"""
 CONSTANT = 1e-6
-"""A gate whose standard deviation is below it says nothing of the image; float32 rounding alone gives about 1e-8."""
+"""A gate with a lower standard deviation counts as constant. Rounding in float32 alone gives about 1e-8."""
 
 
 class Correlation(NamedTuple):
-    """How channels of a block move together over the images."""
+    """How the channels of a block correlate over the images."""
 
     mean_absolute: float | None
     """Mean of |r| over the pairs of channels; None with fewer than two channels that vary."""

@@ -81,7 +81,7 @@ def compose_card(
 
 
 def blocks_of(network: ResNet) -> list[Block]:
-    """Where each block's gates stand in the concatenated recalibration weights."""
+    """The position of the gates of each block in the concatenated recalibration weights."""
     blocks, offset = [], 0
     for name, block in network.blocks().items():
         if block.recalibration is not None:
@@ -102,7 +102,7 @@ def gate_reference(gates: NDArray[np.float32]) -> GateReference | None:
 
 
 def conformal(report: SplitFigures) -> Conformal | None:
-    """The prediction sets as the evaluation stored them; None where it has none."""
+    """The prediction sets that the evaluation stored. None if it stored none."""
     sets = report.conformal
     if sets is None:
         return None

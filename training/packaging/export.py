@@ -33,7 +33,7 @@ PARITY_TOLERANCE = 1e-4
 def export(run: Run, repository: Path, *, name: str | None = None, version: str = "1") -> Path:
     """Write a run's network into a model repository and return the package's path.
 
-    The file appears under its name only when the parity with PyTorch has been verified and the card is complete.
+    The file gets its name only after it agrees with PyTorch and the card is complete.
 
     Raises:
         TrainingError: if the run has no test evaluation yet, the card is incomplete, or an output differs from
@@ -72,7 +72,7 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
 
 
 def spread(items: list[Item], most: int) -> list[Item]:
-    """All items, or so many of them, evenly spread."""
+    """All items, or a number of them, evenly spread."""
     if len(items) <= most:
         return items
     return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
@@ -82,7 +82,7 @@ def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
     """Write the ONNX graph with a dynamic batch size."""
     example = torch.zeros((2, spec.height, spec.width, spec.channels), dtype=torch.uint8)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the exporter's own, about its internals
+        warnings.simplefilter("ignore")  # warnings of the exporter about its internals
         program = torch.onnx.export(
             packaged.eval(),
             (example,),
@@ -98,7 +98,7 @@ def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
 
 
 def forget_origin(path: Path) -> None:
-    """Take out what the exporter says of its origin: each node's stack trace, with the paths of this machine."""
+    """Remove the stack trace of each node that the exporter adds, since it contains paths of the machine."""
     model = onnx.load(path)
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):

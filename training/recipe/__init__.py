@@ -1,4 +1,7 @@
-"""The recipe of a training run: everything that decides it, checked; the shipped ones lie in ``training/recipes``."""
+"""The recipe of a training run: everything that decides it, checked.
+
+The included recipes are in ``training/recipes``.
+"""
 
 from training.recipe.augmentation_spec import AugmentationSpec
 from training.recipe.dataset_specs import DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec

@@ -1,4 +1,4 @@
-"""What a recipe may choose of training-time augmentation."""
+"""The training-time augmentation of a recipe."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class AugmentationSpec(BaseModel):
     translation: float = Field(default=0.05, ge=0, lt=1)
     """Largest shift, as a fraction of the image's size."""
     padding: Literal["zeros", "border", "reflection"] = "border"
-    """What comes into view beyond the edge."""
+    """The fill for pixels beyond the edge."""
     pad_crop: int = Field(default=0, ge=0)
     """Pixels of black round the image, out of which a window of the image's size is cut: He 2016, section 4.2, for
     CIFAR with 4."""

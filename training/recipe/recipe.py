@@ -21,7 +21,7 @@ class Section(BaseModel):
 
 
 class NetworkSpec(Section):
-    """The part of :class:`models.architecture.Architecture` that the data do not decide."""
+    """The part of :class:`models.architecture.Architecture` that does not follow from the data."""
 
     depth: Depth = 18
     recalibration: RecalibrationName = "srm"
@@ -34,7 +34,7 @@ class NetworkSpec(Section):
 
 
 class Provenance(Section):
-    """What the card says of data that are not a published file, whose own words come first."""
+    """Description of the data on the card. For a published file, its own description is used first."""
 
     name: Text | None = None
     """Default: the name of the file or folder."""
@@ -59,11 +59,11 @@ class OptimiserSpec(Section):
     weight_decay: float = Field(default=1e-4, ge=0)
     """Not applied to SRM's parameters, as in the authors' code."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of ``sgd``."""
+    """Momentum of ``sgd``."""
     nesterov: bool = True
-    """Nesterov's update of ``sgd``, where there is momentum."""
+    """Nesterov momentum, for ``sgd`` with momentum."""
     clip_norm: float | None = Field(default=None, gt=0)
-    """Largest norm of the whole gradient."""
+    """Gradient clipping: largest norm of the whole gradient."""
 
 
 class ScheduleSpec(Section):
@@ -108,7 +108,7 @@ class LossSpec(Section):
 
 
 class FineTuningSpec(Section):
-    """How a network that starts from ``network.initial_weights`` is spared."""
+    """How a network that starts from ``network.initial_weights`` is fine-tuned: frozen parts, lower learning rates."""
 
     freeze: list[str] = []
     """Parts that do not train, such as ``[conv1, bn1, layer1]``; their batch normalisation stays in evaluation mode."""
@@ -123,9 +123,9 @@ class FoldSpec(Section):
     count: int = Field(default=0, ge=0)
     """Number of folds; 0 for the data set's own split."""
     index: int = Field(default=0, ge=0)
-    """Which fold is held out, from 0."""
+    """The fold that is held out, counted from 0."""
     seed: int = 0
-    """Of the division into folds, which the recipe's own seed does not change."""
+    """Seed of the division into folds. The seed of the recipe does not change the folds."""
 
     @model_validator(mode="after")
     def index_below_count(self) -> Self:
@@ -141,14 +141,14 @@ class CalibrationSpec(Section):
     temperature: bool = True
     """Fit a temperature on the validation split (Guo et al., ICML 2017)."""
     target_prior: Literal["train", "uniform"] | Annotated[list[Frequency], Field(min_length=2)] = "train"
-    """The class frequencies that the probabilities shall assume."""
+    """The class frequencies that the probabilities assume."""
     coverage: float | None = Field(default=0.9, gt=0, lt=1)
-    """The part of new images whose prediction set shall hold the right label (:mod:`training.evaluation.conformal`);
+    """The fraction of new images whose prediction set should contain the label (:mod:`training.evaluation.conformal`);
     null for no sets."""
 
 
 class CardText(Section):
-    """The words of the model card that no measurement gives."""
+    """The texts of the model card that are not measured."""
 
     description: Text
     intended_use: Text
@@ -163,7 +163,7 @@ class Recipe(Section):
     data: Path | None = None
     """The file or folder; by default the data set's own file name under ``data/``."""
     on_corrupt: Literal["fail", "skip"] = "fail"
-    """Images that can't be read end the run before it starts, all of them named, or are left out and recorded."""
+    """Images that can't be read. ``fail`` names them and does not start; ``skip`` leaves them out and records them."""
     task: Task = "multi-class"
     input: InputChoice = InputChoice()
     cache: bool = True
@@ -180,7 +180,7 @@ class Recipe(Section):
     seed: int = 0
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=64, ge=2)
-    """Images a step, over all processes together where ``torchrun`` starts several."""
+    """Images per step, of all processes together if ``torchrun`` starts several."""
     optimiser: OptimiserSpec = OptimiserSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     loss: LossSpec = LossSpec()
@@ -191,12 +191,12 @@ class Recipe(Section):
     select_by: Literal["macro_auc", "balanced_accuracy", "accuracy", "macro_f1", "mcc", "odir_score"] = "macro_auc"
     """Which validation figure chooses the best epoch."""
     patience: int = Field(default=0, ge=0)
-    """Stop after so many epochs without a better ``select_by``; 0 never stops early."""
+    """Stop after this number of epochs without a better ``select_by``. 0: never stop early."""
     checkpoint: Literal["best", "last"] = "best"
     """Which checkpoint is evaluated and exported: the best epoch by ``select_by``, or the last, which a small
     validation split can't flatter."""
     checkpoint_every: int = Field(default=0, ge=0)
-    """Steps between the checkpoints that a killed run goes on from, beside the one after each epoch; 0 for none."""
+    """Steps between checkpoints, in addition to the one after each epoch. 0: only after each epoch."""
     folds: FoldSpec = FoldSpec()
     calibration: CalibrationSpec = CalibrationSpec()
     card: CardText
@@ -284,7 +284,7 @@ def apply_override(content: dict[str, Any], override: str) -> None:
 
 
 def describe_fault(fault: Any) -> str:
-    """Say in a line what is wrong, and for an unknown key which known one is nearest."""
+    """Describe an error in one line. For an unknown key, name the nearest known one."""
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{where or 'recipe'}: {fault['msg']} (got {fault['input']!r})"

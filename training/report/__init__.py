@@ -63,7 +63,7 @@ def write_run_report(
         split: the test split if it was evaluated, else validation, unless named.
         metadata: a CSV whose columns make subgroups, see :mod:`training.report.subgroups`.
         output: ``report.html`` in the run folder, unless named.
-        images: whether misclassified images are in it; their licence may forbid to pass them on.
+        images: whether it contains misclassified images. Their licence may forbid sharing.
 
     Raises:
         TrainingError: if the split was not evaluated, or the metadata do not fit.
@@ -82,7 +82,7 @@ def write_run_report(
 
 
 def environment() -> Environment:
-    """Everything is escaped; a name that is missing is an error."""
+    """The template environment. Everything is escaped, and a missing name is an error."""
     made = Environment(
         loader=PackageLoader("training.report", ""),
         autoescape=True,

@@ -14,7 +14,7 @@ from training.report.history import Curve
 from training.report.svg import GRID, INK, SERIES, SURFACE, colour, drawing, to_svg
 
 MOST_CURVES = 10
-"""Classes drawn in one figure; the page says so where there are more."""
+"""Limit of classes in one figure. The page says so if there are more."""
 MOST_CHANNELS = 128
 """Channels drawn of a block."""
 
@@ -96,7 +96,7 @@ def training_curves(loss: Curve | None, validation: Mapping[str, Curve], chosen:
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Moving average over a fortieth of the curve, over what there is of it at the ends."""
+    """Moving average over a fortieth of the curve. At the ends it uses fewer points."""
     width = max(1, len(values) // 40)
     kernel = np.ones(width)
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")

@@ -1,4 +1,4 @@
-"""The curves of a run's training, out of its TensorBoard log."""
+"""The training curves of a run, from its TensorBoard log."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +18,9 @@ class Curve(NamedTuple):
 
 
 def read_history(folder: Path) -> dict[str, Curve]:
-    """Return every scalar of a TensorBoard folder by its tag; nothing where there is no log.
+    """Return every scalar of a TensorBoard folder by its tag. Empty if there is no log.
 
-    A run that was resumed has several files, and steps that were done twice count as they were done last.
+    A resumed run has several files. If a step is logged twice, the last value counts.
     """
     if not folder.is_dir():
         return {}

@@ -1,4 +1,4 @@
-"""Mistakes to look at: the image, and over it the evidence for the class that was predicted and for the true one."""
+"""Pictures of mistakes: the image, overlaid with the evidence for the predicted and for the true class."""
 
 import base64
 import io
@@ -36,7 +36,7 @@ def mistakes(evaluation: Evaluation, names: list[str]) -> list[Mistake]:
         predicted = int(probabilities.argmax())
         picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
         size = (round(SIDE * picture.width / max(picture.size)), round(SIDE * picture.height / max(picture.size)))
-        small = max(picture.size) * 2 < SIDE  # then show the pixels that there are
+        small = max(picture.size) * 2 < SIDE  # then show the pixels as they are
         picture = picture.resize(size, Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)
         drawn.append(
             Mistake(
@@ -53,7 +53,7 @@ def mistakes(evaluation: Evaluation, names: list[str]) -> list[Mistake]:
 
 
 def overlay(picture: Image.Image, activation: NDArray[np.float32]) -> Image.Image:
-    """Lay a class activation map (h, w) over an image, from its least evidence (clear) to its most."""
+    """Overlay a class activation map (h, w) on an image, from its least evidence (transparent) to its most."""
     low, high = float(activation.min()), float(activation.max())
     scaled = (activation - low) / (high - low) if high > low else np.zeros_like(activation)
     strength = np.asarray(Image.fromarray(scaled.astype(np.float32)).resize(picture.size, Image.Resampling.BICUBIC))

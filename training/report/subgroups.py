@@ -16,18 +16,18 @@ from training.evaluation.kept import Evaluation
 from training.evaluation.metrics import METRICS
 
 KEYS = ("id", "file", "patient")
-"""Columns that say whose row it is, in the order in which they are tried."""
+"""Columns that identify the image or patient of a row, in the order in which they are tried."""
 NOT_GROUPS = {*KEYS, "label", "split", "source"}
 SHOWN = ("accuracy", "balanced_accuracy", "macro_auc", "ece")
 NEED_ALL = {"balanced_accuracy", "macro_auc"}
-"""These mean something else where a class is missing."""
+"""Figures that mean something else if a class is missing."""
 FEWEST_IMAGES, FEWEST_PATIENTS = 30, 10
 MOST_GROUPS = 12
 UNKNOWN = "not stated"
 
 
 class Subgroup(NamedTuple):
-    """A group's size and figures; ``fault`` says why there are none."""
+    """Size and figures of a group. ``fault`` says why there are no figures."""
 
     column: str
     value: str
@@ -39,7 +39,7 @@ class Subgroup(NamedTuple):
 
 
 class Subgroups(NamedTuple):
-    """All groups, and what of the file was not used."""
+    """All groups, and the parts of the file that were not used."""
 
     rows: list[Subgroup]
     joined_by: str
@@ -55,12 +55,12 @@ def read_subgroups(path: Path, evaluation: Evaluation, resamples: int) -> Subgro
     Numbers of more than twelve values are cut at their quartiles.
 
     Raises:
-        TrainingError: if the file is no CSV, or none of its rows is about an image of the evaluation.
+        TrainingError: if the file is not a CSV, or if none of its rows is about an image of the evaluation.
     """
     rows = read_rows(path)
     key = next((name for name in KEYS if name in rows[0]), None)
     if key is None:
-        raise TrainingError(f"{path} needs a column id, file or patient that says whose row it is")
+        raise TrainingError(f"{path} needs a column id, file or patient to identify each row")
     of_image = evaluation.patients if key == "patient" else evaluation.ids
     table = {row[key]: row for row in rows}
     if len(table) < len(rows) and key != "patient":

@@ -1,6 +1,6 @@
-"""Matplotlib figures as SVG that a page can hold: readable in light and in dark, with a text for those who can't see.
+"""Matplotlib figures as SVG inside a page: for light and dark themes, with a text for screen readers.
 
-The drawing uses stand-in colours, which become the page's CSS variables, so that one figure serves both themes.
+The drawing uses placeholder colours, which become CSS variables of the page. So one figure serves both themes.
 """
 
 import io
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 INK, GRID, SURFACE = "#010203", "#040506", "#070809"
 SERIES = [f"#0a0b{index:02x}" for index in range(8)]
-"""Stand-ins for the colours of the classes; more classes share them with another line style."""
+"""Placeholders for the colours of the classes. Further classes use them again with another line style."""
 LINE_STYLES = ("-", "--", ":", "-.")
 VARIABLES = {INK: "--ink", GRID: "--grid", SURFACE: "--surface"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)

@@ -207,7 +207,7 @@ class TestRefused:
         assert preprocess(dicom(noise(3, 10, 12), frames=3), spec_for(8, 8), max_pixels=120).frame == 2
 
     @pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated", "PhotometricInterpretation", "BitsStored"])
-    def test_without_what_describes_the_pixels(self, keyword: str) -> None:
+    def test_refuses_a_missing_pixel_description(self, keyword: str) -> None:
         image = dataset(noise(4, 4))
         delattr(image, keyword)
         assert fault_of(written(image)) == "damaged"
@@ -216,7 +216,7 @@ class TestRefused:
         data = dicom(noise(40, 40))
         assert fault_of(data[:-100]) == "damaged"
 
-    def test_compressed_where_it_says_not(self) -> None:
+    def test_refuses_compressed_pixels_in_an_uncompressed_syntax(self) -> None:
         image = dataset(noise(40, 48))
         image.PixelData = encapsulate([encode(noise(40, 48), "JPEG")])
         data = written(image, uid.JPEGBaseline8Bit)
@@ -235,7 +235,7 @@ class TestPrivacy:
         assert data.count(MARKER.encode()) > 60
         assert MARKER not in words_about(data) + caplog.text + "".join(capfd.readouterr())
 
-    def test_nor_in_what_libraries_warn_and_log(self) -> None:
+    def test_not_in_warnings_and_logs_of_libraries(self) -> None:
         """In a process of its own, where no test runner keeps warnings from standard error."""
         script = (
             "import logging, sys; logging.basicConfig(level=logging.DEBUG)\n"

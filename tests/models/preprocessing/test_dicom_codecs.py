@@ -122,7 +122,7 @@ class TestFrames:
 class TestJpeg:
     @pytest.mark.parametrize("photometric", ["YBR_FULL_422", "YBR_FULL"])
     @pytest.mark.parametrize("subsampling", [0, 1, 2])
-    def test_baseline_is_what_pillow_decodes(self, photometric: str, subsampling: int) -> None:
+    def test_baseline_equals_pillow(self, photometric: str, subsampling: int) -> None:
         """Of the same file outside DICOM; one step apart where the colours are converted in another library."""
         codestream = encode(smooth(40, 48), "JPEG", quality=95, subsampling=subsampling)
         image = dataset(smooth(40, 48), PhotometricInterpretation=photometric)

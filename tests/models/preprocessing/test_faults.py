@@ -43,7 +43,7 @@ class TestFaults:
         assert fault_of(data[: len(data) // 2]) in {"damaged", "unrecognised"}
 
     @pytest.mark.parametrize("name", ["jpeg", "png", "bmp", "webp"])
-    def test_damaged_says_what_to_do(self, name: str) -> None:
+    def test_damage_message_says_what_to_do(self, name: str) -> None:
         data = VALID[name]
         with pytest.raises(ImageError, match="whole file was sent") as caught:
             preprocess(data[: len(data) * 4 // 5], spec_for(8, 8))

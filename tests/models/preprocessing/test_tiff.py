@@ -134,7 +134,7 @@ def test_pixels_without_a_stated_range(dtype: type[Any], sample_format: int) -> 
     assert fault_of(data) == "unsupported"
 
 
-def test_a_kind_that_pillow_does_not_know_says_what_to_save() -> None:
+def test_unsupported_pixels_message_says_what_to_save() -> None:
     values = np.ones((12, 14, 5), np.uint8)
     with pytest.raises(ImageError, match="grey or RGB with 8 or 16 bits") as caught:
         preprocess(tiff_file([values.tobytes()], page(values) | {ROWS: [12]}), spec_for(8, 8))

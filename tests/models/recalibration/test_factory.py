@@ -26,7 +26,7 @@ def test_builds_each_kind_by_name(name: str, kind: type[Recalibration]) -> None:
     assert torch.equal(module.eval().gate(x), module(x)[1])
 
 
-def test_none_is_no_module() -> None:
+def test_none_gives_no_module() -> None:
     assert create_recalibration("none", 32) is None
 
 
@@ -37,7 +37,7 @@ def test_correction_reaches_srm(correction: int) -> None:
     assert module.correction == correction
 
 
-def test_srm_is_unbiased_unless_told() -> None:
+def test_srm_has_no_bias_by_default() -> None:
     module = create_recalibration("srm", 4)
     assert isinstance(module, StyleRecalibration)
     assert module.correction == 1

@@ -166,7 +166,7 @@ def test_a_version_written_anew_is_replaced_and_broken_content_is_not(folder: Pa
         look(client)
         assert answered_by(client, make_image()) == after
         status, reason = index(client)["colour", "1"]
-        assert (status, "earlier content goes on" in reason) == ("READY", True)
+        assert (status, "earlier content is still served" in reason) == ("READY", True)
         package.write_bytes(new)
         look(client)
         assert index(client)["colour", "1"] == ("READY", "")
@@ -195,7 +195,7 @@ def test_only_the_newest_versions_are_served(folder: Path) -> None:
         assert 'version="2"' not in client.get("/metrics").text
         states = index(client)
         assert states["colour", "10"][0] == "READY"
-        assert states["colour", "2"] == ("UNAVAILABLE", "older than the versions to serve, or not looked at yet")
+        assert states["colour", "2"] == ("UNAVAILABLE", "older than the versions to serve, or not scanned yet")
 
 
 def test_at_start_a_broken_version_is_passed_over_but_not_a_broken_model(

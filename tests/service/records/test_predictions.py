@@ -213,4 +213,4 @@ def test_the_documentation_s_examples_fit(client: TestClient) -> None:
     PredictionRecord.model_validate(document["components"]["schemas"]["PredictionRecord"]["examples"][0])
     path = document["paths"]["/v1/predictions/{id}/feedback"]["post"]
     FeedbackRequest.model_validate(path["requestBody"]["content"]["application/json"]["example"])
-    assert re.search("correction", path["description"])
+    assert re.search("To correct", path["description"])

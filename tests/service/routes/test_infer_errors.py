@@ -69,7 +69,7 @@ def test_a_failure_inside_keeps_its_cause(
     monkeypatch.setattr("service.inference.runtime.Model.run", broken)
     body, headers = binary(pixels)
     response = client.post(INFER, content=body, headers=headers)
-    refused(response, 500, "its log has the details")
+    refused(response, 500, "Its log has the details")
     assert "secret" not in response.text
     stats = client.get("/v2/models/colour/versions/2/stats").json()["model_stats"][0]
     assert stats["inference_stats"]["fail"]["count"] == 1

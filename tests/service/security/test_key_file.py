@@ -105,7 +105,7 @@ def test_a_damaged_file_stops_the_start_and_not_the_service(
     path.write_text(damage)
     assert held.check(key) is not None
     assert held.check(key) is not None
-    assert caplog.text.count("the keys read before go on") == 1
+    assert caplog.text.count("the keys read before stay valid") == 1
     with pytest.raises(KeyFileError, match=r"damaged"):
         KeyFile(path)
 

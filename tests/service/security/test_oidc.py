@@ -181,7 +181,7 @@ def test_a_provider_that_is_away(
     provider.away = True
     clock[0] += jwks.MAX_AGE_S
     assert checker.check(provider.token()).name == "oidc:dr-lee"  # the keys fetched before go on
-    assert "2 keys fetched before go on" in caplog.text
+    assert "2 keys fetched before stay valid" in caplog.text
     with pytest.raises(UnreachableError):
         checker.check(provider.token("unknown", key=provider.private["one"]))
 

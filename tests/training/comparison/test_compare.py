@@ -152,7 +152,7 @@ class TestPlan:
         assert [m.folder.name for m in members] == ["mine-none-7", "mine-ge-7", "mine-none-8", "mine-ge-8"]
         assert {m.recipe.network.recalibration for m in members} == {"none", "ge"}
 
-    def test_takes_a_run_that_was_fitted_with_other_threads(self, compared: Path, recipe: Path) -> None:
+    def test_accepts_a_run_with_another_number_of_threads(self, compared: Path, recipe: Path) -> None:
         plan(str(recipe), ["threads=4"], ["none", "srm"], 2, compared)
 
     def test_refuses_a_run_of_another_recipe(self, compared: Path, recipe: Path) -> None:

@@ -50,7 +50,9 @@ class TestMultiplyAdds:
         assert round(resnet_50(stride_in_first=True) / 1e9, 2) == 3.86  # as SE's and SRM's authors state it
 
     @pytest.mark.parametrize(("kind", "published"), [("se", 3.87), ("srm", 3.88)])
-    def test_of_recalibration_are_what_the_paper_adds(self, kind: RecalibrationName, published: float) -> None:
+    def test_of_recalibration_equal_the_difference_in_the_paper(
+        self, kind: RecalibrationName, published: float
+    ) -> None:
         added = multiply_adds(Architecture(depth=50, recalibration=kind)) - resnet_50(stride_in_first=False)
         assert round((resnet_50(stride_in_first=True) + added) / 1e9, 2) == published
 

@@ -75,7 +75,7 @@ def test_leaves_a_run_for_each_fold(crossed: tuple[Path, dict[str, Any]]) -> Non
     assert report["data"] == "scans"
 
 
-def test_goes_on_where_it_was_killed(crossed: tuple[Path, dict[str, Any]], recipe: Recipe) -> None:
+def test_resumes_after_a_kill(crossed: tuple[Path, dict[str, Any]], recipe: Recipe) -> None:
     folder, report = crossed
     last = Run(folder / f"fold-{FOLDS - 1}")
     weights = last.checkpoint("last").read_bytes()

@@ -91,7 +91,7 @@ class TestGeometry:
         torch.testing.assert_close(right[..., 5:, 10:], images[..., :-5, :-10], atol=1e-5, rtol=0)
         torch.testing.assert_close(left[..., :-5, :-10], images[..., 5:, 10:], atol=1e-5, rtol=0)
 
-    def test_padding_fills_what_comes_into_view(self) -> None:
+    def test_padding_fills_pixels_beyond_the_edge(self) -> None:
         images = noise_images(1, 1, 20, 20)
 
         def moved(place: float, padding: str) -> Tensor:

@@ -29,7 +29,7 @@ def test_order_follows_from_seed_and_epoch() -> None:
     assert at(ShuffledBatches(40, 8, seed=4), 0) not in (first, second)
 
 
-def test_goes_on_amid_an_epoch() -> None:
+def test_continues_in_the_middle_of_an_epoch() -> None:
     whole = at(ShuffledBatches(40, 8, seed=0), 10)
     assert at(ShuffledBatches(40, 8, seed=0), 13) == whole[3:]
 

@@ -68,7 +68,7 @@ class TestCutMix:
         torch.testing.assert_close(blend, counted)
         assert len(set(blend.diagonal().tolist())) > 20
 
-    def test_takes_one_rectangle_of_the_images_proportions(self) -> None:
+    def test_pastes_one_rectangle_with_the_proportions_of_the_image(self) -> None:
         blended, _ = self.patched(200, size=(40, 60))
         whole = 0
         for image in range(200):
@@ -105,7 +105,7 @@ class TestChoice:
     def test_follows_the_recipe(self, spec: dict[str, float], kind: type) -> None:
         assert type(create_blend(LossSpec(**spec))) is kind
 
-    def test_of_both_takes_each_about_half_the_time(self) -> None:
+    def test_uses_each_of_both_about_half_the_time(self) -> None:
         blend = create_blend(LossSpec(mixup=1.0, cutmix=1.0))
         assert blend is not None
         blend.set_random_state(0)

@@ -140,7 +140,7 @@ class TestLoader:
         assert self.epoch(dataset, 5, seed=2) != first
         assert list(chain(*first)) != list(range(10))
 
-    def test_shuffles_each_epoch_anew(self, dataset: CacheDataset) -> None:
+    def test_shuffles_again_in_each_epoch(self, dataset: CacheDataset) -> None:
         batches = loader(dataset, 10, shuffle=True)
         assert next(iter(batches))[LABEL].tolist() != next(iter(batches))[LABEL].tolist()
 
@@ -226,7 +226,7 @@ class TestPrepareTrainingBatch:
 
 class TestOnDemand:
     @pytest.mark.parametrize("workers", [0, 2])
-    def test_gives_what_the_cache_gives(self, tmp_path: Path, workers: int) -> None:
+    def test_equals_the_cache(self, tmp_path: Path, workers: int) -> None:
         files = write_tree(tmp_path, {"a": 3, "b": 2}, size=(20, 14))
         spec = InputSpec(height=8, width=8, channels=3)
         items = [Item(tmp_path / file, int(file[0] == "b"), file, file) for file in files]

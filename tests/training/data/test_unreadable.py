@@ -56,9 +56,7 @@ def test_a_run_names_them_all_before_it_starts(root: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_goes_on_without_them_and_records_it(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_skips_and_records_them(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = fit(recipe(root, on_corrupt="skip"), tmp_path / "run", progress=False)
     shown = capsys.readouterr().out
     facts = Run.open(run.folder).facts()

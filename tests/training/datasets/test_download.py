@@ -146,7 +146,7 @@ class TestBrokenOff:
         assert server.asked == [None, f"bytes={done}-"]
         assert server.sent == [2_500_000, len(CONTENT) - done]
 
-    def test_starts_anew_where_the_server_has_no_ranges(self, server: Server, tmp_path: Path) -> None:
+    def test_restarts_if_the_server_has_no_ranges(self, server: Server, tmp_path: Path) -> None:
         server.ranges = False
         (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:2_000_000])
         assert fetch(server, tmp_path).read_bytes() == CONTENT

@@ -22,7 +22,7 @@ class TestPlainTree:
         for items in data.splits.values():
             assert all(Path(str(item.image)).parent.name == class_of(data, item) for item in items)
 
-    def test_takes_images_alone(self, tree: Path) -> None:
+    def test_reads_only_image_files(self, tree: Path) -> None:
         (tree / "cnv" / "000.png").rename(tree / "cnv" / "000.PNG")
         (tree / "cnv" / "notes.txt").write_text("not an image")
         (tree / "readme.png").write_bytes(b"beside the classes")
@@ -52,7 +52,7 @@ class TestPlainTree:
         assert first == again
         assert first["test"] != other["test"]
 
-    def test_says_on_the_card_what_it_is(self, tree: Path) -> None:
+    def test_describes_the_data_on_the_card(self, tree: Path) -> None:
         card = read(tree, {"licence": "CC0", "source": "Clinic A"}, split_seed=9).provenance()
         assert (card.name, card.licence, card.source) == ("scans", "CC0", "Clinic A")
         assert "seed 9" in card.split_rule

@@ -58,7 +58,7 @@ class TestEveryReader:
         assert provenance.licence
         assert provenance.source
 
-    def test_says_what_is_expected_where_there_is_nothing(
+    def test_missing_data_message_states_the_layout(
         self, tmp_path: Path, sets: dict[str, tuple[Path, DataSet]], name: str
     ) -> None:
         with pytest.raises(TrainingError, match="expected layout: FOLDER") as absent:

@@ -93,7 +93,7 @@ class TestResamples:
         assert weights is not None
         assert (weights[:, 0] >= 1).all()
 
-    def test_are_none_where_hardly_any_holds_every_class(self) -> None:
+    def test_are_none_if_hardly_any_resample_has_every_class(self) -> None:
         labels = np.arange(40)  # each class is one image: complete in 40! / 40^40 of the draws
         assert resample(ids(40), labels, resamples=10) is None
 

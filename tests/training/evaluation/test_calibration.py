@@ -120,7 +120,7 @@ class TestPriorInLogits:
         [{}, {"class_weights": "balanced"}, {"logit_adjustment": 0.5}, {"logit_adjustment": 1.0}],
         ids=["plain", "balanced", "tau 0.5", "tau 1"],
     )
-    def test_is_what_the_loss_teaches(self, loss: dict[str, Any]) -> None:
+    def test_equals_the_prior_that_the_loss_gives(self, loss: dict[str, Any]) -> None:
         # Two kinds of images, three classes: the loss's own minimum is found without a network.
         counts = np.array([[40, 15, 2], [10, 15, 18]])
         prior = counts.sum(axis=0) / counts.sum()

@@ -144,7 +144,7 @@ class TestFigures:
         assert not (counts == counts.T).all()
         assert confusion(probabilities, labels) == counts.tolist()
 
-    def test_confusion_keeps_a_class_that_nobody_has(self) -> None:
+    def test_confusion_keeps_a_class_without_images(self) -> None:
         assert confusion(np.eye(3)[[0, 1, 1]], np.array([0, 0, 1])) == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
 
     def test_kappa_belongs_to_ordered_classes_alone(self) -> None:

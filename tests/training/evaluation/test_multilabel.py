@@ -100,7 +100,7 @@ class TestLoss:
     @pytest.mark.parametrize(
         "spec", [{}, {"class_weights": "balanced"}, {"logit_adjustment": 1.0}, {"logit_adjustment": 0.5}]
     )
-    def test_calibration_undoes_what_the_loss_teaches(self, spec: dict[str, object]) -> None:
+    def test_calibration_removes_the_prior_of_the_loss(self, spec: dict[str, object]) -> None:
         # One kind of image for each label's frequency: the loss's own minimum is found without a network.
         labels = torch.zeros(10, 3)
         for k, count in enumerate((1, 5, 8)):

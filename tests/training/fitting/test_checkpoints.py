@@ -22,7 +22,7 @@ def test_are_torch_files_with_their_sum_in_the_name(tmp_path: Path) -> None:
     assert torch.equal(state["values"], torch.full((3,), 20.0))
 
 
-def test_none_is_none(tmp_path: Path) -> None:
+def test_no_checkpoint_gives_none(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "checkpoints").load() is None
 
 

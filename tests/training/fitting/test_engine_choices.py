@@ -129,7 +129,9 @@ class TestChoices:
         same = {name.split(".")[0] for name in after if torch.equal(after[name], before[name])}
         assert same == {"conv1", "bn1", "layer1", "layer2"}
 
-    def test_compile_compiles_what_trains(self, few_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_compile_compiles_the_trained_network(
+        self, few_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # Compiling itself takes a minute; on a CPU it must not change to channels-last, which corrupts memory.
         compiled: list[torch.nn.Module] = []
 

@@ -53,7 +53,7 @@ def test_bfloat16_differs_from_float32_by_its_rounding_alone() -> None:
     assert float((exact - rounded).detach().norm() / exact.detach().norm()) < 0.05
 
 
-def test_channels_last_stays_off_on_a_cpu_and_says_why() -> None:
+def test_channels_last_stays_off_on_a_cpu_with_a_reason() -> None:
     with pytest.warns(UserWarning, match="channels_last stays off on a CPU"):
         assert memory_format(True, CPU) == torch.contiguous_format
     assert memory_format(False, CPU) == torch.contiguous_format

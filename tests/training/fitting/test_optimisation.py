@@ -61,7 +61,7 @@ class TestLoss:
         expected = -(target * log_softmax(self.logits, axis=1)).sum(axis=1).mean()
         assert self.ours(ONE_HOT, label_smoothing=0.1) == pytest.approx(expected, rel=1e-5)
 
-    def test_takes_blended_targets(self) -> None:
+    def test_accepts_blended_targets(self) -> None:
         target = np.random.default_rng(1).dirichlet(np.ones(4), 20)
         expected = -(target * log_softmax(self.logits + np.log(PRIOR), axis=1)).sum(axis=1).mean()
         assert self.ours(target, logit_adjustment=1.0) == pytest.approx(expected, rel=1e-5)

@@ -211,7 +211,7 @@ def test_a_finished_run_is_left_as_it_is(data: Path, unbroken: Run) -> None:
     assert not unbroken.checkpoint_folder.exists()
 
 
-def test_early_stopping_goes_on_where_it_stood(data: Path, context: ForkServerContext, tmp_path: Path) -> None:
+def test_early_stopping_resumes_its_count(data: Path, context: ForkServerContext, tmp_path: Path) -> None:
     # At this rate nothing improves for long: the run stops one epoch after its best.
     recipe = everything(data, epochs=9, patience=1, optimiser={"learning_rate": 1e-12}, ema_decay=0)
     whole, broken = fit(recipe, tmp_path / "whole", progress=False), Run(tmp_path / "broken")

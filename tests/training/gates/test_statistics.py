@@ -33,13 +33,13 @@ class TestCorrelation:
         np.testing.assert_allclose(found.matrix, np.corrcoef(gates[:, [0, 2, 3]].T), atol=1e-6)
 
     @pytest.mark.parametrize("varying", [0, 1])
-    def test_of_fewer_than_two_channels_is_none(self, varying: int) -> None:
+    def test_is_none_with_fewer_than_two_channels(self, varying: int) -> None:
         gates = np.full((10, 3), 0.5)
         gates[:, :varying] += np.arange(10)[:, None] / 20
         found = correlation(gates)
         assert (found.mean_absolute, found.varying) == (None, varying)
 
-    def test_of_independent_channels_is_what_chance_gives(self) -> None:
+    def test_of_independent_channels_equals_chance(self) -> None:
         found = correlation(np.random.default_rng(2).normal(0, 1, (150, 100)))
         assert found.mean_absolute == pytest.approx(found.by_chance, rel=0.05)
 

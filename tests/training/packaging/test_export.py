@@ -152,7 +152,7 @@ class TestRefusal:
     @pytest.mark.parametrize(
         "wrong", [{"version": "0"}, {"version": "v1"}, {"name": "two words"}, {"name": "../outside"}], ids=str
     )
-    def test_of_a_name_or_version_that_is_none(
+    def test_refuses_an_invalid_name_or_version(
         self, run_copy: Run, tmp_path: Path, quick_graph: Callable[..., None], wrong: dict[str, str]
     ) -> None:
         quick_graph()

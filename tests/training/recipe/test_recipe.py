@@ -104,7 +104,7 @@ class TestOverride:
             load_recipe(write_recipe(tmp_path), [override])
         assert f"--set {override!r}" in str(caught.value)
 
-    def test_of_an_unknown_callers_the_nearest(self, tmp_path: Path) -> None:
+    def test_of_an_unknown_key_names_the_nearest(self, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=r"network\.witdh: unknown key; did you mean 'width'"):
             load_recipe(write_recipe(tmp_path), ["network.witdh=2"])
 

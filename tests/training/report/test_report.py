@@ -76,7 +76,7 @@ class TestFile:
                 assert (attributes.get(name) or "#").startswith(("#", "data:image/jpeg;base64,"))
         assert not re.search(r"@import|url\((?!#)", source)
 
-    def test_tells_those_who_cannot_see_what_the_figures_show(self, page: Page) -> None:
+    def test_figures_have_a_text_for_screen_readers(self, page: Page) -> None:
         figures = [svg for svg in page.every("svg") if svg.get("role") == "img"]
         assert len(figures) == len(page.every("svg")) == 4
         assert all(len(svg["aria-label"] or "") > 40 for svg in figures)
@@ -131,7 +131,7 @@ class TestContents:
         assert "These are validation figures" in text
         assert "measured on the same images" in text
 
-    def test_escape_what_others_wrote_and_leave_images_out_on_request(self, run_copy: Run) -> None:
+    def test_foreign_text_is_escaped_and_images_are_left_out_on_request(self, run_copy: Run) -> None:
         change_recipe(run_copy, card={"description": "<script>alert(1)</script> & more"})
         source = write_run_report(run_copy, images=False).read_text()
         assert "<script>" not in source

@@ -110,7 +110,7 @@ def test_columns_that_make_no_groups_are_named(evaluation: Evaluation, tmp_path:
         ([{"id": "i0", "sex": "F"}, {"id": "i0", "sex": "M"}], "two rows with one id"),
     ],
 )
-def test_mistakes_are_a_sentence(
+def test_mistakes_give_one_sentence(
     evaluation: Evaluation, tmp_path: Path, rows: list[dict[str, str]], sentence: str
 ) -> None:
     with pytest.raises(TrainingError, match=sentence):
