@@ -13,12 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from models.architecture import Architecture
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+OUTPUTS = ("probabilities", "recalibration_weights", "class_activation")
+STYLE_OUTPUTS = ("style_shift", "style_shift_by_block")
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 VERSION_PATTERN = "[1-9][0-9]{0,8}"
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 """A model's name: it becomes a folder and a part of an address."""
 Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
 """A positive whole number, as Triton's repository layout asks."""
+Verdict = Literal["usual", "unusual", "unlike"]
 Task = Literal["multi-class", "multi-label", "ordinal"]
 
 
@@ -155,20 +158,62 @@ class Conformal(Section):
         return [label for label in order if label == order[0] or probabilities[label] >= self.thresholds[label]]
 
 
+class StyleReference(Section):
+    """What ``style_shift`` is compared with: the styles of training images, standardised on validation images.
+
+    ``usual`` up to ``usual_up_to``, ``unlike`` beyond ``unlike_beyond``, and ``unusual`` between them.
+    """
+
+    method: Text
+    blocks: list[Text] = Field(min_length=1)
+    """Names of the columns of ``style_shift_by_block``, the image itself (``input``) first."""
+    training_images: int = Field(ge=2)
+    validation_images: int = Field(ge=2)
+    validation_quantiles: list[float] = Field(min_length=2)
+    """Of ``style_shift`` over the validation images, evenly spaced from the smallest to the largest."""
+    usual_up_to: float
+    unlike_beyond: float
+    rule: Text
+    """How the two thresholds came about."""
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        if self.usual_up_to > self.unlike_beyond:
+            raise ValueError("usual_up_to lies above unlike_beyond")
+        if sorted(self.validation_quantiles) != self.validation_quantiles:
+            raise ValueError("validation_quantiles do not ascend")
+        return self
+
+    def verdict(self, shift: float) -> Verdict:
+        """Return what a style shift says of an image."""
+        if shift <= self.usual_up_to:
+            return "usual"
+        return "unusual" if shift <= self.unlike_beyond else "unlike"
+
+    def percentile(self, shift: float) -> float:
+        """Return the part of the validation images, in percent, whose shift is smaller; interpolated."""
+        below = sum(value < shift for value in self.validation_quantiles)
+        last = len(self.validation_quantiles) - 1
+        if below in (0, last + 1):
+            return 0.0 if below == 0 else 100.0
+        low, high = self.validation_quantiles[below - 1], self.validation_quantiles[below]
+        return 100 * (below - 1 + (shift - low) / (high - low)) / last
+
+
 class Parity(Section):
     """How far the ONNX file is from PyTorch, at worst."""
 
     batch_sizes: list[int]
     worst_difference: dict[str, float]
-    """Output name to the largest absolute difference."""
+    """Output name to the largest absolute difference; the style shift's is relative where its value is above 1."""
     opset: int = Field(ge=20)
 
 
 class Card(Section):
     """The model card of a package."""
 
-    schema_version: Literal[1, 2] = 2
-    """2 since cards may have prediction sets; a card of version 1 has none."""
+    schema_version: Literal[1, 2, 3] = 3
+    """A card of version 1 has no prediction sets; one of version 1 or 2 has no style reference."""
     name: Name
     version: Version
     description: Text
@@ -184,6 +229,8 @@ class Card(Section):
     calibration: Calibration
     conformal: Conformal | None = None
     """None without prediction sets, as for multi-label tasks."""
+    style: StyleReference | None = None
+    """None for a package without the outputs ``style_shift`` and ``style_shift_by_block``."""
     parity: Parity
     intended_use: Text
     limits: list[Text] = Field(min_length=1)
@@ -213,11 +260,13 @@ class Card(Section):
             raise ValueError(f"input: {self.input.channels} channels for a network of {self.architecture.in_channels}")
         if self.conformal is not None:
             if self.schema_version == 1:
-                raise ValueError("conformal: a card with prediction sets has schema_version 2")
+                raise ValueError("conformal: a card with prediction sets has schema_version 2 or 3")
             if self.task == "multi-label":
                 raise ValueError("conformal: a multi-label task has no prediction sets")
             if len(self.conformal.thresholds) != classes:
                 raise ValueError(f"conformal: thresholds needs one value for each of {classes} labels")
+        if self.style is not None and self.schema_version < 3:
+            raise ValueError("style: a card with a style reference has schema_version 3")
         offset = 0
         for block in self.blocks:
             if block.offset != offset:
@@ -229,6 +278,11 @@ class Card(Section):
         if reference and not len(reference.mean) == len(reference.std) == offset:
             raise ValueError(f"gate_reference: mean and std need one value for each of {offset} gates")
         return self
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the graph's outputs, in order."""
+        return OUTPUTS if self.style is None else OUTPUTS + STYLE_OUTPUTS
 
     @property
     def gates(self) -> int:

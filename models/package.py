@@ -1,7 +1,8 @@
 """The model package: one ONNX file that carries its own card. No torch here.
 
 Input ``image``: uint8 (N, H, W, C); scaling and normalisation are in the graph. Outputs: ``probabilities`` (N, K),
-``recalibration_weights`` (N, all gates, block after block) and ``class_activation`` (N, K, h, w), all float32.
+``recalibration_weights`` (N, all gates, block after block) and ``class_activation`` (N, K, h, w), all float32. If the
+card has a style reference, also ``style_shift`` (N) and ``style_shift_by_block`` (N, B).
 Any ONNX runtime can run it. A model repository is a folder of packages in Triton's layout,
 ``<model>/<version>/model.onnx``.
 """
@@ -13,11 +14,30 @@ from pathlib import Path
 import onnxruntime
 from pydantic import ValidationError
 
-from models.card import NAME_PATTERN, VERSION_PATTERN, Card
+from models.card import NAME_PATTERN, OUTPUTS, STYLE_OUTPUTS, VERSION_PATTERN, Card
+
+__all__ = [
+    "FILE_NAME",
+    "INPUT",
+    "OUTPUTS",
+    "STYLE_OUTPUTS",
+    "PackageError",
+    "digest",
+    "package_path",
+    "read_card",
+    "write_card",
+]
 
 FILE_NAME = "model.onnx"
 INPUT = "image"
-OUTPUTS = ("probabilities", "recalibration_weights", "class_activation")
+
+AXES = {
+    "probabilities": 2,
+    "recalibration_weights": 2,
+    "class_activation": 4,
+    "style_shift": 1,
+    "style_shift_by_block": 2,
+}
 
 
 class PackageError(ValueError):
@@ -74,14 +94,15 @@ def check_graph(session: onnxruntime.InferenceSession, card: Card) -> None:
     ):
         raise PackageError(f"the graph's input must be one tensor image, uint8 (N, {image[1]}), not {inputs}")
     outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
-    if tuple(outputs) != OUTPUTS or any(kind != "tensor(float)" for kind, _ in outputs.values()):
-        raise PackageError(f"the graph's outputs must be {', '.join(OUTPUTS)}, all float32, not {outputs}")
-    axes = {"probabilities": 2, "recalibration_weights": 2, "class_activation": 4}
-    for name, count in axes.items():
-        if len(outputs[name][1]) != count:
-            raise PackageError(f"output {name} has the axes {outputs[name][1]}: it should have {count}, images first")
-    widths = {name: shape[1] for name, (_, shape) in outputs.items()}
+    if tuple(outputs) != card.outputs or any(kind != "tensor(float)" for kind, _ in outputs.values()):
+        raise PackageError(f"the graph's outputs must be {', '.join(card.outputs)}, all float32, not {outputs}")
+    for name, (_, shape) in outputs.items():
+        if len(shape) != AXES[name]:
+            raise PackageError(f"output {name} has the axes {shape}: it should have {AXES[name]}, images first")
+    widths = {name: shape[1] for name, (_, shape) in outputs.items() if len(shape) > 1}
     expected = {"probabilities": classes, "recalibration_weights": card.gates, "class_activation": classes}
+    if card.style is not None:
+        expected["style_shift_by_block"] = len(card.style.blocks)
     for name, width in expected.items():
         if widths[name] != width:
             raise PackageError(f"output {name} has {widths[name]} values an image; by the card it should have {width}")

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.architecture import Architecture
-from models.recalibration import create_recalibration
+from models.recalibration import Recalibration, create_recalibration
+from models.recalibration.srm import StyleGate
+from models.recalibration.style_function import per_map, style_pooling
 
 # Blocks of each stage, by depth; and whether the block is a bottleneck.
 IMAGENET_STAGES = {
@@ -32,6 +34,9 @@ class Explanation(NamedTuple):
     """Block name, such as ``layer1.0``, to the gates (N, C_b) of its channels; empty without recalibration."""
     class_activation: Tensor
     """(N, K, h, w): the classifier at each position. Its mean over the positions is the logit, exactly."""
+    styles: dict[str, tuple[Tensor, Tensor]]
+    """Block name to mean and standard deviation (N, C_b) of each channel of its residual branch, before any gate: what
+    SRM's gates are computed from."""
 
 
 class Block(nn.Module):
@@ -44,7 +49,7 @@ class Block(nn.Module):
         *,
         stride: int,
         bottleneck: bool,
-        recalibration: nn.Module | None,
+        recalibration: Recalibration | None,
     ) -> None:
         super().__init__()
         out_channels = channels * 4 if bottleneck else channels
@@ -69,16 +74,36 @@ class Block(nn.Module):
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
             )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the residual branch, before recalibration, and the shortcut."""
         y = torch.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         if self.bottleneck:
             y = self.bn3(self.conv3(torch.relu(y)))
-        shortcut = x if self.downsample is None else self.downsample(x)
+        return y, x if self.downsample is None else self.downsample(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        y, shortcut = self.branches(x)
         if self.recalibration is None:
             return (y + shortcut).relu_(), None
         y, gate = self.recalibration(y, shortcut)
         return y.relu_(), gate
+
+    def explain(self, x: Tensor, correction: int) -> tuple[Tensor, Tensor | None, tuple[Tensor, Tensor]]:
+        """Return what ``forward`` returns, and the style (mean and standard deviation) of the residual branch.
+
+        SRM's gate is computed from that same style, so the features are pooled once.
+        """
+        y, shortcut = self.branches(x)
+        style = style_pooling(y, correction)
+        match self.recalibration:
+            case None:
+                return (y + shortcut).relu_(), None, style
+            case StyleGate():
+                gate = self.recalibration.integrate(*style)
+            case recalibration:
+                gate = recalibration.gate(y)
+        return torch.addcmul(shortcut, y, per_map(gate.to(y.dtype))).relu_(), gate, style
 
 
 class ResNet(nn.Module):
@@ -142,31 +167,28 @@ class ResNet(nn.Module):
             if isinstance(block, Block)
         }
 
-    def features(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the last features (N, C, h, w) and the gates of each block by its name."""
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
-        gates = {}
-        for name, block in self.blocks().items():
-            x, gate = block(x)
-            if gate is not None:
-                gates[name] = gate
-        return x, gates
-
     def forward(self, images: Tensor) -> Tensor:
-        features, _ = self.features(images)
+        features = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        for block in self.blocks().values():
+            features, _ = block(features)
         logits: Tensor = self.fc(self.dropout(features.mean(dim=(2, 3))))
         return logits
 
     def explain(self, images: Tensor) -> Explanation:
-        """Return logits, gates and class activation maps of the same forward pass.
+        """Return logits, gates, class activation maps and styles of the same forward pass.
 
         The map is the one of Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016,
         section 2, with the bias included so that its spatial mean is the logit.
         """
-        features, gates = self.features(images)
+        features = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        gates, styles = {}, {}
+        for name, block in self.blocks().items():
+            features, gate, styles[name] = block.explain(features, self.architecture.correction)
+            if gate is not None:
+                gates[name] = gate
         logits = self.fc(self.dropout(features.mean(dim=(2, 3))))
         maps = nn.functional.conv2d(features, self.fc.weight[:, :, None, None], self.fc.bias)
-        return Explanation(logits, gates, maps)
+        return Explanation(logits, gates, maps, styles)
 
 
 def halved(size: int) -> int:

@@ -45,7 +45,15 @@ def predict_files(
             except (UnusableImageError, OSError) as error:
                 yield Failure(file, str(error))
                 continue
-            yield prediction(model.card, image, outputs, file=str(file), weights=weights, activation_map=activation_map)
+            yield prediction(
+                model.card,
+                image,
+                outputs,
+                file=str(file),
+                weights=weights,
+                activation_map=activation_map,
+                abstain=settings.style_shift == "abstain",
+            )
 
 
 def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv", "json"]) -> str:
@@ -56,9 +64,15 @@ def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     several = model.card.task == "multi-label"
-    writer.writerow(["file", "label", "probability", *(["present"] if several else []), *model.card.labels])
+    shifts = model.card.style is not None
+    columns = ["style_verdict", "style_shift"] if shifts else []
+    writer.writerow(["file", *columns, "label", "probability", *(["present"] if several else []), *model.card.labels])
     for row in predictions:
+        shift = [row["style_shift"]["verdict"], f"{row['style_shift']['score']:.3f}"] if shifts else []
+        if row["label"] is None:
+            writer.writerow([row["file"], *shift, *[""] * (2 + several + len(model.card.labels))])
+            continue
         values = [f"{entry['probability']:.6f}" for entry in row["probabilities"]]
         found = [";".join(row["present"])] if several else []
-        writer.writerow([row["file"], row["label"], f"{row['probability']:.6f}", *found, *values])
+        writer.writerow([row["file"], *shift, row["label"], f"{row['probability']:.6f}", *found, *values])
     return text.getvalue().rstrip("\n")

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         "CUDA "
         "does not work.",
     )
+    style_shift: Literal["report", "abstain"] = Field(
+        default="report",
+        description="What to do with an image whose style is `unlike` training: `report` says so beside the label; "
+        "`abstain` answers without label and probabilities. The Open Inference Protocol's tensors stay as they are.",
+    )
     tf32: bool = Field(
         default=False,
         description="Let a GPU round factors to TF32: about 1.7 times the images a second on an H100, with gates that "

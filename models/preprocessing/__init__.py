@@ -13,12 +13,10 @@ from PIL import Image
 
 from models.card import InputSpec
 from models.preprocessing.faults import ImageError, ImageFault
-from models.preprocessing.files import PILLOW_FORMATS, read_picture
+from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE, PILLOW_FORMATS, read_picture
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
-    "DICOM_MAGIC",
-    "DICOM_PREAMBLE",
     "FORMATS",
     "Decoded",
     "ImageError",
@@ -32,7 +30,6 @@ __all__ = [
 FORMATS = (*PILLOW_FORMATS, "DICOM")
 DEFAULT_MAX_PIXELS = 50_000_000
 
-DICOM_PREAMBLE, DICOM_MAGIC = 128, b"DICM"
 """A DICOM file begins with so many bytes of any content, then these."""
 
 Resampling = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}

@@ -18,10 +18,10 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from models.preprocessing import DICOM_MAGIC, DICOM_PREAMBLE
 from models.preprocessing.dicom_codecs import ENCAPSULATED, NATIVE, decode_frame
 from models.preprocessing.dicom_display import as_eight_bit, functional_group
 from models.preprocessing.faults import ImageError, check_size
+from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE
 from models.preprocessing.metered import MeteredBytes
 
 # The warnings and log lines of pydicom quote values of the file. These must not reach the log of the service.

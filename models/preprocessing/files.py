@@ -11,6 +11,7 @@ from models.preprocessing.codestream import MAX_SCANS, has_too_many_scans
 from models.preprocessing.faults import ImageError, check_size
 from models.preprocessing.metered import MeteredBytes
 
+DICOM_PREAMBLE, DICOM_MAGIC = 128, b"DICM"  # a DICOM file has these bytes after a preamble of this length (PS3.10, 7.1)
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 
 # check_size replaces the limit of Pillow, which only warns up to twice its value.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import Card, InputSpec, Task
+from models.card import Card, InputSpec, Task, Verdict
 
 if TYPE_CHECKING:  # clients import this file without ONNX Runtime
     from models.preprocessing import Preprocessed
@@ -71,6 +71,25 @@ class PredictionSet(BaseModel):
     labels: list[str] = Field(description="The most probable label first.")
 
 
+class BlockShift(BaseModel):
+    """How unlike training the style at one block is."""
+
+    block: str = Field(description="The name of a block, or `input` for the image itself.")
+    score: float = Field(description="In standard deviations of the validation images, above their mean.")
+
+
+class StyleShift(BaseModel):
+    """Whether the image looks like those that the model knows: its style at every block against the training images."""
+
+    verdict: Verdict = Field(
+        description="`usual`, `unusual`, or `unlike` anything that the model was trained or validated on, by the "
+        "rule in the card. The figures in the card hold for usual images."
+    )
+    score: float = Field(description="The largest of the blocks' scores.")
+    percentile: float = Field(ge=0, le=100, description="Of the validation images, how many percent score lower.")
+    blocks: list[BlockShift] = Field(description="The three blocks with the highest scores, the highest first.")
+
+
 class ImageFacts(BaseModel):
     """What the file says of its image. Of a DICOM file nothing else is read, and no patient data."""
 
@@ -93,14 +112,21 @@ class Prediction(BaseModel):
     )
     file: str | None = Field(default=None, description="The name of the file, if one was sent.")
     image: ImageFacts
-    label: str = Field(description="The most probable class. Of a multi-label model, see `present`.")
-    probability: float = Field(ge=0, le=1)
+    style_shift: StyleShift | None = Field(default=None, description="Null if the card has no style reference.")
+    label: str | None = Field(
+        description="The most probable class. Of a multi-label model, see `present`. Null, as is `probability`, if the "
+        "service abstains from classifying images that are `unlike` (`RETINA_STYLE_SHIFT`)."
+    )
+    abstained: str | None = Field(default=None, description="Why there is no label.")
+    probability: float | None = Field(ge=0, le=1)
     present: list[str] | None = Field(
         default=None,
         description="Of a multi-label model alone: the labels with a probability above 1/2, the most probable first. "
         "There may be none.",
     )
-    probabilities: list[LabelProbability]
+    probabilities: list[LabelProbability] = Field(
+        description="In the order of the card's labels; empty without a label."
+    )
     prediction_set: PredictionSet | None = Field(
         default=None,
         description="Null if the card has no conformal section.",
@@ -156,9 +182,14 @@ def prediction(
     file: str | None,
     weights: Weights,
     activation_map: bool,
+    abstain: bool = False,
 ) -> dict[str, Any]:
-    """Turn the outputs of one image into a :class:`Prediction`. Arrays stay NumPy arrays, for the JSON encoder."""
-    top = int(outputs.probabilities.argmax())
+    """Turn the outputs of one image into a :class:`Prediction`. Arrays stay NumPy arrays, for the JSON encoder.
+
+    With ``abstain``, an image that is unlike the training images gets no label.
+    """
+    shift = style_shift(card, outputs)
+    silent = abstain and shift is not None and shift["verdict"] == "unlike"
     return {
         "record_id": record_id,
         "file": file,
@@ -169,16 +200,46 @@ def prediction(
             "frame": image.frame,
             "laterality": image.laterality,
         },
-        "label": card.labels[top],
-        "probability": outputs.probabilities[top],
-        **({"present": present(card, outputs.probabilities)} if card.task == "multi-label" else {}),
-        "probabilities": [
-            {"label": label, "probability": value}
-            for label, value in zip(card.labels, outputs.probabilities, strict=True)
-        ],
-        "prediction_set": prediction_set(card, outputs.probabilities),
+        "style_shift": shift,
+        **(NO_FINDING if silent else finding(card, outputs.probabilities)),
         "recalibration_weights": gates_by_block(card, outputs.recalibration_weights, weights),
         "class_activation": activation(card, outputs.class_activation) if activation_map else None,
+    }
+
+
+NO_FINDING: dict[str, Any] = {
+    "label": None,
+    "abstained": "The image is unlike those that the model was trained and validated on, so it is not classified.",
+    "probability": None,
+    "probabilities": [],
+    "prediction_set": None,
+}
+
+
+def finding(card: Card, probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    top = int(probabilities.argmax())
+    return {
+        "label": card.labels[top],
+        "probability": probabilities[top],
+        **({"present": present(card, probabilities)} if card.task == "multi-label" else {}),
+        "probabilities": [
+            {"label": label, "probability": value} for label, value in zip(card.labels, probabilities, strict=True)
+        ],
+        "prediction_set": prediction_set(card, probabilities),
+    }
+
+
+def style_shift(card: Card, outputs: Outputs) -> dict[str, Any] | None:
+    """Write :class:`StyleShift`."""
+    if card.style is None or outputs.style_shift is None or outputs.style_shift_by_block is None:
+        return None
+    score, by_block = float(outputs.style_shift), outputs.style_shift_by_block
+    most = (-by_block).argsort(kind="stable")[:3]
+    return {
+        "verdict": card.style.verdict(score),
+        "score": score,
+        "percentile": card.style.percentile(score),
+        "blocks": [{"block": card.style.blocks[index], "score": float(by_block[index])} for index in most],
     }
 
 

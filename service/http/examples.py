@@ -5,14 +5,25 @@ ANSWER: dict[str, object] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:aaf5c7d889c036ff6f25e95cd28ef94332ce4731965758558b23d42d50327ae8",
+        "digest": "sha256:88d6929e8dc998ba408014434df9d512a4aa844be5d6fd772e12d36716d41478",
     },
     "notice": "Research use only; not a medical device.",
     "predictions": [
         {
             "file": None,
             "image": {"format": "JPEG", "width": 529, "height": 256, "frame": 1, "laterality": None},
+            "style_shift": {
+                "verdict": "usual",
+                "score": 0.7795,
+                "percentile": 41.94,
+                "blocks": [
+                    {"block": "layer3.0", "score": 0.7795},
+                    {"block": "layer3.1", "score": 0.2976},
+                    {"block": "layer2.1", "score": 0.2405},
+                ],
+            },
             "label": "choroidal neovascularization",
+            "abstained": None,
             "probability": 0.9946,
             "probabilities": [
                 {"label": "choroidal neovascularization", "probability": 0.9946},

@@ -1,6 +1,6 @@
 """How a package runs: on which provider, with how many threads, and at which batch sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.package import INPUT, OUTPUTS
+from models.package import INPUT
 from service.inference.cpu import usable_cpus
 from service.settings import Settings
 
@@ -105,8 +105,9 @@ class FixedBatches:
     always sees the same size keeps its plan.
     """
 
-    def __init__(self, sessions: Mapping[int, onnxruntime.InferenceSession]) -> None:
+    def __init__(self, sessions: Mapping[int, onnxruntime.InferenceSession], names: Sequence[str]) -> None:
         self.sessions = dict(sorted(sessions.items()))
+        self.names = list(names)
 
     def run(self, images: NDArray[np.uint8]) -> list[Any]:
         """Run images (N, H, W, C), black ones added up to the next size, and return the package's outputs for N."""
@@ -114,4 +115,4 @@ class FixedBatches:
         size = next(size for size in self.sessions if size >= count)
         if size > count:
             images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
-        return [values[:count] for values in self.sessions[size].run(list(OUTPUTS), {INPUT: images})]
+        return [values[:count] for values in self.sessions[size].run(self.names, {INPUT: images})]

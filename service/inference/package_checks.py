@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Card
-from models.package import OUTPUTS, PackageError, digest
+from models.package import PackageError, digest
 from service.inference.onnx_file import OnnxFileError, read_needs
 
 LOWEST_OPSET = 20
@@ -74,8 +74,14 @@ def check_answers(package: Path, card: Card, run: Callable[[NDArray[np.uint8]], 
         together, alone = run(images), run(images[:1])
     except Exception as error:  # the exceptions of ONNX Runtime have no common base
         raise PackageError(f"{package} does not run: {error}") from error
-    rows = {"probabilities": (len(card.labels),), "recalibration_weights": (card.gates,)}
-    for name, values, first in zip(OUTPUTS, together, alone, strict=True):
+    rows: dict[str, tuple[int, ...]] = {
+        "probabilities": (len(card.labels),),
+        "recalibration_weights": (card.gates,),
+        "style_shift": (),
+    }
+    if card.style is not None:
+        rows["style_shift_by_block"] = (len(card.style.blocks),)
+    for name, values, first in zip(card.outputs, together, alone, strict=True):
         row = rows.get(name, (len(card.labels), *values.shape[2:]))
         if (values.shape, first.shape) != ((CHECKED, *row), (1, *row)):
             raise PackageError(

@@ -130,6 +130,11 @@ class Predictor:
         note(images=len(images))
         outputs = await served.batcher.submit(images)
         served.metrics.answered([int(row.probabilities.argmax()) for row in outputs])
+        style = model.card.style
+        for row in outputs if style is not None else ():
+            assert row.style_shift is not None, "the package was checked to have this output"
+            assert style is not None
+            served.metrics.shifted(float(row.style_shift), style.verdict(float(row.style_shift)))
         return outputs
 
     def decode_one(self, model: Model, metrics: ModelMetrics, frame: int | None, data: bytes) -> Preprocessed:

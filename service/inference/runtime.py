@@ -1,6 +1,6 @@
 """A model package in ONNX Runtime: loading it, and running a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.card import Card
-from models.package import INPUT, OUTPUTS, PackageError, digest, read_card
+from models.package import INPUT, PackageError, digest, read_card
 from service.inference.execution import CUDA, Execution, FixedBatches, ProviderError, create_session, fixed_sizes
 from service.inference.package_checks import CHECKED, check_answers, check_file
 
@@ -26,9 +26,20 @@ class Outputs:
     class_activation: NDArray[np.float32]
     """(N, K, h, w)"""
 
+    style_shift: NDArray[np.float32] | None = None
+    """(N,); None of a package without a style reference."""
+    style_shift_by_block: NDArray[np.float32] | None = None
+    """(N, B)"""
+
     def row(self, index: int) -> "Outputs":
         """The outputs of one image, without the batch axis."""
-        return Outputs(self.probabilities[index], self.recalibration_weights[index], self.class_activation[index])
+        return Outputs(
+            self.probabilities[index],
+            self.recalibration_weights[index],
+            self.class_activation[index],
+            None if self.style_shift is None else self.style_shift[index],
+            None if self.style_shift_by_block is None else self.style_shift_by_block[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -80,22 +91,22 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from None
     sizes = fixed_sizes(max(execution.largest_batch, CHECKED)) if active == CUDA else []
-    run = (
-        FixedBatches({size: create() if size > 1 else session for size in sizes}).run
-        if sizes
-        else run_any_size(session)
-    )
+    run = run_any_size(session, card.outputs)
+    if sizes:
+        run = FixedBatches({size: create() if size > 1 else session for size in sizes}, card.outputs).run
     check_answers(path, card, run)
     for size in sizes:  # the first run of each size plans its convolutions
         run(np.zeros((size, card.input.height, card.input.width, card.input.channels), np.uint8))
     return Model(version, digest(content), card, active, session, run)
 
 
-def run_any_size(session: onnxruntime.InferenceSession) -> Callable[[NDArray[np.uint8]], list[Any]]:
+def run_any_size(
+    session: onnxruntime.InferenceSession, names: Sequence[str]
+) -> Callable[[NDArray[np.uint8]], list[Any]]:
     """From images (N, H, W, C) to the outputs, in one session for every batch size, as suits a CPU."""
 
     def run(images: NDArray[np.uint8]) -> list[Any]:
-        outputs: list[Any] = session.run(list(OUTPUTS), {INPUT: images})
+        outputs: list[Any] = session.run(list(names), {INPUT: images})
         return outputs
 
     return run

@@ -12,6 +12,8 @@ from service.observing.statistics import Statistics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REASONS = ("too-many-requests", "queue-full", "timeout")
+SHIFTS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
+VERDICTS = ("usual", "unusual", "unlike")
 IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -39,6 +41,8 @@ class ModelMetrics:
         self.encode_seconds = metrics.encode_seconds.labels(*labels)
         self.batch_size = metrics.batch_size.labels(*labels)
         self.images = metrics.images.labels(*labels)
+        self.style_shift = metrics.style_shift.labels(*labels)
+        self.style_verdicts = {verdict: metrics.style_verdicts.labels(*labels, verdict) for verdict in VERDICTS}
         metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
 
     def answered(self, predicted: Sequence[int]) -> None:
@@ -46,6 +50,11 @@ class ModelMetrics:
         self.images.inc(len(predicted))
         for index in predicted:
             self.predictions[index].inc()
+
+    def shifted(self, shift: float, verdict: str) -> None:
+        """An image has this style shift."""
+        self.style_shift.observe(shift)
+        self.style_verdicts[verdict].inc()
 
     def encoded(self, seconds: float) -> None:
         """An answer has been written."""
@@ -87,6 +96,17 @@ class Metrics:
             "retina_predictions_total",
             "Images by their most probable label.",
             (*by_model, "label"),
+            registry=self.registry,
+        )
+        self.style_shift = histogram(
+            "retina_style_shift",
+            "How unlike training the image's style is, in validation's standard deviations.",
+            SHIFTS,
+        )
+        self.style_verdicts = Counter(
+            "retina_style_verdicts_total",
+            "Images by what their style shift says: usual, unusual or unlike.",
+            (*by_model, "verdict"),
             registry=self.registry,
         )
         self.in_flight = Gauge("retina_in_flight_requests", "Prediction requests in flight.", registry=self.registry)
@@ -149,5 +169,8 @@ class Metrics:
                 self.inference_seconds,
                 self.encode_seconds,
                 self.batch_size,
+                self.style_shift,
             ):
                 series.remove(model.name, model.version)
+            for verdict in VERDICTS:
+                self.style_verdicts.remove(model.name, model.version, verdict)

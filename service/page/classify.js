@@ -2,7 +2,7 @@ import { fetchDemo } from "./api.js";
 import { CardPanel } from "./card.js";
 import { Comparison } from "./comparison.js";
 import { Fault } from "./fault.js";
-import { finding, percent } from "./format.js";
+import { certainty, finding } from "./format.js";
 import { Gallery } from "./gallery.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { ModelChoice } from "./model-choice.js";
@@ -115,7 +115,7 @@ const inWords = ({ file, state, answer, problem }) =>
     waiting: `${file.name} is waiting`,
     running: `Classifying ${file.name}`,
     failed: `${file.name}: ${problem?.message}`,
-    done: answer && `${file.name}: ${finding(answer.predictions[0])}, ${percent(answer.predictions[0].probability)}`,
+    done: answer && `${file.name}: ${[finding(answer.predictions[0]), certainty(answer.predictions[0])].filter(Boolean).join(", ")}`,
   })[state];
 
 /** Take what is dropped on the window or pasted: a file dropped beside a zone would otherwise replace the page. */

@@ -1,5 +1,5 @@
 import { useCardState } from "./card.js";
-import { finding, percent, signed } from "./format.js";
+import { certainty, finding, percent, signed } from "./format.js";
 import { Gates } from "./gates.js";
 import { html, useState } from "./html.js";
 import { MapControls, Picture, startMap } from "./overlay.js";
@@ -27,7 +27,7 @@ export function Comparison({ items, close }) {
             <h3><span class="series">${"AB"[i]}</span>${item.file.name}</h3>
             <${Picture} item=${item} map=${same || i === 0 ? map : startMap(predictions[i])}
               together=${same ? predictions : [predictions[i]]} />
-            <p class="headline"><strong>${finding(predictions[i])}</strong> ${!predictions[i].present && percent(predictions[i].probability)}</p>
+            <p class="headline"><strong>${finding(predictions[i])}</strong> ${certainty(predictions[i])}</p>
             ${!same && html`<p class="muted">${item.answer.model.name}, version ${item.answer.model.version}</p>`}
           </div>`,
       )}
@@ -43,6 +43,7 @@ export function Comparison({ items, close }) {
 }
 
 function Differences({ pair: [a, b] }) {
+  if (a.abstained || b.abstained) return html`<p class="muted">An image that is not classified has no probabilities to compare.</p>`;
   return html`<table class="differences">
     <caption class="visually-hidden">Probabilities of A and B</caption>
     <thead><tr><th scope="col">Label</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B − A</th></tr></thead>

@@ -1,5 +1,5 @@
 import { apiKey, contentType, predictPath } from "./api.js";
-import { finding, percent } from "./format.js";
+import { certainty, finding } from "./format.js";
 import { coloured, rangeOf } from "./overlay.js";
 import { decode, drawOverlay } from "./picture.js";
 
@@ -24,13 +24,13 @@ export const downloadJson = ({ file, answer }) =>
 export function downloadCsv(items) {
   const labels = [...new Set(items.flatMap(({ answer }) => answer.predictions[0].probabilities.map(({ label }) => label)))];
   const head = ["file", "frame", "laterality", "model", "version", "digest", "finding", "probability", "prediction_set",
-    "style_shift_score", "style_shift_percentile", "request", "time", ...labels.map((label) => `p(${label})`), "notice"]; // prettier-ignore
+    "style_verdict", "style_shift_score", "style_shift_percentile", "request", "time", ...labels.map((label) => `p(${label})`), "notice"]; // prettier-ignore
   const rows = items.map(({ file, answer, time }) => {
     const [prediction] = answer.predictions;
     const { image, probability, probabilities, prediction_set: set, style_shift: shift } = prediction;
     const of = Object.fromEntries(probabilities.map((entry) => [entry.label, entry.probability]));
     return [file.name, image.frame, image.laterality, answer.model.name, answer.model.version, answer.model.digest,
-      finding(prediction), probability, set?.labels.join("; "), shift?.score, shift?.percentile, answer.id,
+      finding(prediction), probability, set?.labels.join("; "), shift?.verdict, shift?.score, shift?.percentile, answer.id,
       time.toISOString(), ...labels.map((label) => of[label]), NOTICE]; // prettier-ignore
   });
   const text = [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
@@ -53,7 +53,7 @@ export async function downloadPng(item, map) {
   drawOverlay(canvas, await decode(item.drawable, item.model.input.crop), coloured(prediction, map, rangeOf([prediction], map)), map.opacity / 100);
   const { name, version } = item.answer.model;
   const lines = [
-    `${finding(prediction)}${prediction.present ? "" : `, ${percent(prediction.probability)}`} (${name}, version ${version})`,
+    `${[finding(prediction), certainty(prediction)].filter(Boolean).join(", ")} (${name}, version ${version})`,
     activation && map.opacity ? `Evidence for ${activation.labels[map.label]}, opacity ${map.opacity} %` : "",
     NOTICE,
   ].filter(Boolean);

@@ -24,10 +24,14 @@ export const metricName = (metric) =>
   })[metric] ?? metric.replaceAll("_", " ");
 
 /** The finding in words: the most probable label, or every likely one of a multi-label model. */
-export function finding({ label, present }) {
+export function finding({ label, present, abstained }) {
+  if (abstained) return "Not classified";
   if (!present) return label;
   return present.length ? present.join(", ") : "No label is more likely than not";
 }
+
+/** The probability of the finding, where there is one for it. */
+export const certainty = ({ present, probability }) => (present || probability === null ? "" : percent(probability));
 
 /** Grades have an order of their own; other labels are easier to read by rank. */
 export const ranked = (probabilities, task) =>

@@ -1,5 +1,5 @@
 import { downloadCsv } from "./exports.js";
-import { finding, percent } from "./format.js";
+import { certainty, finding } from "./format.js";
 import { html } from "./html.js";
 
 /** This tab's images with their results, the newest first: to open, to compare and to remove. */
@@ -52,7 +52,7 @@ function Outcome({ item: { state, answer, model, problem } }) {
   if (state !== "done") return html`<span class="outcome muted">${state === "running" ? "classifying…" : "waiting…"}</span>`;
   const [prediction] = answer.predictions;
   return html`<span class="outcome"
-    ><b>${finding(prediction)}</b> ${!prediction.present && percent(prediction.probability)}
-    <span class="muted"> · ${model.name}</span>${prediction.style_shift?.unusual && html`<span class="badge">unusual style</span>`}</span
+    ><b>${finding(prediction)}</b> ${certainty(prediction)}
+    <span class="muted"> · ${model.name}</span>${["unusual", "unlike"].includes(prediction.style_shift?.verdict) && html`<span class="badge">${prediction.style_shift.verdict}</span>`}</span
   >`;
 }

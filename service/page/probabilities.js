@@ -1,13 +1,16 @@
-import { finding, percent, ranked } from "./format.js";
+import { certainty, finding, percent, ranked } from "./format.js";
 import { html } from "./html.js";
 
 /** The finding, the labels that can't be ruled out, and every label's probability. */
 export function Probabilities({ prediction, task, card }) {
-  const { label, probability, present, probabilities, prediction_set: set } = prediction;
+  const { label, present, abstained, probabilities, prediction_set: set, style_shift: shift } = prediction;
   const top = present ?? [label];
   return html`<section aria-labelledby="probabilities-title">
     <h3 id="probabilities-title">Finding</h3>
-    <p class="headline"><strong>${finding(prediction)}</strong> ${!present && percent(probability)}</p>
+    <p class=${`headline ${shift && shift.verdict !== "usual" ? "doubtful" : ""}`}>
+      <strong>${finding(prediction)}</strong> <span>${certainty(prediction)}</span>
+    </p>
+    ${abstained && html`<p>${abstained}</p>`}
     ${set && html`<${PredictionSet} set=${set} />`}
     <ul class="bars">
       ${ranked(probabilities, task).map(

@@ -26,8 +26,8 @@ export function Result({ item, again }) {
         <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
       </div>
       <div class="readings">
-        <${Probabilities} prediction=${prediction} task=${item.model.task} card=${card} />
         <${StyleShift} shift=${prediction.style_shift} />
+        <${Probabilities} prediction=${prediction} task=${item.model.task} card=${card} />
       </div>
     </div>
     <${Gates} series=${[{ name: item.file.name, weights: prediction.recalibration_weights ?? {} }]} card=${card} />

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.package import FILE_NAME, OUTPUTS
+from models.package import FILE_NAME
 from models.package import INPUT as IMAGE
 from service import __version__
 from service.inference.runtime import Model
@@ -29,7 +29,7 @@ def tensors(model: Model) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
     """Return the shape of each input and output, without the axis of the images."""
     spec, shapes = model.card.input, {o.name: o.shape for o in model.session.get_outputs()}
     inputs = {IMAGE: [spec.height, spec.width, spec.channels], IMAGE_BYTES: [1]}
-    return inputs, {name: [n if isinstance(n, int) else ANY for n in shapes[name][1:]] for name in OUTPUTS}
+    return inputs, {name: [n if isinstance(n, int) else ANY for n in shapes[name][1:]] for name in model.card.outputs}
 
 
 def model_metadata(model: Model, versions: list[str]) -> ModelMetadata:

@@ -1,5 +1,6 @@
 """An inference request in the form that the service needs: images, and the outputs with their form."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,7 +8,6 @@ from numpy.typing import NDArray
 
 from models.card import Card
 from models.package import INPUT as IMAGE
-from models.package import OUTPUTS
 from service.protocol import invalid
 from service.protocol.binary import Tail, split
 from service.protocol.messages import InferRequest, Parameters, RequestOutput, parse
@@ -49,7 +49,7 @@ def read_request(body: bytes, header_length: str | None, card: Card, limit: int)
     """
     text, rest = split(body, header_length)
     if header_length is not None and not text:
-        return Inference(None, [Wanted(name, binary=True) for name in OUTPUTS], files=[body])
+        return Inference(None, [Wanted(name, binary=True) for name in card.outputs], files=[body])
     request, tail = parse(InferRequest, text), Tail(rest)
     pixels, files = None, []
     names = [tensor.name for tensor in request.inputs]
@@ -67,21 +67,21 @@ def read_request(body: bytes, header_length: str | None, card: Card, limit: int)
     tail.finish()
     return Inference(
         id=request.id,
-        outputs=wanted(request),
+        outputs=wanted(request, card.outputs),
         pixels=pixels,
         files=files,
         timeout_s=timeout(request.parameters),
     )
 
 
-def wanted(request: InferRequest) -> list[Wanted]:
+def wanted(request: InferRequest, known: Sequence[str]) -> list[Wanted]:
     """Return the outputs that a request asks for, in its order, or all outputs if it names none."""
     binary = flag("parameters", request.parameters, "binary_data_output", default=False)
-    asked = request.outputs or [RequestOutput(name=name) for name in OUTPUTS]
+    asked = request.outputs or [RequestOutput(name=name) for name in known]
     names = [output.name for output in asked]
     for name in names:
-        if name not in OUTPUTS:
-            raise invalid(f"outputs: there is no output {name[:64]!r}; there are: {', '.join(OUTPUTS)}.")
+        if name not in known:
+            raise invalid(f"outputs: there is no output {name[:64]!r}; there are: {', '.join(known)}.")
         if names.count(name) > 1:
             raise invalid(f"outputs: {name} is asked for {names.count(name)} times: ask once.")
     return [

@@ -45,7 +45,7 @@ async def keep(request: Request, model: Model, inputs: Sequence[Input], rows: Se
             frame=source.frame,
             probabilities=row.probabilities,
             label=card.labels[int(row.probabilities.argmax())],
-            style_shift=getattr(row, "style_shift", None),
+            style_shift=None if row.style_shift is None else float(row.style_shift),
             caller=caller_of(request),
         )
         for source, digest, row in zip(inputs, digests, rows, strict=True)

@@ -17,7 +17,7 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:aaf5c7d889c036ff6f25e95cd28ef94332ce4731965758558b23d42d50327ae8",
+        "digest": "sha256:88d6929e8dc998ba408014434df9d512a4aa844be5d6fd772e12d36716d41478",
     },
     "task": "multi-class",
     "input_digest": "sha256:5d0f2c0e7b1fd6e4f0b9a1a8de1c6f6d1d1f4ac03b0b8a9d7fd0c2d8b1e7a642",

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from models.package import INPUT as IMAGE
-from models.package import OUTPUTS
+from models.package import OUTPUTS, STYLE_OUTPUTS
 from service.http.admission import admitted, deadline
 from service.http.compression import pack, unpack
 from service.http.problems import translated
@@ -54,7 +54,7 @@ TENSOR = {
 OUTPUT = {
     "type": "object",
     "required": ["name"],
-    "properties": {"name": {"enum": list(OUTPUTS)}, "parameters": {"type": "object"}},
+    "properties": {"name": {"enum": [*OUTPUTS, *STYLE_OUTPUTS]}, "parameters": {"type": "object"}},
 }
 SCHEMA = {
     "type": "object",

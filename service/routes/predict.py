@@ -123,6 +123,7 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
                     file=upload.name,
                     weights=query.weights,
                     activation_map=query.activation_map,
+                    abstain=state.settings.style_shift == "abstain",
                 )
                 for upload, record_id, (image, row) in zip(uploads, kept.ids, predicted, strict=True)
             ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.card import Card
+from models.card import Card, StyleReference
 
 Fields = dict[str, Any]
 REQUIRED = (
@@ -63,7 +63,7 @@ def sets(fields: Fields, **changes: object) -> Fields:
         "guarantee": "on average",
         "measured": measured,
     }
-    return {**fields, "schema_version": 2, "conformal": {**conformal, **changes}}
+    return {**fields, "schema_version": 3, "style": None, "conformal": {**conformal, **changes}}
 
 
 def without_gates(fields: Fields) -> Fields:
@@ -71,6 +71,7 @@ def without_gates(fields: Fields) -> Fields:
 
 
 def test_survives_json(card_fields: Fields) -> None:
+    card_fields["style"] = None
     card = Card.model_validate_json(json.dumps(card_fields))
     assert json.loads(card.model_dump_json()) == card_fields
     assert Card.model_validate_json(card.model_dump_json()) == card
@@ -85,13 +86,66 @@ def test_a_card_of_the_first_version_has_no_prediction_sets(card_fields: Fields)
     del card_fields["conformal"]  # as the cards of that version are
     card = Card.model_validate_json(json.dumps(card_fields))
     assert (card.schema_version, card.conformal) == (1, None)
-    with pytest.raises(ValidationError, match="conformal: a card with prediction sets has schema_version 2"):
+    with pytest.raises(ValidationError, match="conformal: a card with prediction sets has schema_version 2 or 3"):
         Card.model_validate(changed(sets(card_fields), "schema_version", 1))
 
 
-def test_new_cards_are_of_the_second_version(card_fields: Fields) -> None:
+def test_new_cards_are_of_the_third_version(card_fields: Fields) -> None:
     del card_fields["schema_version"]
-    assert Card.model_validate(card_fields).schema_version == 2
+    assert Card.model_validate(card_fields).schema_version == 3
+
+
+STYLE: Fields = {
+    "method": "m",
+    "blocks": ["input", "layer1.0"],
+    "training_images": 20,
+    "validation_images": 5,
+    "validation_quantiles": [-1.0, 0.0, 0.5, 2.0, 3.0],
+    "usual_up_to": 2.5,
+    "unlike_beyond": 6.0,
+    "rule": "r",
+}
+
+
+def test_a_style_reference_needs_the_third_version(card_fields: Fields) -> None:
+    styled = {**card_fields, "style": STYLE}
+    card = Card.model_validate({**styled, "schema_version": 3})
+    assert card.outputs[3:] == ("style_shift", "style_shift_by_block")
+    assert Card.model_validate_json(card.model_dump_json()) == card
+    for version in (1, 2):
+        with pytest.raises(ValidationError, match="style: a card with a style reference has schema_version 3"):
+            Card.model_validate({**styled, "conformal": None, "schema_version": version})
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict", "percentile"),
+    [
+        (-2.0, "usual", 0.0),
+        (0.25, "usual", 37.5),
+        (0.5, "usual", 50.0),
+        (2.5, "usual", 87.5),
+        (2.6, "unusual", 90.0),
+        (6.0, "unusual", 100.0),
+        (6.1, "unlike", 100.0),
+    ],
+)
+def test_a_verdict_follows_from_the_thresholds(shift: float, verdict: str, percentile: float) -> None:
+    reference = StyleReference.model_validate(STYLE)
+    assert reference.verdict(shift) == verdict
+    assert reference.percentile(shift) == pytest.approx(percentile)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"usual_up_to": 7.0}, "above unlike_beyond"),
+        ({"validation_quantiles": [1.0, 0.0]}, "do not ascend"),
+        ({"blocks": []}, "at least 1"),
+    ],
+)
+def test_a_style_reference_that_contradicts_itself(changes: Fields, fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        StyleReference.model_validate(STYLE | changes)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +232,8 @@ def test_every_field_is_required(card_fields: Fields, field: str) -> None:
 
 
 def test_required_means_required() -> None:
-    """The list above is the whole of it: nothing but the schema's version and prediction sets may be left out."""
-    assert Card.model_fields.keys() == {*REQUIRED, "schema_version", "conformal"}
+    """Nothing but the version of the schema, prediction sets and the style reference may be left out."""
+    assert Card.model_fields.keys() == {*REQUIRED, "schema_version", "conformal", "style"}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +283,7 @@ def test_versions_that_triton_would_not_read(card_fields: Fields, version: str) 
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("schema_version", 3),
+        ("schema_version", 4),
         ("task", "regression"),
         ("labels", ["only"]),
         ("labels.1", "  "),

@@ -119,7 +119,7 @@ def test_text_that_is_no_card(path: Path, text: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "fault"),
     [
-        ("schema_version", 3, "schema_version: Input should be 1 or 2"),
+        ("schema_version", 4, "schema_version: Input should be 1, 2 or 3"),
         ("surprise", 1, "surprise: Extra inputs are not permitted"),
         ("input", {"height": 0, "width": 4, "channels": 3}, "input.height: .* greater than or equal to 1"),
         ("labels", ["a", "b", "a"], "card: Value error, labels: two labels are the same"),

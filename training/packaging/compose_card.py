@@ -16,6 +16,7 @@ from models.card import (
     Measurement,
     Parity,
     Result,
+    StyleReference,
 )
 from models.resnet import ResNet
 from training.errors import TrainingError
@@ -33,6 +34,7 @@ def compose_card(
     calibrator: Calibrator,
     validation: NetworkOutputs,
     train: NetworkOutputs,
+    style: StyleReference,
     parity: Parity,
     name: str,
     version: str,
@@ -67,6 +69,7 @@ def compose_card(
                 fitted_on=f"validation split, {len(validation.labels)} images",
             ),
             conformal=conformal(report),
+            style=style,
             parity=parity,
             intended_use=recipe.card.intended_use,
             limits=recipe.card.limits,

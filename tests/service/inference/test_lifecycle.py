@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.package import PackageError
+from service.inference.execution import Execution
 from service.inference.repository import load_package
 from service.inference.runtime import Model
 from tests.conftest import ImageMaker
@@ -59,8 +60,8 @@ def test_a_package_that_changes_while_it_is_read_is_refused_and_read_again(
     old, new = variant(folder, 5), variant(folder, 9)
     changes = [new]
 
-    def read_slowly(path: Path, **options: Any) -> Model:
-        model = load_package(path, **options)
+    def read_slowly(path: Path, execution: Execution) -> Model:
+        model = load_package(path, execution)
         if changes:
             path.write_bytes(changes.pop())
         return model

@@ -204,35 +204,42 @@ def test_take_away(page: Page, demo: Path, service: str) -> None:
         assert (picture.format, picture.width) == ("PNG", 1024)
 
 
-def test_a_package_with_prediction_sets_and_style_shift(page: Page, demo: Path, screenshot: Keep) -> None:
+def test_a_package_with_prediction_sets(page: Page, demo: Path, screenshot: Keep) -> None:
     """The answer is the service's own, with what a package may have besides."""
 
     def add(route: Any) -> None:
         response: Response = route.fetch()
         answer = response.json()
-        answer["predictions"][0] |= {
-            "prediction_set": {"coverage": 0.9, "labels": ["drusen", "normal"]},
-            "style_shift": {
-                "score": 7.25,
-                "percentile": 99.5,
-                "unusual": True,
-                "blocks": [
-                    {"block": "layer1.0", "score": 9.0, "percentile": 99.9},
-                    {"block": "layer2.0", "score": 1.0, "percentile": 20.0},
-                ],
-            },
-        }
+        answer["predictions"][0] |= {"prediction_set": {"coverage": 0.9, "labels": ["drusen", "normal"]}}
         route.fulfill(response=response, json=answer)
 
     page.route("**/predict?*", add)
     page.set_input_files("#file", demo / "oct.jpeg")
     expect(page.locator(".set")).to_contain_text("drusen, normal")
     expect(page.locator(".set")).to_contain_text("90 % of images")
-    gauge = page.get_by_role("meter", name="Style shift")
-    expect(gauge).to_have_attribute("aria-valuenow", "99.5")
-    expect(page.locator(".style-shift")).to_contain_text("unlike the model's training images")
-    expect(page.locator(".style-shift")).to_contain_text("It differs most in layer1.0.")
-    expect(page.locator(".gallery .badge")).to_have_text("unusual style")
+    screenshot("prediction-set")
+
+
+def test_a_scan_looks_like_those_the_model_knows(page: Page, demo: Path) -> None:
+    page.set_input_files("#file", demo / "oct.jpeg")
+    expect(page.locator(".style-shift")).to_contain_text("looks like those the model knows")
+    expect(page.locator(".headline.doubtful")).to_have_count(0)
+    expect(page.locator(".gallery .badge")).to_have_count(0)
+
+
+def test_a_fundus_photograph_sent_to_the_oct_model_is_called_unlike(page: Page, demo: Path, screenshot: Keep) -> None:
+    page.locator("input[name=model][value=oct]").check()
+    page.set_input_files("#file", demo / "retinamnist.png")
+    verdict = page.locator(".style-shift")
+    expect(verdict).to_contain_text("unlike those the model was trained on")
+    expect(verdict).to_contain_text("Don't rely on the finding")
+    expect(page.get_by_role("meter", name="Style shift")).to_have_attribute("aria-valuenow", "100")
+    expect(page.locator(".headline.doubtful")).to_be_visible()
+    expect(page.locator(".gallery .badge")).to_have_text("unlike")
+    above = verdict.bounding_box(), page.locator(".headline").bounding_box()
+    assert above[0] is not None
+    assert above[1] is not None
+    assert above[0]["y"] < above[1]["y"], "the verdict stands above the label"
     screenshot("style-shift")
 
 
