@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.http.problems import ProblemDocument, ProblemError
+from service.http.request_log import shown
 from service.protocol.messages import ErrorDocument
 from service.security.callers import CredentialsError, UnreachableError
 from service.security.rate_limit import network
@@ -56,10 +57,10 @@ class Guard:
         except ProblemError as problem:
             state.metrics.rejected.labels(problem.code).inc()
             address = request.client.host if request.client else "unknown"
-            logger.info("refused %s %r from %s: %s", request.method, request.url.path[:200], address, problem.detail)
+            logger.info("refused %s from %s: %s", shown(request.scope), address, problem.detail)
             raise
         if self.scope == "admin":
-            logger.info("%s %r by %s", request.method, request.url.path, caller.name)
+            logger.info("%s by %s", shown(request.scope), caller.name)
 
 
 def needs(scope: Scope) -> Any:
