@@ -34,10 +34,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class Guard:
-    """Admit a request if its caller has the scope, before its body is read. ``request.state.caller`` is the name."""
+    """Admit a request if its caller has one of the scopes, before its body is read.
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    ``request.state.caller`` is the caller's name, and ``request.state.scopes`` are all its scopes.
+    """
+
+    def __init__(self, *scopes: Scope) -> None:
+        self.scopes = scopes
 
     async def __call__(
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
@@ -50,22 +53,22 @@ class Guard:
         state = state_of(request)
         try:
             caller = await identify(state, request)
-            request.state.caller = caller.name
-            if self.scope not in caller.scopes:
-                raise refusal(state, caller, self.scope)
+            request.state.caller, request.state.scopes = caller.name, caller.scopes
+            if caller.scopes.isdisjoint(self.scopes):
+                raise refusal(state, caller, self.scopes[0])
             limit(state, request, caller.name)
         except ProblemError as problem:
             state.metrics.rejected.labels(problem.code).inc()
             address = request.client.host if request.client else "unknown"
             logger.info("refused %s from %s: %s", shown(request.scope), address, problem.detail)
             raise
-        if self.scope == "admin":
+        if "admin" in self.scopes and "admin" in caller.scopes:
             logger.info("%s by %s", shown(request.scope), caller.name)
 
 
-def needs(scope: Scope) -> Any:
-    """The FastAPI dependency of routes that need a scope."""
-    return Depends(Guard(scope))
+def needs(*scopes: Scope) -> Any:
+    """The FastAPI dependency of routes that need one of these scopes."""
+    return Depends(Guard(*scopes))
 
 
 async def identify(state: State, request: Request) -> Caller:

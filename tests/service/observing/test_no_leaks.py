@@ -124,7 +124,7 @@ def headers() -> Iterator[Call]:
         f"X-{MARKER}",
     ):
         for path in (PREDICT, INFER):
-            sent = {name: f"{MARKER}={MARKER}"}
+            sent = {name: f"a={MARKER}"}
             if name == "Tracestate":
                 sent |= {"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
             yield "POST", path, {"content": good, "headers": {"Inference-Header-Content-Length": "0"} | sent}

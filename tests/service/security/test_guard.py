@@ -61,7 +61,7 @@ def test_every_route_asks_for_its_scope_and_no_other(client: TestClient, keys: d
         assert entry["security"] == [{"bearer": []}]
         assert {"401", "403", "429"} <= entry["responses"].keys()
         for scope in SCOPES:
-            if scope != wanted:
+            if scope != wanted and not (scope == "admin" and template.startswith("/v1/predictions")):
                 refused = client.request(method, path, headers=bearer(keys[scope]))
                 assert refused.status_code == 403, (path, scope)
                 assert f'scope="{wanted}"' in refused.headers["WWW-Authenticate"]
