@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.http.answers import LabelProbability, ModelIdentity
 from service.records import schema
 from service.records.database import READ_ONLY
-from service.records.errors import UnavailableError
+from service.records.errors import UnavailableError, UncertainError
 from service.records.messages import FeedbackEntry, PredictionRecord
 from service.records.record import ModelFacts, Owner, Record
 from service.records.tables import feedback, models, predictions
@@ -67,16 +67,27 @@ class Store:
         self.prepared = True
 
     def write(self, records: Sequence[Record]) -> None:
-        """Commit records in one transaction. Those that already exist are skipped."""
+        """Commit records in one transaction. Those that already exist are skipped.
+
+        Raises:
+            UncertainError: if the commit was sent and its answer was lost.
+        """
         self.prepare()
         if not records:
             return
         found = dict(self.model_ids)
         try:
-            with reachable(), self.engine.begin() as connection:
+            with reachable(), self.engine.connect() as connection:
+                transaction = connection.begin()
                 for model in {record.model for record in records} - found.keys():
                     found[model] = self.model_id(connection, model)
                 connection.execute(self.insert_prediction, [row(record, found[record.model]) for record in records])
+                try:
+                    with reachable():
+                        transaction.commit()
+                except UnavailableError as error:
+                    connection.invalidate()  # its transaction may still be open
+                    raise UncertainError(str(error)) from error
         except BaseException:
             self.model_ids = {}  # the database may have been restored from a backup
             raise
@@ -123,6 +134,12 @@ class Store:
         except IntegrityError:
             return False
         return True
+
+    def withdraw(self, record_ids: Sequence[UUID]) -> None:
+        """Delete records whose answers were not sent. Those that do not exist are skipped."""
+        self.prepare()
+        with reachable(), self.engine.begin() as connection:
+            connection.execute(delete(predictions).where(predictions.c.id.in_(record_ids)))
 
     def delete_before(self, time: datetime, limit: int) -> int:
         """Delete at most ``limit`` of the oldest records before a time, with their feedback. Return how many."""
