@@ -1,5 +1,6 @@
 """The check before a route: who is the caller, has it the scope, is it within its rate limit?"""
 
+import ipaddress
 import logging
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -59,11 +60,18 @@ class Guard:
             limit(state, request, caller.name)
         except ProblemError as problem:
             state.metrics.rejected.labels(problem.code).inc()
-            address = request.client.host if request.client else "unknown"
-            logger.info("refused %s from %s: %s", shown(request.scope), address, problem.detail)
+            logger.info("refused %s from %s: %s", shown(request.scope), address_of(request), problem.detail)
             raise
         if "admin" in self.scopes and "admin" in caller.scopes:
             logger.info("%s by %s", shown(request.scope), caller.name)
+
+
+def address_of(request: Request) -> str:
+    """Return the address of a caller, for the log. A trusted proxy may pass on text that is no address."""
+    try:
+        return str(ipaddress.ip_address(request.client.host)) if request.client else "unknown"
+    except ValueError:
+        return "unknown"
 
 
 def needs(*scopes: Scope) -> Any:

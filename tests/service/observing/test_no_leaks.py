@@ -128,6 +128,7 @@ def headers() -> Iterator[Call]:
             if name == "Tracestate":
                 sent |= {"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
             yield "POST", path, {"content": good, "headers": {"Inference-Header-Content-Length": "0"} | sent}
+    yield "POST", PREDICT, {"content": good, "headers": {"X-Forwarded-For": MARKER, "X-Forwarded-Proto": MARKER}}
     for credentials in (f"Bearer {MARKER}", f"Basic {MARKER}", MARKER, f"Bearer a.{MARKER}.c"):
         yield "GET", "/v1/models", {"headers": {"Authorization": credentials}}
 
@@ -210,6 +211,7 @@ def test_a_marker_in_every_field_is_nowhere(repository: Path, tmp_path: Path, lo
             "RETINA_LOG_LEVEL": "debug",
             "RETINA_AUTH": "required",
             "RETINA_ADMIN_KEY": KEY,
+            "RETINA_TRUSTED_PROXIES": "127.0.0.1",
             "RETINA_RECORDS": "required",
             "RETINA_RECORDS_URL": f"sqlite:///{database}",
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
