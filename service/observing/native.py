@@ -77,7 +77,8 @@ class Counter(threading.Thread):
         count, self.lines, self.partial = self.lines + self.partial, 0, False
         if count:
             self.next_log = time.monotonic() + LOG_EVERY_S
-            logger.warning("%d lines from a native library on standard error, text left out", count)
+            plural = "" if count == 1 else "s"
+            logger.warning("%d line%s from a native library on standard error, text left out", count, plural)
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def caught(real: TextIO) -> Iterator[None]:
     # A library may hold Python's lock while it writes. Then the thread can't read, so a full pipe must not block.
     os.set_blocking(sink, False)
     counter = Counter(source)
-    python_stderr = sys.stderr
+    python_stderr, had_handler = sys.stderr, faulthandler.is_enabled()
     python_stderr.flush()
     os.dup2(sink, STDERR)
     os.close(sink)
@@ -105,6 +106,8 @@ def caught(real: TextIO) -> Iterator[None]:
         yield
     finally:
         restore(real, python_stderr)
+        if had_handler:
+            faulthandler.enable(STDERR)
         counter.join(JOIN_S)  # longer only if a child process still has the pipe
 
 

@@ -101,5 +101,5 @@ with serving(Settings()):
     os.waitpid(child, 0)
 """)
     assert "of the child" in done.stderr
-    assert "1 lines from a native library" in done.stderr
+    assert "1 line from a native library" in done.stderr
     assert "SECRET" not in done.stderr
