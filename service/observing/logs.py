@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from service.observing.words import own_words, place, trace_of
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
+WARN_EVERY_S = 60.0
+next_warning: dict[tuple[str, int], float] = {}
+"""When a place in the code may be logged again."""
 ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -112,6 +116,8 @@ def configure(settings: Settings, stream: TextIO) -> None:
     handler.setFormatter(formatter(settings.log_format))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     warnings.showwarning = warned
+    # Otherwise Python remembers the text of each warning, to show it once. Filters of the environment come first.
+    warnings.simplefilter("always", append=True)
     threading.excepthook = thread_failed
     sys.unraisablehook = ignored
 
@@ -136,7 +142,14 @@ def warned(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Log a warning of Python without its text. The arguments are those of ``warnings.showwarning``."""
+    """Log a warning of Python without its text, for each place once in :data:`WARN_EVERY_S`.
+
+    The arguments are those of ``warnings.showwarning``.
+    """
+    now = time.monotonic()
+    if now < next_warning.get((filename, lineno), 0.0):
+        return
+    next_warning[filename, lineno] = now + WARN_EVERY_S
     logger.warning("%s at %s, text left out", category.__name__, place(filename, lineno))
 
 

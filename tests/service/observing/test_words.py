@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.observing import logs
 from service.observing.logs import configure
 from service.records.errors import UnavailableError
 from service.settings import Settings
@@ -21,19 +22,15 @@ SECRET = "ZQXJ^Johanna"
 def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """What the log of the service writes, with the process's settings put back afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
-    handlers, level, hooks = root.handlers[:], root.level, (warnings.showwarning, threading.excepthook)
-    unraisable = sys.unraisablehook
+    handlers, level, hooks = root.handlers[:], root.level, (threading.excepthook, sys.unraisablehook)
     for handler in handlers:
         root.removeHandler(handler)
-    configure(Settings(log_format=request.param, log_level="debug"), stream)
-    yield stream
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-    for handler in handlers:
-        root.addHandler(handler)
+    with warnings.catch_warnings():
+        configure(Settings(log_format=request.param, log_level="debug"), stream)
+        yield stream
+    root.handlers[:] = handlers
     root.setLevel(level)
-    warnings.showwarning, threading.excepthook = hooks
-    sys.unraisablehook = unraisable
+    threading.excepthook, sys.unraisablehook = hooks
 
 
 def fail() -> None:
@@ -59,15 +56,15 @@ def test_of_a_foreign_record_the_place_is_kept(written: io.StringIO) -> None:
         assert word in text, word
 
 
-def test_of_a_warning_the_class_and_place_are_kept(written: io.StringIO) -> None:
+def test_of_a_warning_the_class_and_place_are_kept_once(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "next_warning", {})
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        from service.observing import logs
-
         warnings.showwarning = logs.warned
-        warnings.warn(SECRET, UserWarning, stacklevel=1)
+        for number in range(3):
+            warnings.warn(f"{SECRET} {number}", UserWarning, stacklevel=1)
     assert SECRET not in written.getvalue()
-    assert "UserWarning at observing.test_words:" in written.getvalue()
+    assert written.getvalue().count("UserWarning at observing.test_words:") == 1
 
 
 def test_of_our_own_errors_foreign_causes_have_no_text(written: io.StringIO) -> None:
