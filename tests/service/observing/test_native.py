@@ -103,3 +103,21 @@ with serving(Settings()):
     assert "of the child" in done.stderr
     assert "1 line from a native library" in done.stderr
     assert "SECRET" not in done.stderr
+
+
+def test_an_error_that_ends_the_service_is_logged_without_its_text() -> None:
+    done = run("""
+import service.app, service.server
+from service.__main__ import main
+
+def fail(*_):
+    raise ValueError("SECRET")
+
+service.app.create_app, service.server.run, sys.argv = lambda _: None, fail, ["service"]
+main()
+""")
+    assert done.returncode == 1
+    assert "CRITICAL service: the service ended by an error" in done.stderr
+    assert "ValueError" in done.stderr
+    assert 'raise ValueError("SECRET")' not in done.stderr  # the code comes from the command line, so it has no lines
+    assert "SECRET" not in done.stderr
