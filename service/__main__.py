@@ -1,5 +1,6 @@
 """The command line of the service: ``python -m service`` serves, ``--help`` lists the other commands."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ app = typer.Typer(help="Serve retinal image classifiers over HTTP, or predict of
 app.add_typer(keys_command.app, name="keys")
 app.add_typer(records.app, name="records")
 app.command()(records.audit)
+logger = logging.getLogger("service")
 stderr = Console(stderr=True, highlight=False)
 
 RepositoryOption = Annotated[
@@ -48,9 +50,14 @@ def serve(
     from service.server import run
 
     settings = load_settings(host=host, port=port, model_repository=repository, provider=provider)
-    logs.configure(settings)
-    tracing.start()
-    run(create_app(settings), settings)
+    with logs.serving(settings):
+        tracing.start()
+        application = create_app(settings)
+        try:
+            run(application, settings)
+        except Exception:  # its text may quote a request, so only the log may show it
+            logger.critical("the service ended by an error", exc_info=True)
+            raise SystemExit(1) from None
 
 
 @app.command()

@@ -80,8 +80,9 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     headers.install(app, [origin.strip() for origin in settings.cors_origins.split(",") if origin])
     app.add_middleware(RequestLog, state=state)
-    for module in (predict, predictions, preview, models, protocol, infer):
+    for module in (predict, preview, models, protocol, infer):
         app.include_router(module.router, dependencies=[needs("predict")], responses=PROBLEMS)
+    app.include_router(predictions.router, dependencies=[needs("predict", "admin")], responses=PROBLEMS)
     app.include_router(repository.router, dependencies=[needs("admin")], responses=PROBLEMS)
     for module in (health, page):
         app.include_router(module.router)

@@ -65,7 +65,7 @@ class RequestLog:
         shown = {"model": facts.model, "version": facts.version, "images": facts.images}
         known = {key: value for key, value in shown.items() if value is not None}
         text = " ".join(f"{key}={value}" for key, value in known.items())
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        method = method_of(scope)
         logger.log(
             level,
             f"{method} {path} {status} in {1000 * seconds:.1f} ms {text}".rstrip(),
@@ -85,7 +85,17 @@ def route(scope: Scope) -> str:
     path = getattr(scope.get("route"), "path", None)
     if path is not None:
         return str(path)
-    return f"{scope['root_path']}/*" if scope.get("root_path") else "unmatched"
+    return f"{scope['root_path']}/*" if scope.get("root_path") else "(unmatched)"
+
+
+def method_of(scope: Scope) -> str:
+    """Return the method of a request, or ``OTHER`` for a word that is none."""
+    return str(scope["method"]) if scope["method"] in METHODS else "OTHER"
+
+
+def shown(scope: Scope) -> str:
+    """Return the method and route template of a request, for the log."""
+    return f"{method_of(scope)} {route(scope)}"
 
 
 def outcome(status: int) -> str:

@@ -9,7 +9,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter, Setter, TextMapPropagator, default_getter, default_setter
 
 from service import __version__
 from service.settings import SettingsError
@@ -19,7 +21,48 @@ if TYPE_CHECKING:  # the extra `otel`
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-PRIVATE = ("url.path", "url.query")
+PUBLIC = (
+    "error.type",
+    "http.request.method",
+    "http.route",
+    "images",
+    "network.protocol.name",
+    "network.protocol.version",
+    "server.port",
+    "url.scheme",
+)
+"""The attributes that no client can write free text into."""
+FREE_TEXT = ("tracestate", "baggage")
+
+
+class Hiding(Getter[Any]):
+    """Read the headers that carry a trace, except those with free text of the client."""
+
+    def __init__(self, getter: Getter[Any]) -> None:
+        self.getter = getter
+
+    def get(self, carrier: Any, key: str) -> list[str] | None:
+        return None if key.lower() in FREE_TEXT else self.getter.get(carrier, key)
+
+    def keys(self, carrier: Any) -> list[str]:
+        return [key for key in self.getter.keys(carrier) if key.lower() not in FREE_TEXT]
+
+
+class IdsAlone(TextMapPropagator):
+    """A propagator that takes no free text from a request: it would be exported with each span."""
+
+    def __init__(self, inner: TextMapPropagator) -> None:
+        self.inner = inner
+
+    def extract(self, carrier: Any, context: Context | None = None, getter: Getter[Any] = default_getter) -> Context:
+        return self.inner.extract(carrier, context, Hiding(getter))
+
+    def inject(self, carrier: Any, context: Context | None = None, setter: Setter[Any] = default_setter) -> None:
+        self.inner.inject(carrier, context, setter)
+
+    @property
+    def fields(self) -> set[str]:
+        return self.inner.fields
 
 
 def start() -> None:
@@ -42,11 +85,11 @@ def start() -> None:
         ) from None
 
     class Redaction(SpanProcessor):
-        """Overwrite the address in a span, since a client may write anything into it. The route template stays."""
+        """Overwrite what a client may write anything into: its address, host and query. The route template stays."""
 
         def on_start(self, span: Span, parent_context: object = None) -> None:
-            for key in PRIVATE:
-                if key in (span.attributes or {}):
+            for key in span.attributes or {}:
+                if key not in PUBLIC:
                     span.set_attribute(key, "REDACTED")
 
     named = os.getenv("OTEL_SERVICE_NAME") or "service.name=" in os.getenv("OTEL_RESOURCE_ATTRIBUTES", "")
@@ -55,6 +98,7 @@ def start() -> None:
     provider.add_span_processor(Redaction())
     provider.add_span_processor(BatchSpanProcessor(create_exporter(asked)))
     trace.set_tracer_provider(provider)
+    propagate.set_global_textmap(IdsAlone(propagate.get_global_textmap()))
 
 
 def exporter_name() -> str:

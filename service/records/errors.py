@@ -7,3 +7,7 @@ class RecordsError(RuntimeError):
 
 class UnavailableError(RuntimeError):
     """The database can't be written or read now. Another attempt later may succeed."""
+
+
+class UncertainError(UnavailableError):
+    """The answer to a commit was lost, so the records may be there or not."""

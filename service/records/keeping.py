@@ -13,7 +13,7 @@ from service.http.problems import ProblemError
 from service.inference.runtime import Model, Outputs
 from service.records.errors import UnavailableError
 from service.records.kept import Kept, Records, unavailable
-from service.records.record import ModelFacts, Record, input_digest, new_id, now
+from service.records.record import ModelFacts, Owner, Record, input_digest, new_id, now
 from service.state import State, state_of
 
 
@@ -65,6 +65,16 @@ def caller_of(request: Request) -> str | None:
     """Name of the key or token of a request, if authentication is on."""
     name: str | None = request.state.caller
     return name
+
+
+def owner_of(request: Request) -> Owner | None:
+    """Whose records the caller of a request sees: its own.
+
+    None means all of them: for the scope admin, and where nobody has a key.
+    """
+    if "admin" in request.state.scopes or not state_of(request).access.has_sources:
+        return None
+    return Owner(caller_of(request))
 
 
 def records_of(state: State) -> Records:

@@ -1,6 +1,7 @@
 """The records of a service, and those of a request on their way to the database."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -23,8 +24,8 @@ class Records:
         self.required = required
         self.timeout_s = timeout_s
 
-    async def committed(self, future: asyncio.Future[None]) -> None:
-        """Wait for a commit.
+    async def committed(self, future: asyncio.Future[None], record_ids: Sequence[UUID] = ()) -> None:
+        """Wait for a commit. If the caller must give up, the records are taken back, since no answer is sent.
 
         Raises:
             ProblemError: 503 if it fails or takes too long.
@@ -32,7 +33,13 @@ class Records:
         try:
             async with asyncio.timeout(self.timeout_s):
                 await future
+        except asyncio.CancelledError:
+            if was_committed(future):  # otherwise the recorder sees that the future is cancelled
+                self.recorder.withdraw(record_ids)
+            raise
         except TimeoutError:
+            if was_committed(future):  # in the last moment
+                return
             raise unavailable(f"The database did not answer within {self.timeout_s:g} s") from None
         except UnavailableError:
             raise unavailable("The database of prediction records can't be reached") from None
@@ -70,7 +77,11 @@ class Kept(NamedTuple):
             ProblemError: 503 if they can't be committed.
         """
         if self.records is not None and self.future is not None:
-            await self.records.committed(self.future)
+            await self.records.committed(self.future, [entry for entry in self.ids if entry is not None])
+
+
+def was_committed(future: asyncio.Future[None]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def unavailable(detail: str) -> ProblemError:

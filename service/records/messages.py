@@ -73,3 +73,10 @@ class PredictionRecord(BaseModel):
     )
     caller: str | None = Field(description="Name of the key or token of the caller, if authentication is on.")
     feedback: list[FeedbackEntry] = Field(description="Oldest first. The last one counts; the others are history.")
+
+
+class PredictionPage(BaseModel):
+    """Prediction records, newest first."""
+
+    predictions: list[PredictionRecord]
+    next: str | None = Field(description="Send it as `cursor` to get older records. Null if there are none.")

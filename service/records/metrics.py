@@ -28,6 +28,11 @@ class RecordMetrics:
             "Prediction records deleted at the end of their retention.",
             registry=registry,
         )
+        self.withdrawn = Counter(
+            "retina_records_withdrawn_total",
+            "Prediction records taken back, because their answers were not sent: the commit took too long.",
+            registry=registry,
+        )
         self.commit_seconds = Histogram(
             "retina_records_commit_duration_seconds",
             "Time to commit the records that waited together.",

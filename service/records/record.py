@@ -45,6 +45,13 @@ class Record:
     caller: str | None
 
 
+@dataclass(frozen=True)
+class Owner:
+    """The caller whose records are seen. Without a name: the records of callers without a key."""
+
+    name: str | None
+
+
 def new_id() -> uuid.UUID:
     """Return a UUID of version 7 (RFC 9562, section 5.7).
 

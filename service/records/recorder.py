@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
+from uuid import UUID
 
-from service.records.errors import RecordsError, UnavailableError
+from service.records.errors import RecordsError, UnavailableError, UncertainError
 from service.records.metrics import RecordMetrics
 from service.records.record import Record, now
 from service.records.store import Store
@@ -36,13 +37,21 @@ class Entry:
 
     records: Sequence[Record]
     future: asyncio.Future[None] | None
+    withdrawn: Sequence[UUID] = ()
+    """Records that were committed, or may have been, and whose answers were not sent."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether somebody waited for these records and gave up: their answer is not sent."""
+        return self.future is not None and self.future.cancelled()
 
 
 class Recorder:
     """The queue in front of the database, and the thread that empties it.
 
-    Records that somebody waits for succeed or fail with their commit. The others stay in the queue while the database
-    is unavailable. If the queue is full, records are lost; this is counted and logged.
+    Records that somebody waits for succeed or fail with their commit. If the waiting ends earlier, no answer is sent,
+    so the records are not written, or are taken back. The others stay in the queue while the database is unavailable.
+    If the queue is full, records are lost; this is counted and logged.
 
     Args:
         store: Where the records are written.
@@ -94,6 +103,13 @@ class Recorder:
             self.lose(len(records), "queue-full", "the queue is full")
         return future
 
+    def withdraw(self, record_ids: Sequence[UUID]) -> None:
+        """Take back records that were committed, or may have been, and whose answers were not sent. It never blocks."""
+        if record_ids:
+            with self.changed:
+                self.queue.append(Entry((), None, record_ids))
+                self.changed.notify()
+
     def count(self, change: int) -> None:
         self.waiting += change
         self.metrics.queue_length.set(self.waiting)
@@ -117,21 +133,29 @@ class Recorder:
                 self.changed.wait(until_purge)
             entries, size = [], 0
             while self.queue and size < LARGEST_COMMIT:
-                entries.append(self.queue.popleft())
-                size += len(entries[-1].records)
+                entry = self.queue.popleft()
+                if entry.is_abandoned:
+                    self.count(-len(entry.records))
+                    self.metrics.withdrawn.inc(len(entry.records))
+                    continue
+                entries.append(entry)
+                size += len(entry.records) + len(entry.withdrawn)
             return entries
 
     def write(self, entries: list[Entry]) -> None:
         records = [record for entry in entries for record in entry.records]
+        withdrawn = [record_id for entry in entries for record_id in entry.withdrawn]
         start = time.perf_counter()
         try:
+            if withdrawn:
+                self.store.withdraw(withdrawn)
             self.store.write(records)
         except (UnavailableError, RecordsError) as error:
             self.metrics.failures.inc()
             self.postpone(entries, error)
         except Exception as error:  # whatever the error is, the next records must still be written
             logger.exception("the database refused prediction records")
-            unwaited = settle(entries, error)
+            unwaited = self.settle(entries, error)
             self.lose(sum(len(entry.records) for entry in unwaited), "refused", "the database refused them")
             with self.changed:
                 self.count(-len(records))
@@ -140,13 +164,17 @@ class Recorder:
             if records:
                 self.metrics.commit_seconds.observe(time.perf_counter() - start)
                 self.metrics.written.inc(len(records))
+            self.metrics.withdrawn.inc(len(withdrawn))
             with self.changed:
                 self.count(-len(records))
-            settle(entries, None)
+            self.settle(entries, None)
 
     def postpone(self, entries: list[Entry], error: Exception) -> None:
         """Fail the records that somebody waits for, and queue the others again for the next attempt."""
-        unwaited = settle(entries, error)
+        unwaited = self.settle(entries, error)
+        if isinstance(error, UncertainError):
+            unsent = [record.id for entry in entries if entry.future is not None for record in entry.records]
+            unwaited += [Entry((), None, unsent)] if unsent else []
         kept = sum(len(entry.records) for entry in unwaited)
         with self.changed:
             self.count(kept - sum(len(entry.records) for entry in entries))
@@ -162,6 +190,9 @@ class Recorder:
             self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
         else:
             self.log(f"prediction records can't be written: {error}")
+            with self.changed:  # what is taken back can wait, but not longer than until somebody waits for a record
+                if self.queue and not any(entry.future for entry in self.queue) and not self.closing.is_set():
+                    self.changed.wait(LONGEST_WAIT_S)
 
     def lose(self, count: int, reason: Loss, why: str) -> None:
         if count:
@@ -204,19 +235,21 @@ class Recorder:
             logger.error("%d prediction records were lost", self.unlogged)
         self.store.close()
 
+    def settle(self, entries: Sequence[Entry], error: Exception | None) -> list[Entry]:
+        """Set the futures, in the thread of their event loop, and return the entries that nobody waits for."""
+        waited = [entry for entry in entries if entry.future is not None]
+        if waited and waited[0].future is not None:
+            waited[0].future.get_loop().call_soon_threadsafe(self.tell, waited, error)
+        return [entry for entry in entries if entry.future is None]
 
-def settle(entries: Sequence[Entry], error: Exception | None) -> list[Entry]:
-    """Set the futures, in the thread of their event loop, and return the entries that nobody waits for."""
-    futures = [entry.future for entry in entries if entry.future is not None]
-    if futures:
-        futures[0].get_loop().call_soon_threadsafe(tell, futures, error)
-    return [entry for entry in entries if entry.future is None]
-
-
-def tell(futures: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
-    for future in futures:
-        if not future.done():  # cancelled: nobody waits any longer
-            if error is None:
-                future.set_result(None)
+    def tell(self, entries: Sequence[Entry], error: Exception | None) -> None:
+        for entry in entries:
+            if entry.future is None:
+                continue
+            if entry.future.done():  # cancelled while the commit ran, so its answer was not sent
+                if error is None:
+                    self.withdraw([record.id for record in entry.records])
+            elif error is None:
+                entry.future.set_result(None)
             else:
-                future.set_exception(error)
+                entry.future.set_exception(error)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, delete, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
@@ -14,13 +14,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.http.answers import LabelProbability, ModelIdentity
 from service.records import schema
 from service.records.database import READ_ONLY
-from service.records.errors import UnavailableError
+from service.records.errors import UnavailableError, UncertainError
 from service.records.messages import FeedbackEntry, PredictionRecord
-from service.records.record import ModelFacts, Record
+from service.records.record import ModelFacts, Owner, Record
 from service.records.tables import feedback, models, predictions
 
 LATER = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Errors that may be temporary: no connection, a locked file, a full disk, a read-only standby."""
+
+NEWEST_FIRST = (predictions.c.time.desc(), predictions.c.id.desc())
 
 
 @contextmanager
@@ -65,16 +67,27 @@ class Store:
         self.prepared = True
 
     def write(self, records: Sequence[Record]) -> None:
-        """Commit records in one transaction. Those that already exist are skipped."""
+        """Commit records in one transaction. Those that already exist are skipped.
+
+        Raises:
+            UncertainError: if the commit was sent and its answer was lost.
+        """
         self.prepare()
         if not records:
             return
         found = dict(self.model_ids)
         try:
-            with reachable(), self.engine.begin() as connection:
+            with reachable(), self.engine.connect() as connection:
+                transaction = connection.begin()
                 for model in {record.model for record in records} - found.keys():
                     found[model] = self.model_id(connection, model)
                 connection.execute(self.insert_prediction, [row(record, found[record.model]) for record in records])
+                try:
+                    with reachable():
+                        transaction.commit()
+                except UnavailableError as error:
+                    connection.invalidate()  # its transaction may still be open
+                    raise UncertainError(str(error)) from error
         except BaseException:
             self.model_ids = {}  # the database may have been restored from a backup
             raise
@@ -86,34 +99,30 @@ class Store:
         columns = (models.c[name] == value for name, value in values.items())
         return int(connection.execute(select(models.c.id).where(*columns)).scalar_one())
 
-    def read(self, record_id: UUID) -> PredictionRecord | None:
-        """Return a record with its feedback, oldest first, or None if the id does not exist."""
+    def read(self, record_id: UUID, owner: Owner | None = None) -> PredictionRecord | None:
+        """Return a record with its feedback, oldest first. None if the id does not exist for the owner.
+
+        Args:
+            record_id: The id of the record.
+            owner: The only caller whose records are seen. None sees all.
+        """
+        found = self.find([predictions.c.id == record_id, *owned(owner)], 1)
+        return found[0] if found else None
+
+    def find(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> list[PredictionRecord]:
+        """Return the newest ``limit`` records that fit all conditions, newest first, with their feedback."""
         self.prepare()
+        query = select(predictions, models).join(models).where(*conditions).order_by(*NEWEST_FIRST).limit(limit)
         with self.reading() as connection:
-            query = select(predictions, models).join(models).where(predictions.c.id == record_id)
             # Two tables have columns with the same name, so columns are read by table.
-            found = connection.execute(query).one_or_none()
-            if found is None:
-                return None
-            told = connection.execute(
-                select(feedback).where(feedback.c.prediction_id == record_id).order_by(feedback.c.id)
-            )
-            p, m = predictions.c, models.c
-            values = found._mapping
-            pairs = zip(values[m.labels], values[p.probabilities], strict=True)
-            return PredictionRecord(
-                id=record_id,
-                time=values[p.time],
-                model=ModelIdentity(name=values[m.name], version=values[m.version], digest=values[m.digest]),
-                task=values[m.task],
-                input_digest=values[p.input_digest],
-                frame=values[p.frame],
-                label=values[p.label],
-                probabilities=[LabelProbability(label=label, probability=value) for label, value in pairs],
-                style_shift=values[p.style_shift],
-                caller=values[p.caller],
-                feedback=[FeedbackEntry(time=entry.time, labels=entry.labels, caller=entry.caller) for entry in told],
-            )
+            rows = [found._mapping for found in connection.execute(query)]
+            told: dict[UUID, list[FeedbackEntry]] = {found[predictions.c.id]: [] for found in rows}
+            entries = select(feedback).where(feedback.c.prediction_id.in_(told)).order_by(feedback.c.id)
+            for entry in connection.execute(entries) if told else ():
+                told[entry.prediction_id].append(
+                    FeedbackEntry(time=entry.time, labels=entry.labels, caller=entry.caller)
+                )
+        return [record_of(found, told[found[predictions.c.id]]) for found in rows]
 
     def add_feedback(self, record_id: UUID, time: datetime, labels: list[str], caller: str | None) -> bool:
         """Commit a feedback beside the earlier ones. Return False if the record no longer exists."""
@@ -125,6 +134,12 @@ class Store:
         except IntegrityError:
             return False
         return True
+
+    def withdraw(self, record_ids: Sequence[UUID]) -> None:
+        """Delete records whose answers were not sent. Those that do not exist are skipped."""
+        self.prepare()
+        with reachable(), self.engine.begin() as connection:
+            connection.execute(delete(predictions).where(predictions.c.id.in_(record_ids)))
 
     def delete_before(self, time: datetime, limit: int) -> int:
         """Delete at most ``limit`` of the oldest records before a time, with their feedback. Return how many."""
@@ -142,6 +157,29 @@ class Store:
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()
+
+
+def owned(owner: Owner | None) -> list[ColumnElement[bool]]:
+    """The condition that a record is of an owner; none if all may be seen."""
+    return [] if owner is None else [predictions.c.caller == owner.name]
+
+
+def record_of(found: RowMapping, told: list[FeedbackEntry]) -> PredictionRecord:
+    p, m = predictions.c, models.c
+    pairs = zip(found[m.labels], found[p.probabilities], strict=True)
+    return PredictionRecord(
+        id=found[p.id],
+        time=found[p.time],
+        model=ModelIdentity(name=found[m.name], version=found[m.version], digest=found[m.digest]),
+        task=found[m.task],
+        input_digest=found[p.input_digest],
+        frame=found[p.frame],
+        label=found[p.label],
+        probabilities=[LabelProbability(label=label, probability=value) for label, value in pairs],
+        style_shift=found[p.style_shift],
+        caller=found[p.caller],
+        feedback=told,
+    )
 
 
 def row(record: Record, model_id: int) -> dict[str, object]:

@@ -76,6 +76,7 @@ predictions = Table(
     Column("style_shift", Double),
     Column("caller", String),
     Index(None, "time"),
+    Index(None, "caller", "time"),
 )
 
 feedback = Table(

@@ -1,5 +1,6 @@
 """The check before a route: who is the caller, has it the scope, is it within its rate limit?"""
 
+import ipaddress
 import logging
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.http.problems import ProblemDocument, ProblemError
+from service.http.request_log import shown
 from service.protocol.messages import ErrorDocument
 from service.security.callers import CredentialsError, UnreachableError
 from service.security.rate_limit import network
@@ -33,10 +35,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class Guard:
-    """Admit a request if its caller has the scope, before its body is read. ``request.state.caller`` is the name."""
+    """Admit a request if its caller has one of the scopes, before its body is read.
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    ``request.state.caller`` is the caller's name, and ``request.state.scopes`` are all its scopes.
+    """
+
+    def __init__(self, *scopes: Scope) -> None:
+        self.scopes = scopes
 
     async def __call__(
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
@@ -49,22 +54,29 @@ class Guard:
         state = state_of(request)
         try:
             caller = await identify(state, request)
-            request.state.caller = caller.name
-            if self.scope not in caller.scopes:
-                raise refusal(state, caller, self.scope)
+            request.state.caller, request.state.scopes = caller.name, caller.scopes
+            if caller.scopes.isdisjoint(self.scopes):
+                raise refusal(state, caller, self.scopes[0])
             limit(state, request, caller.name)
         except ProblemError as problem:
             state.metrics.rejected.labels(problem.code).inc()
-            address = request.client.host if request.client else "unknown"
-            logger.info("refused %s %r from %s: %s", request.method, request.url.path[:200], address, problem.detail)
+            logger.info("refused %s from %s: %s", shown(request.scope), address_of(request), problem.detail)
             raise
-        if self.scope == "admin":
-            logger.info("%s %r by %s", request.method, request.url.path, caller.name)
+        if "admin" in self.scopes and "admin" in caller.scopes:
+            logger.info("%s by %s", shown(request.scope), caller.name)
 
 
-def needs(scope: Scope) -> Any:
-    """The FastAPI dependency of routes that need a scope."""
-    return Depends(Guard(scope))
+def address_of(request: Request) -> str:
+    """Return the address of a caller, for the log. A trusted proxy may pass on text that is no address."""
+    try:
+        return str(ipaddress.ip_address(request.client.host)) if request.client else "unknown"
+    except ValueError:
+        return "unknown"
+
+
+def needs(*scopes: Scope) -> Any:
+    """The FastAPI dependency of routes that need one of these scopes."""
+    return Depends(Guard(*scopes))
 
 
 async def identify(state: State, request: Request) -> Caller:

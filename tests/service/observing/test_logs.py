@@ -40,7 +40,7 @@ def test_a_line_for_each_request(repository: Path, make_image: ImageMaker) -> No
     assert first["route"] == second["route"] == "/v1/models/{model}/predict"
     assert [line["status"] for line in (second, third, fourth)] == [422, 404, 404]
     assert {line["outcome"] for line in (second, third, fourth)} == {"client_error"}
-    assert fourth["route"] == "unmatched"
+    assert fourth["route"] == "(unmatched)"
 
 
 def requests(log: list[str]) -> list[dict[str, Any]]:

@@ -1,9 +1,7 @@
 """Traces of a real process, as a collector that speaks OTLP receives them."""
 
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -14,7 +12,8 @@ from tests.service.process import running
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.service.observing.collecting import collecting, spans
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET = "MILLER-19520103"
@@ -22,22 +21,8 @@ SECRET = "MILLER-19520103"
 
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
-    received: list[ExportTraceServiceRequest] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append(ExportTraceServiceRequest.FromString(body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", received
-    server.shutdown()
-    server.server_close()
+    with collecting() as found:
+        yield found
 
 
 def test_a_span_for_the_request_and_each_stage(
@@ -77,13 +62,3 @@ def test_an_exporter_that_is_not_offered(repository: Path) -> None:
         running(repository, OTEL_TRACES_EXPORTER="zipkin"),
     ):
         pass
-
-
-def spans(received: list[ExportTraceServiceRequest]) -> list[Span]:
-    return [
-        span
-        for message in list(received)
-        for resource in message.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]

@@ -66,7 +66,7 @@ def test_a_newer_schema_is_left_alone(store: Store) -> None:
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "0002", "0001"
+revision, down_revision = "9000", "0002"
 def upgrade():
     op.add_column("predictions", sa.Column("added", sa.Integer))
     {then}
@@ -81,7 +81,7 @@ def with_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = schema.configuration()
     config.set_main_option("script_location", str(folder))
     monkeypatch.setattr(schema, "configuration", lambda: config)
-    return folder / "versions" / "v0002_next.py"
+    return folder / "versions" / "v9000_next.py"
 
 
 def test_a_schema_that_is_behind(store: Store, with_next: Path) -> None:
@@ -90,9 +90,9 @@ def test_a_schema_that_is_behind(store: Store, with_next: Path) -> None:
     if store.engine.dialect.name == "sqlite":
         newer.prepare()
     else:
-        with pytest.raises(RecordsError, match=r"has the schema 0001, and this version needs 0002: run"):
+        with pytest.raises(RecordsError, match=r"has the schema 0002, and this version needs 9000: run"):
             newer.prepare()
-        assert schema.upgrade(store.engine) == ("0001", "0002")
+        assert schema.upgrade(store.engine) == ("0002", "9000")
     columns = {column["name"] for column in inspect(store.engine).get_columns("predictions")}
     assert "added" in columns
 
@@ -103,4 +103,4 @@ def test_a_migration_that_fails_changes_nothing(store: Store, with_next: Path) -
         schema.upgrade(store.engine)
     assert "added" not in {column["name"] for column in inspect(store.engine).get_columns("predictions")}
     with store.engine.connect() as connection:
-        assert schema.current(connection) == "0001"
+        assert schema.current(connection) == "0002"

@@ -61,7 +61,7 @@ def test_every_route_asks_for_its_scope_and_no_other(client: TestClient, keys: d
         assert entry["security"] == [{"bearer": []}]
         assert {"401", "403", "429"} <= entry["responses"].keys()
         for scope in SCOPES:
-            if scope != wanted:
+            if scope != wanted and not (scope == "admin" and template.startswith("/v1/predictions")):
                 refused = client.request(method, path, headers=bearer(keys[scope]))
                 assert refused.status_code == 403, (path, scope)
                 assert f'scope="{wanted}"' in refused.headers["WWW-Authenticate"]
@@ -122,8 +122,8 @@ def test_keys_never_reach_the_log(
     client.get("/v2", headers=bearer(guess))
     client.post("/v2/repository/index", headers=bearer(keys["admin"]))
     assert client.post(PREDICT, headers=bearer(keys["predict"]), content=make_image()).status_code == 200
-    assert "'/v2/repository/index' by admin-only" in caplog.text
-    assert "refused GET '/v2' from testclient" in caplog.text
+    assert "POST /v2/repository/index by admin-only" in caplog.text
+    assert "refused GET /v2 from unknown" in caplog.text
     for key in (guess, keys["admin"], keys["predict"]):
         assert key[-20:] not in caplog.text
 
