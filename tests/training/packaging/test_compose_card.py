@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from models.package import OUTPUTS
 from tests.training.packaging.packages import answers, open_package
 from tests.training.run_folder import predictions
 from tests.training.tiny_data import COUNTS
@@ -35,7 +34,7 @@ class TestCard:
         _, card = open_package(package)
         sets = finished.metrics()["test"].conformal
         assert sets is not None
-        assert card.schema_version == 2
+        assert card.schema_version == 3
         assert card.conformal is not None
         assert card.conformal.thresholds == list(sets.thresholds.values())
         assert (card.conformal.measured.split, card.conformal.measured.images) == ("test", 80)
@@ -105,6 +104,6 @@ class TestCard:
     def test_states_the_parity(self, package: Path) -> None:
         _, card = open_package(package)
         assert card.parity.batch_sizes == [1, 2, 7, 32]
-        assert card.parity.worst_difference.keys() == set(OUTPUTS)
+        assert card.parity.worst_difference.keys() == set(card.outputs)
         assert all(0 <= difference <= 1e-4 for difference in card.parity.worst_difference.values())
         assert max(card.parity.worst_difference.values()) > 0
