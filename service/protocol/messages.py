@@ -3,11 +3,28 @@
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from service.protocol import invalid
 
-Parameters = dict[str, StrictBool | StrictInt | StrictStr | StrictFloat]
+
+def present(content: Any) -> Any:
+    """Leave out parameters that are null: they are absent."""
+    return {k: v for k, v in content.items() if v is not None} if isinstance(content, dict) else content
+
+
+Parameters = Annotated[dict[str, StrictBool | StrictInt | StrictStr | StrictFloat], BeforeValidator(present)]
 Axis = Annotated[StrictInt, Field(ge=0, le=2**31)]
 SHOWN_FAULTS = 3
 
@@ -16,6 +33,15 @@ class Message(BaseModel):
     """A part of a message. Keys that the protocol does not define are ignored, as in Triton."""
 
     model_config = ConfigDict(protected_namespaces=(), frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_nulls(cls, content: Any) -> Any:
+        """Read null in an optional field as if the field were absent, as some clients write it."""
+        if not isinstance(content, dict):
+            return content
+        required = {name for name, field in cls.model_fields.items() if field.is_required()}
+        return {name: value for name, value in content.items() if value is not None or name in required}
 
 
 class RequestInput(Message):
@@ -106,7 +132,7 @@ class IndexRequest(Message):
 class ControlRequest(Message):
     """A load or unload request. It has no parameters here, but clients of Triton send the key."""
 
-    parameters: dict[str, Any] = {}
+    parameters: Annotated[dict[str, Any], BeforeValidator(present)] = {}
 
 
 class IndexEntry(Message):

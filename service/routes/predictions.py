@@ -26,7 +26,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 TOO_MUCH: dict[int | str, dict[str, Any]] = {
     408: {"model": ProblemDocument, "description": "The body did not arrive in time."},
-    413: {"model": ProblemDocument, "description": "Too many bytes."},
+    413: {"model": ProblemDocument, "description": "Too many bytes, before or after decompression."},
+    400: {"model": ProblemDocument, "description": "Damaged compression."},
+    415: {"model": ProblemDocument, "description": "Unknown content encoding."},
 }
 BODY = {
     "requestBody": {

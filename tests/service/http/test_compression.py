@@ -48,7 +48,7 @@ def test_what_is_unpacked_is_bounded(settings: Settings) -> None:
             bomb = PACK[encoding](bytes(50_000_000))
             assert len(bomb) < 100_000
             response = client.post(INFER, content=bomb, headers={"Content-Encoding": encoding})
-            refused(response, 413, "100,000 bytes once unpacked")
+            refused(response, 413, "100,000 bytes after decompression")
         refused(client.post(INFER, content=bytes(100_001)), 413, "100,000 bytes")
         refused(client.post(INFER, content=iter([bytes(60_000)] * 2)), 413, "100,000 bytes")
 
