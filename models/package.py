@@ -14,6 +14,7 @@ import onnxruntime
 from pydantic import ValidationError
 
 from models.card import NAME_PATTERN, VERSION_PATTERN, Card
+from models.faults import described
 
 FILE_NAME = "model.onnx"
 INPUT = "image"
@@ -56,7 +57,7 @@ def read_card(session: onnxruntime.InferenceSession) -> Card:
     try:
         card = Card.model_validate_json(text)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()[:3])
+        faults = "; ".join(described(error.errors(), whole="the card")[:3])
         raise PackageError(f"the model card is not valid ({faults})") from None
     check_graph(session, card)
     return card

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from service import NOTICE
+from service.file_names import readable
 from service.http.answers import Weights, identity, prediction
 from service.inference.errors import UnusableImageError
 from service.inference.predictor import Predictor
@@ -22,7 +23,7 @@ from service.settings import Settings
 class Failure(NamedTuple):
     """A file without a prediction, and why."""
 
-    file: Path
+    file: str
     reason: str
 
 
@@ -43,9 +44,11 @@ def predict_files(
             try:
                 [(image, outputs)] = runner.run(predictor.predict(model, [file.read_bytes()], frame))
             except (UnusableImageError, OSError) as error:
-                yield Failure(file, str(error))
+                yield Failure(readable(file), readable(str(error)))
                 continue
-            yield prediction(model.card, image, outputs, file=str(file), weights=weights, activation_map=activation_map)
+            yield prediction(
+                model.card, image, outputs, file=readable(file), weights=weights, activation_map=activation_map
+            )
 
 
 def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv", "json"]) -> str:

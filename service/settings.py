@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.faults import described
 from models.preprocessing import DEFAULT_MAX_PIXELS
 from service.security.scopes import Scope
 
@@ -230,10 +231,7 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = "; ".join(
-            f"RETINA_{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})"
-            if e["loc"]
-            else str(e["ctx"]["error"])
-            for e in error.errors()
-        )
+        named = ({**e, "loc": tuple(f"RETINA_{part}".upper() for part in e["loc"][:1])} for e in error.errors())
+        alone = [str(e["ctx"]["error"]) for e in error.errors() if not e["loc"]]
+        faults = "; ".join(alone + described((e for e in named if e["loc"]), got=repr))
         raise SettingsError(faults) from None

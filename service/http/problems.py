@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from models.faults import described
 from models.preprocessing import ImageError, ImageFault
 from service.http.root_path import path_of, root_of
 from service.inference.errors import InferenceError, QueueFullError, UnknownModelError, UnusableImageError
@@ -134,12 +135,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e.get('input')!r})" for e in error.errors()
-        )
-        return problem_response(
-            request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-parameter", faults[:2000])
-        )
+        named = ({**e, "loc": (f"{e['loc'][0]} parameter {'.'.join(map(str, e['loc'][1:]))}",)} for e in error.errors())
+        faults = "; ".join(described(named, got=repr))[:2000]
+        detail = f"{faults}: see {root_of(request.scope)}/docs for the parameters."
+        return problem_response(request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-parameter", detail))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:

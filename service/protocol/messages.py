@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from models.faults import described
 from service.protocol import invalid
 
 
@@ -168,13 +169,7 @@ def parse(kind: type[M], text: bytes | memoryview) -> M:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        raise invalid("; ".join(fault(entry) for entry in error.errors()[:SHOWN_FAULTS]) + ".") from None
-
-
-def fault(entry: Any) -> str:
-    where = ".".join(str(part) for part in entry["loc"] if not str(part).startswith(("bool", "int", "str", "float")))
-    found = "" if entry["type"] == "missing" else f" (got {json_type(entry['input'])})"
-    return f"{where}: {entry['msg']}{found}"
+        raise invalid("; ".join(described(error.errors(), got=json_type)[:SHOWN_FAULTS]) + ".") from None
 
 
 def json_type(value: object) -> str:

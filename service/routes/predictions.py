@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from models.faults import described
 from service.http.problems import ProblemDocument, ProblemError
 from service.http.uploads import read_body
 from service.records.errors import RecordsError, UnavailableError
@@ -82,7 +83,7 @@ def parse(body: bytes) -> FeedbackRequest:
         return FeedbackRequest.model_validate_json(body)
     except ValidationError as error:
         # The values are not repeated, because unexpected values may be patient data.
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
+        faults = "; ".join(described(error.errors(), whole="the body")[:3])
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid-feedback",
