@@ -209,10 +209,10 @@ class Settings(BaseSettings):
 
 def is_service_link(variable: str) -> bool:
     """Whether Kubernetes set a variable, for a Service whose name begins with ``retina`` (``enableServiceLinks``)."""
-    if re.search(r"_PORT$", variable):
-        return re.match(LINK, os.environ[variable]) is not None
-    names = r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$"
-    return re.search(names, variable) is not None
+    names = r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+    if re.search(names, variable):
+        return True
+    return variable.endswith("_PORT") and re.match(LINK, os.environ[variable]) is not None
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -200,9 +200,7 @@ def test_a_multi_label_model_concludes_each_or_none(probabilities: list[float], 
     assert [item.TextValue for item in named(report, "Conclusion")] == [conclusion]
 
 
-def test_the_first_report_imports_its_libraries_in_a_thread(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_report_imports_in_a_thread(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the event loop the import would hold every other request for half a second."""
     name = "service.http.structured_report"
     monkeypatch.delitem(sys.modules, name)

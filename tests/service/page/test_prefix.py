@@ -13,9 +13,11 @@ from tests.service.proxy import PREFIX, proxy
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """A service behind a proxy that answers nothing outside the prefix."""
-    with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu", RETINA_ROOT_PATH=PREFIX) as (_, address, _):
-        with proxy(address, strip=True) as outside:
-            yield outside + PREFIX
+    with (
+        running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu", RETINA_ROOT_PATH=PREFIX) as (_, address, _),
+        proxy(address, strip=True) as outside,
+    ):
+        yield outside + PREFIX
 
 
 def test_classifies_a_demo_image_and_shows_the_models(page: Page) -> None:

@@ -120,7 +120,7 @@ MALFORMED = [
         r"parameters\.timeout must be true, false, a number or a text \(got array\)\.$",
     ),
     (request(IMAGE, parameters={"int_x": [1]}), r"^parameters\.int_x must be"),
-    (request(7), r"inputs\.0 must be an object \(got number 7\)"),
+    (json.dumps({"inputs": [7]}).encode(), r"inputs\.0 must be an object \(got number 7\)"),
     (b'{"inputs": ' + b"[" * 3000 + b"]" * 3000 + b"}", "not JSON"),
 ]
 

@@ -75,7 +75,7 @@ def test_only_a_trusted_proxy_names_the_prefix(by_setting: str, by_header: str) 
     assert "/evil/" not in httpx.get(f"{by_setting}/", headers=sent).text  # trusts nobody
     assert "/evil/static/app.js" in httpx.get(f"{by_header}/", headers=sent).text
     for strange in ('/"><script>', "//evil.example", "/../x", "evil", "https://evil.example", "/é"):
-        text = httpx.get(f"{by_header}/", headers={"X-Forwarded-Prefix": strange.encode()}).text
+        text = httpx.get(f"{by_header}/", headers={b"X-Forwarded-Prefix": strange.encode()}).text
         assert '"/static/app.js"' in text, strange
 
 
