@@ -53,7 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
         uvicorn would log advice about WebSocket packages. The parser reads no further request after an offer.
         """
-        self.headers.append((b"connection", b"close"))
+        self.cycle.keep_alive = False
 
     def on_message_begin(self) -> None:
         self.in_head = True
