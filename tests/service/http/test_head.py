@@ -1,11 +1,15 @@
 """HEAD answers as GET, without a body."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Scope
 
+from service.http.head import HeadAsGet
 from service.routes.page import PAGE
 from tests.service.process import running
 
@@ -38,3 +42,19 @@ def test_over_a_connection_that_stays_open(repository: Path) -> None:
             assert int(answer.headers["Content-Length"]) == (PAGE / "app.js").stat().st_size
         assert client.get("/v2/health/live").json() == {"live": True}
         assert any("HEAD /static/* 200" in line for line in log), log
+
+
+def test_the_body_is_left_out_whatever_the_server_does() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": "HEAD", "path": "/", "headers": []}
+    asyncio.run(HeadAsGet(PlainTextResponse("body"))(scope, receive, send))
+    assert dict(sent[0]["headers"])[b"content-length"] == b"4"
+    assert [message["body"] for message in sent[1:]] == [b""]
+    assert scope["method"] == "HEAD"
