@@ -43,8 +43,13 @@ def predict_files(
         for file in files:
             try:
                 [(image, outputs)] = runner.run(predictor.predict(model, [file.read_bytes()], frame))
-            except (UnusableImageError, OSError) as error:
-                yield Failure(readable(file), readable(str(error)))
+            except UnusableImageError as error:
+                yield Failure(readable(file), str(error))
+                continue
+            except OSError as error:
+                yield Failure(
+                    readable(file), f"The file can't be read ({error.strerror}): check its name and its rights."
+                )
                 continue
             yield prediction(
                 model.card, image, outputs, file=readable(file), weights=weights, activation_map=activation_map
