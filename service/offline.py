@@ -47,9 +47,8 @@ def predict_files(
                 yield Failure(readable(file), str(error))
                 continue
             except OSError as error:
-                yield Failure(
-                    readable(file), f"The file can't be read ({error.strerror}): check its name and its rights."
-                )
+                reason = f"The file can't be read ({error.strerror}): check its name and its rights."
+                yield Failure(readable(file), reason)
                 continue
             yield prediction(
                 model.card, image, outputs, file=readable(file), weights=weights, activation_map=activation_map

@@ -122,7 +122,7 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
     try:
         content = unpacker.decompress(body, limit + 1)
     except zlib.error as error:
-        raise damaged(name, str(error)) from None
+        raise damaged(name, str(error).rpartition(": ")[2]) from None
     if len(content) > limit:
         raise ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -60,7 +60,7 @@ def test_what_is_unpacked_is_bounded(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("content", "encoding", "status", "words"),
     [
-        (b"no gzip", "gzip", 400, "not whole gzip data"),
+        (b"no gzip", "gzip", 400, "not whole gzip data (incorrect header check)"),
         (gzip.compress(b"{}")[:-4], "gzip", 400, "ends early"),
         (gzip.compress(b"{}") + b"more", "gzip", 400, "bytes follow its end"),
         (b"{}", "br", 415, "'br' is not read here"),
