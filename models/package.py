@@ -14,7 +14,7 @@ import onnxruntime
 from pydantic import ValidationError
 
 from models.card import NAME_PATTERN, VERSION_PATTERN, Card
-from models.faults import described
+from models.wording import described
 
 FILE_NAME = "model.onnx"
 INPUT = "image"

@@ -12,8 +12,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.faults import described
 from models.preprocessing import DEFAULT_MAX_PIXELS
+from models.wording import described
 from service.security.scopes import Scope
 
 LINK = r"(tcp|udp|sctp)://"

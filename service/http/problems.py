@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from models.faults import described
 from models.preprocessing import ImageError, ImageFault
+from models.wording import described
 from service.http.root_path import path_of, root_of
 from service.inference.errors import InferenceError, QueueFullError, UnknownModelError, UnusableImageError
 

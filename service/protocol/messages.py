@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.faults import described
+from models.wording import described
 from service.protocol import invalid
 
 

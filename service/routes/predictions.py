@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from models.faults import described
+from models.wording import described
 from service.http.problems import ProblemDocument, ProblemError
 from service.http.uploads import read_body
 from service.records.errors import RecordsError, UnavailableError

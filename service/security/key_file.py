@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from models.faults import described
+from models.wording import described
 from service.security.keys import KeyEntry, key_id
 from service.security.scopes import Caller
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from models.faults import described
+from models.wording import described
 from service.security.key_file import KeyFileError, changing, read
 from service.security.keys import new_key
 from service.security.scopes import SCOPES
