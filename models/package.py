@@ -15,6 +15,7 @@ import onnxruntime
 from pydantic import ValidationError
 
 from models.card import NAME_PATTERN, OUTPUTS, STYLE_OUTPUTS, VERSION_PATTERN, Card
+from models.wording import described
 
 __all__ = [
     "FILE_NAME",
@@ -76,7 +77,7 @@ def read_card(session: onnxruntime.InferenceSession) -> Card:
     try:
         card = Card.model_validate_json(text)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors()[:3])
+        faults = "; ".join(described(error.errors(), whole="the card")[:3])
         raise PackageError(f"the model card is not valid ({faults})") from None
     check_graph(session, card)
     return card

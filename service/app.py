@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import NOTICE
-from service.http import problems
+from service.http import openapi, problems
+from service.http.compression import Compression
+from service.http.head import HeadAsGet
 from service.http.request_log import RequestLog
 from service.http.telemetry import TELEMETRY
 from service.inference.lifecycle import Lifecycle
@@ -78,6 +80,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = state
     problems.install(app)
+    openapi.install(app)
+    app.add_middleware(Compression, limit=settings.max_body_bytes)
+    app.add_middleware(HeadAsGet)
     headers.install(app, [origin.strip() for origin in settings.cors_origins.split(",") if origin])
     app.add_middleware(RequestLog, state=state)
     for module in (predict, preview, models, protocol, infer):

@@ -19,6 +19,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from models.card import Card
+from service.file_names import readable
 from service.http.answers import ModelEntry, ModelList, PredictionAnswer, Weights
 from service.http.problems import ProblemDocument
 from service.records.messages import FeedbackRequest, PredictionRecord
@@ -72,7 +73,7 @@ def predict_call(
 
 
 def part(index: int, image: Image) -> tuple[str, bytes]:
-    return (image.name, image.read_bytes()) if isinstance(image, Path) else (f"image-{index}", image)
+    return (readable(image.name), image.read_bytes()) if isinstance(image, Path) else (f"image-{index}", image)
 
 
 def get_call(path: str) -> Call:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from service import NOTICE
+from service.file_names import readable
 from service.http.answers import Weights, identity, prediction
 from service.inference.errors import UnusableImageError
 from service.inference.predictor import Predictor
@@ -22,7 +23,7 @@ from service.settings import Settings
 class Failure(NamedTuple):
     """A file without a prediction, and why."""
 
-    file: Path
+    file: str
     reason: str
 
 
@@ -42,14 +43,18 @@ def predict_files(
         for file in files:
             try:
                 [(image, outputs)] = runner.run(predictor.predict(model, [file.read_bytes()], frame))
-            except (UnusableImageError, OSError) as error:
-                yield Failure(file, str(error))
+            except UnusableImageError as error:
+                yield Failure(readable(file), str(error))
+                continue
+            except OSError as error:
+                reason = f"The file can't be read ({error.strerror}): check its name and its rights."
+                yield Failure(readable(file), reason)
                 continue
             yield prediction(
                 model.card,
                 image,
                 outputs,
-                file=str(file),
+                file=readable(file),
                 weights=weights,
                 activation_map=activation_map,
                 abstain=settings.style_shift == "abstain",

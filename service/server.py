@@ -1,7 +1,9 @@
 """Run the application under uvicorn: print its address, and shut down gracefully."""
 
+import errno
 import logging
 import math
+import os
 import signal
 import socket
 import sys
@@ -12,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.security.connection import guarded
+from service.security.proxy import BehindProxy
 from service.settings import Settings
 from service.state import State
 
@@ -51,13 +54,23 @@ def run(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Requests in flight are finished first.
 
     Raises:
-        SystemExit: with status 0 after a signal, and 1 if the address can't be used. The log of uvicorn says why.
+        SystemExit: with status 0 after a signal, and 1 if the address can't be used. The log says why.
     """
+    try:
+        sockets = listening(settings.host, settings.port)
+    except OSError as error:
+        logger.error(
+            "can't listen on %s, port %d (%s): stop what uses the address, or set RETINA_HOST or RETINA_PORT",
+            settings.host,
+            settings.port,
+            (error.strerror or str(error)).lower(),
+        )
+        raise SystemExit(1) from None
     # uvicorn shuts down gracefully and then raises the signal again for the earlier handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     config = uvicorn.Config(
-        app,
+        BehindProxy(app, settings),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -66,10 +79,40 @@ def run(app: FastAPI, settings: Settings) -> None:
         server_header=False,
         http=guarded(settings, app.state.service.metrics.rejected),
         ws="none",
-        # Without trusted proxies uvicorn would trust forwarded headers from anybody on this machine.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
+        proxy_headers=False,  # BehindProxy reads them
         # The longest time of a request by the settings, and one second to send its answer.
         timeout_graceful_shutdown=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
     )
-    Server(config, app.state.service).run()
+    Server(config, app.state.service).run(sockets)
+
+
+def listening(host: str, port: int) -> list[socket.socket]:
+    """Bind a socket to each address of a host.
+
+    Raises:
+        OSError: if the host has no address here, or if an address is taken or not allowed.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            bound = socket.socket(family, kind, protocol)
+            sockets.append(bound)
+            if sys.platform != "win32":  # there it would let two processes share the port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                bound.bind(address)
+            except OSError as error:
+                # A name such as localhost may have an address of a family that is off here. One address is enough.
+                if error.errno != errno.EADDRNOTAVAIL or len(found) == 1:
+                    raise
+                sockets.pop().close()
+        if not sockets:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    except OSError:
+        for bound in sockets:
+            bound.close()
+        raise
+    return sockets

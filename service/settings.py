@@ -5,6 +5,7 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -12,8 +13,13 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
+from models.wording import described
 from service.security.scopes import Scope
 
+LINK = r"(tcp|udp|sctp)://"
+"""How the address in a service link of Kubernetes begins."""
+PREFIX = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
+"""A path without a slash at its end, or nothing."""
 SHIPPED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
 
 
@@ -85,8 +91,14 @@ class Settings(BaseSettings):
     )
     trusted_proxies: str = Field(
         default="",
-        description="Addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted, "
-        "separated by commas.",
+        description="Addresses or networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and "
+        "`X-Forwarded-Prefix` are trusted, separated by commas.",
+    )
+    root_path: str = Field(
+        default="",
+        pattern=f"^{PREFIX}$",
+        description="Prefix under which a reverse proxy offers the service, such as `/retina`, without a slash at its "
+        "end.",
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
@@ -181,6 +193,14 @@ class Settings(BaseSettings):
         default="info", description="Lowest level that is logged."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def without_service_link(cls, content: dict[str, object]) -> dict[str, object]:
+        """Pass over the port that Kubernetes sets for a Service called ``retina``: it is not this setting."""
+        if re.match(LINK, str(content.get("port", ""))):
+            return {name: value for name, value in content.items() if name != "port"}
+        return content
+
     @model_validator(mode="after")
     def fit_together(self) -> Self:
         """Refuse limits under which the largest allowed request would not even fit into an empty queue."""
@@ -192,6 +212,14 @@ class Settings(BaseSettings):
         return self
 
 
+def is_service_link(variable: str) -> bool:
+    """Whether Kubernetes set a variable, for a Service whose name begins with ``retina`` (``enableServiceLinks``)."""
+    names = r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+    if re.search(names, variable):
+        return True
+    return variable.endswith("_PORT") and re.match(LINK, os.environ[variable]) is not None
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings from the environment. An override that is not None replaces the value of the environment.
 
@@ -201,17 +229,14 @@ def load_settings(**overrides: object) -> Settings:
     """
     known = {f"RETINA_{name.upper()}" for name in Settings.model_fields}
     for variable in os.environ:
-        if variable.upper().startswith("RETINA_") and variable.upper() not in known:
+        if variable.upper().startswith("RETINA_") and variable.upper() not in known and not is_service_link(variable):
             near = difflib.get_close_matches(variable.upper(), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
             raise SettingsError(f"{variable} is not a setting of the service; {hint}")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = "; ".join(
-            f"RETINA_{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})"
-            if e["loc"]
-            else str(e["ctx"]["error"])
-            for e in error.errors()
-        )
+        named = ({**e, "loc": tuple(f"RETINA_{part}".upper() for part in e["loc"][:1])} for e in error.errors())
+        alone = [str(e["ctx"]["error"]) for e in error.errors() if not e["loc"]]
+        faults = "; ".join(alone + described((e for e in named if e["loc"]), got=repr))
         raise SettingsError(faults) from None

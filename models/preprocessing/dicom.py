@@ -112,11 +112,11 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
         )
     except ImageError:
         raise
-    except Exception as error:  # hostile bytes raise many kinds of errors
+    except Exception:  # hostile bytes raise many kinds of errors
         raise ImageError(
             "damaged",
-            f"The DICOM file is damaged, truncated or contradicts itself ({type(error).__name__}): check that the "
-            "whole file was sent, or export it again.",
+            "The DICOM file is damaged, truncated or contradicts itself: check that the whole file was sent, or export "
+            "it again.",
         ) from None
 
 

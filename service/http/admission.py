@@ -123,7 +123,8 @@ async def deadline(request: Request, settings: Settings) -> AsyncGenerator[Deadl
         raise ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "timeout",
-            f"The request was not answered within its timeout of {found.seconds:g} s.",
+            f"The request was not answered within its timeout of {found.seconds:.6f}".rstrip("0").rstrip(".")
+            + " s: try again, or send fewer images.",
         ) from None
 
 

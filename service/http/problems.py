@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from models.preprocessing import ImageError, ImageFault
+from models.wording import described
+from service.http.root_path import path_of, root_of
 from service.inference.errors import InferenceError, QueueFullError, UnknownModelError, UnusableImageError
 
 logger = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ def problem_of(error: InferenceError, names: Sequence[str | None]) -> ProblemErr
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:
-    if f"{request.url.path}/".startswith("/v2/"):
+    if f"{path_of(request.scope)}/".startswith("/v2/"):
         return protocol_error(problem)
     content: dict[str, Any] = {
         "type": f"urn:retina-srm:problem:{problem.code}",
@@ -133,22 +135,23 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e.get('input')!r})" for e in error.errors()
-        )
-        return problem_response(
-            request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-parameter", faults[:2000])
-        )
+        named = ({**e, "loc": (f"{e['loc'][0]} parameter {'.'.join(map(str, e['loc'][1:]))}",)} for e in error.errors())
+        faults = "; ".join(described(named, got=repr))[:2000]
+        detail = f"{faults}: see {root_of(request.scope)}/docs for the parameters."
+        return problem_response(request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-parameter", detail))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
-        detail = str(error.detail)
+        detail, docs = str(error.detail), f"{root_of(request.scope)}/docs"
         if status == HTTPStatus.NOT_FOUND:
-            detail = f"There is nothing at {request.url.path}: see /docs for the addresses of this service."
+            detail = f"There is nothing at {request.url.path}: see {docs} for the addresses of this service."
         elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-            detail = f"{request.method} does not work at {request.url.path}: see /docs."
-        return problem_response(request, ProblemError(status, "http", detail, headers=dict(error.headers or {})))
+            detail = f"{request.method} does not work at {request.url.path}: see {docs}."
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"  # service.http.head
+        return problem_response(request, ProblemError(status, "http", detail, headers=headers))
 
     @app.exception_handler(ClientDisconnect)
     async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:

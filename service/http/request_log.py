@@ -9,6 +9,7 @@ from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import CLIENT_GONE
+from service.http.root_path import root_of
 from service.observing.logs import Facts, current
 from service.state import State
 
@@ -54,7 +55,7 @@ class RequestLog:
 
     def done(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
         path = route(scope)
-        if path.endswith(("/predict", "/infer")):
+        if path.endswith(("/predict", "/infer", "/preview")):
             name = facts.model or scope.get("path_params", {}).get("model")
             label = name if facts.model or name in self.state.repository.models else "unknown"
             self.state.metrics.requests.labels(label, outcome(status)).inc()
@@ -85,7 +86,8 @@ def route(scope: Scope) -> str:
     path = getattr(scope.get("route"), "path", None)
     if path is not None:
         return str(path)
-    return f"{scope['root_path']}/*" if scope.get("root_path") else "(unmatched)"
+    folder = str(scope.get("root_path", "")).removeprefix(root_of(scope))
+    return f"{folder}/*" if folder else "(unmatched)"
 
 
 def method_of(scope: Scope) -> str:

@@ -85,12 +85,12 @@ def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Output
         return stream.getvalue()
     except ProblemError:
         raise
-    except (ValueError, TypeError, AttributeError, LookupError) as error:  # the error texts may quote patient data
+    except (ValueError, TypeError, AttributeError, LookupError):  # the error texts may quote patient data
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "no-report",
             "The patient, study or instance elements of the DICOM file break the standard, so no report can "
-            f"repeat them ({type(error).__name__}): ask for JSON.",
+            "repeat them: ask for JSON, or correct the file.",
         ) from None
 
 

@@ -3,11 +3,13 @@
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import Scope
 
+from service.http.root_path import path_of
+
 PROBES = ("/v2/health/", "/metrics")
 
 
 def is_probe(scope: Scope) -> bool:
-    return str(scope.get("path", "")).startswith(PROBES)
+    return path_of(scope).startswith(PROBES)
 
 
 TELEMETRY = TelemetryConfig(

@@ -97,6 +97,13 @@ async def limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
+def told(message: str) -> str:
+    """Put the parser's words about its own limits and fields into words about the form."""
+    if "number of fields" in message:
+        return "it holds a field that is not a file"
+    return "a part has no name" if "Content-Disposition" in message else message.rstrip(".")
+
+
 async def read_form(request: Request, settings: Settings) -> list[Upload]:
     stream = limited(request, settings.max_body_bytes)
     parser = InMemoryParser(
@@ -105,7 +112,7 @@ async def read_form(request: Request, settings: Settings) -> list[Upload]:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError) as error:  # KeyError: no boundary in the header
-        message = error.message if isinstance(error, MultiPartException) else "the boundary is missing"
+        message = told(error.message) if isinstance(error, MultiPartException) else "the boundary is missing"
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, "malformed-form", f"The form can't be read ({message}): {HOW_TO}."
         ) from None

@@ -16,7 +16,10 @@ export const apiKey = {
   set: (key) => (key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY)),
 };
 
-export const listModels = async () => (await json("/v1/models")).models;
+/** The prefix under which a proxy offers the service, or nothing: this file is at `static/api.js` under it. */
+export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
+export const listModels = async () => (await json(`${root}/v1/models`)).models;
 
 export const cardPath = (name, version) => `${modelPath(name, version)}/card`;
 
@@ -33,7 +36,7 @@ export function readCard(name, version) {
   return cards.get(path);
 }
 
-/** The address, from the root, that classifies an image with everything this page shows. */
+/** The address, from the root of the host, that classifies an image with everything this page shows. */
 export const predictPath = ({ model, version, frame }) =>
   `${modelPath(model.name, version)}/predict?weights=full&activation_map=true${frame ? `&frame=${frame}` : ""}`;
 
@@ -44,7 +47,7 @@ export const predict = (item) => json(predictPath(item), upload(item, "applicati
 
 /** The image as the service reads it, a PNG: for files that a browser can't draw. */
 export async function preview(item) {
-  const path = `/v1/models/${encodeURIComponent(item.model.name)}/preview${item.frame ? `?frame=${item.frame}` : ""}`;
+  const path = `${root}/v1/models/${encodeURIComponent(item.model.name)}/preview${item.frame ? `?frame=${item.frame}` : ""}`;
   return (await answer(path, upload(item, "image/png"))).blob();
 }
 
@@ -54,7 +57,8 @@ export async function fetchDemo(model) {
   return new File([blob], model.demo.split("/").pop(), { type: blob.type });
 }
 
-const modelPath = (name, version) => `/v1/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`;
+const modelPath = (name, version) =>
+  `${root}/v1/models/${encodeURIComponent(name)}/versions/${encodeURIComponent(version)}`;
 
 const upload = ({ file }, accept) => ({
   method: "POST",

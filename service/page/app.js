@@ -1,4 +1,4 @@
-import { apiKey, listModels } from "./api.js";
+import { apiKey, listModels, root } from "./api.js";
 import { Classify } from "./classify.js";
 import { Fault } from "./fault.js";
 import { html, render, useEffect, useRef, useState } from "./html.js";
@@ -6,7 +6,8 @@ import { KeyForm } from "./key.js";
 import { Models } from "./models.js";
 import { Session } from "./session.js";
 
-const TITLES = { "/": "Classify", "/models": "Models" };
+const MODELS = `${root}/models`;
+const TITLES = { [`${root}/`]: "Classify", [MODELS]: "Models" };
 
 /** The page: its views, its models and this tab's images. */
 function App() {
@@ -23,7 +24,7 @@ function App() {
   };
   useEffect(load, []);
   useEffect(() => {
-    document.title = path === "/models" ? "Models · Retinal image classifier" : "Retinal image classifier";
+    document.title = path === MODELS ? "Models · Retinal image classifier" : "Retinal image classifier";
   }, [path]);
 
   const refused = problem?.status === 401 || items.some((item) => item.problem?.status === 401);
@@ -33,11 +34,11 @@ function App() {
     session.current.retryRefused();
   };
 
-  const View = path === "/models" ? Models : Classify;
+  const View = path === MODELS ? Models : Classify;
   return html`
     <a class="skip" href="#main">Skip to the content</a>
     <header>
-      <div class="brand"><img src="/static/favicon.svg" alt="" width="32" height="32" /><span>Retinal image classifier</span></div>
+      <div class="brand"><img src=${`${root}/static/favicon.svg`} alt="" width="32" height="32" /><span>Retinal image classifier</span></div>
       <nav aria-label="Views">
         ${Object.entries(TITLES).map(
           ([to, title]) =>
@@ -54,7 +55,7 @@ function App() {
     <footer>
       <p><strong>Research use only; not a medical device.</strong> Images go to this service and nowhere else; results stay
         in this tab until it is closed.</p>
-      <nav aria-label="For engineers"><a href="/docs">API documentation</a><a href="/metrics">Metrics</a></nav>
+      <nav aria-label="For engineers"><a href=${`${root}/docs`}>API documentation</a><a href=${`${root}/metrics`}>Metrics</a></nav>
     </footer>
   `;
 }

@@ -3,11 +3,29 @@
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
+from models.wording import described
 from service.protocol import invalid
 
-Parameters = dict[str, StrictBool | StrictInt | StrictStr | StrictFloat]
+
+def present(content: Any) -> Any:
+    """Leave out parameters that are null: they are absent."""
+    return {k: v for k, v in content.items() if v is not None} if isinstance(content, dict) else content
+
+
+Parameters = Annotated[dict[str, StrictBool | StrictInt | StrictStr | StrictFloat], BeforeValidator(present)]
 Axis = Annotated[StrictInt, Field(ge=0, le=2**31)]
 SHOWN_FAULTS = 3
 
@@ -16,6 +34,15 @@ class Message(BaseModel):
     """A part of a message. Keys that the protocol does not define are ignored, as in Triton."""
 
     model_config = ConfigDict(protected_namespaces=(), frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_nulls(cls, content: Any) -> Any:
+        """Read null in an optional field as if the field were absent, as some clients write it."""
+        if not isinstance(content, dict):
+            return content
+        required = {name for name, field in cls.model_fields.items() if field.is_required()}
+        return {name: value for name, value in content.items() if value is not None or name in required}
 
 
 class RequestInput(Message):
@@ -106,7 +133,7 @@ class IndexRequest(Message):
 class ControlRequest(Message):
     """A load or unload request. It has no parameters here, but clients of Triton send the key."""
 
-    parameters: dict[str, Any] = {}
+    parameters: Annotated[dict[str, Any], BeforeValidator(present)] = {}
 
 
 class IndexEntry(Message):
@@ -142,13 +169,7 @@ def parse(kind: type[M], text: bytes | memoryview) -> M:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        raise invalid("; ".join(fault(entry) for entry in error.errors()[:SHOWN_FAULTS]) + ".") from None
-
-
-def fault(entry: Any) -> str:
-    where = ".".join(str(part) for part in entry["loc"] if not str(part).startswith(("bool", "int", "str", "float")))
-    found = "" if entry["type"] == "missing" else f" (got {json_type(entry['input'])})"
-    return f"{where}: {entry['msg']}{found}"
+        raise invalid("; ".join(described(error.errors(), got=json_type)[:SHOWN_FAULTS]) + ".") from None
 
 
 def json_type(value: object) -> str:

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from models.package import INPUT as IMAGE
 from models.package import OUTPUTS, STYLE_OUTPUTS
 from service.http.admission import admitted, deadline
-from service.http.compression import pack, unpack
 from service.http.problems import translated
 from service.http.uploads import read_body
 from service.inference.errors import UnusableImageError
@@ -117,8 +116,8 @@ async def answer(name: str, version: str | None, request: Request) -> Response:
         inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
         kept = await keep(request, model, inputs, rows)
         request_id = request.state.request_id if inference.id is None else inference.id
-        accepted, start = request.headers.get("Accept-Encoding", ""), time.perf_counter()
-        content, headers = await in_thread(threads, write, model, request_id, inference, rows, kept, accepted)
+        start = time.perf_counter()
+        content, headers = await in_thread(threads, write, model, request_id, inference, rows, kept)
         state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
         stage("encode", start)
         await kept.committed()
@@ -127,16 +126,11 @@ async def answer(name: str, version: str | None, request: Request) -> Response:
 
 def read(body: bytes, request: Request, model: Model, state: State) -> Inference:
     settings, headers = state.settings, request.headers
-    content = unpack(body, headers.get("Content-Encoding", ""), settings.max_body_bytes)
-    return read_request(content, headers.get(HEADER), model.card, settings.max_files)
+    return read_request(body, headers.get(HEADER), model.card, settings.max_files)
 
 
-def write(
-    model: Model, request_id: str, inference: Inference, rows: list[Outputs], kept: Kept, accepted: str
-) -> Answer:
-    content, headers = write_response(model, request_id, inference.outputs, rows, kept.parameters())
-    packed, encoding = pack(content, accepted)
-    return Answer(packed, headers | encoding)
+def write(model: Model, request_id: str, inference: Inference, rows: list[Outputs], kept: Kept) -> Answer:
+    return write_response(model, request_id, inference.outputs, rows, kept.parameters())
 
 
 async def run(state: State, model: Model, inference: Inference) -> list[Outputs]:

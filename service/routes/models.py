@@ -10,6 +10,7 @@ from models.card import Card
 from service.http.admission import find_model
 from service.http.answers import ModelEntry, ModelList
 from service.http.problems import ProblemDocument
+from service.http.root_path import root_of
 from service.inference.runtime import Model
 from service.state import state_of
 
@@ -23,9 +24,9 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {
 @router.get("/v1/models")
 async def list_models(request: Request) -> ModelList:
     """List the models that are served."""
-    repository = state_of(request).repository
+    repository, root = state_of(request).repository, root_of(request.scope)
     return ModelList(
-        models=[entry(repository.get(name), list(versions)) for name, versions in repository.models.items()]
+        models=[entry(repository.get(name), list(versions), root) for name, versions in repository.models.items()]
     )
 
 
@@ -45,7 +46,7 @@ def card_response(card: Card) -> Response:
     return Response(card.model_dump_json(), media_type="application/json")
 
 
-def entry(model: Model, versions: list[str]) -> ModelEntry:
+def entry(model: Model, versions: list[str], root: str) -> ModelEntry:
     card = model.card
     demo = next((path.name for path in DEMO.glob(f"{model.name}.*")), None)
     return ModelEntry(
@@ -58,6 +59,6 @@ def entry(model: Model, versions: list[str]) -> ModelEntry:
         labels=card.labels,
         input=card.input,
         provider=model.provider,
-        card=f"/v1/models/{model.name}/versions/{model.version}/card",
-        demo=f"/static/demo/{demo}" if demo else None,
+        card=f"{root}/v1/models/{model.name}/versions/{model.version}/card",
+        demo=f"{root}/static/demo/{demo}" if demo else None,
     )

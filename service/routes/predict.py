@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -26,13 +25,13 @@ from service.state import State, state_of
 router = APIRouter(tags=["predict"])
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "Empty image or malformed form."},
+    400: {"description": "Empty image, malformed form or damaged compression."},
     404: {"description": "Unknown model or version."},
     408: {"description": "The body did not arrive in time."},
     413: {"description": "Too many bytes or pixels."},
-    415: {"description": "Not an image of a known format or kind."},
+    415: {"description": "Not an image of a known format or kind, or an unknown content encoding."},
     422: {"description": "Damaged image, no such frame, no report possible, or invalid parameter."},
-    503: {"description": "Overload: try again after `Retry-After` seconds."},
+    503: {"description": "Overload, or the time limit has passed: try again after `Retry-After` seconds."},
 }
 REPORT = {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -145,15 +144,19 @@ async def report(
     request: Request, state: State, model: Model, uploads: list[Upload], predicted: list[tuple[Preprocessed, Outputs]]
 ) -> Response:
     """Answer one DICOM file with a structured report."""
-    from service.http.structured_report import write_report  # importing pydicom takes half a second
-
     if len(uploads) > 1:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "no-report",
             f"A structured report is about one file, and {len(uploads)} came: send them one by one, or ask for JSON.",
         )
-    write = partial(write_report, uploads[0].data, model, *predicted[0])
+
+    def write() -> bytes:
+        # The first import takes half a second, so it happens in this thread and not on the event loop.
+        from service.http.structured_report import write_report
+
+        return write_report(uploads[0].data, model, *predicted[0])
+
     body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, write)
     image, outputs = predicted[0]
     kept = await keep(request, model, [Input(uploads[0].data, image.frame)], [outputs])

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from models.wording import described
 from service.http.problems import ProblemDocument, ProblemError
 from service.http.uploads import read_body
 from service.records.errors import RecordsError, UnavailableError
@@ -30,7 +31,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 TOO_MUCH: dict[int | str, dict[str, Any]] = {
     408: {"model": ProblemDocument, "description": "The body did not arrive in time."},
-    413: {"model": ProblemDocument, "description": "Too many bytes."},
+    413: {"model": ProblemDocument, "description": "Too many bytes, before or after decompression."},
+    400: {"model": ProblemDocument, "description": "Damaged compression."},
+    415: {"model": ProblemDocument, "description": "Unknown content encoding."},
 }
 BODY = {
     "requestBody": {
@@ -168,7 +171,7 @@ def parse(body: bytes) -> FeedbackRequest:
         return FeedbackRequest.model_validate_json(body)
     except ValidationError as error:
         # The values are not repeated, because unexpected values may be patient data.
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
+        faults = "; ".join(described(error.errors(), whole="the body")[:3])
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid-feedback",

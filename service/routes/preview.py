@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated
@@ -13,11 +15,13 @@ from starlette.responses import Response
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, decode
-from service.http.admission import find_model, place
+from service.http.admission import deadline, find_model, place
 from service.http.problems import ProblemError
 from service.http.uploads import read_uploads
+from service.inference.runtime import Model
+from service.observing.logs import note
 from service.routes.predict import BODY, PROBLEMS, RESPONSES
-from service.state import state_of
+from service.state import State, state_of
 
 router = APIRouter(tags=["predict"])
 
@@ -42,17 +46,31 @@ class PreviewQuery(BaseModel):
 async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: Request) -> Response:
     """Return one image as PNG, decoded by the preprocessing of the model, not cropped, and at most 1024 pixels long."""
     state = state_of(request)
-    served = find_model(state, model, None)
-    with place(state), state.predictor.using(served):
+    with reserved(state, model) as served:
         uploads = await read_uploads(request, state.settings)
         if len(uploads) > 1:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file.")
         draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
-        try:
-            body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
-        except ImageError as error:
-            raise ProblemError.of_image(error, uploads[0].name) from None
+        async with deadline(request, state.settings):
+            try:
+                body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
+            except ImageError as error:
+                raise ProblemError.of_image(error, uploads[0].name) from None
     return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
+@contextmanager
+def reserved(state: State, name: str) -> Iterator[Model]:
+    """Reserve a place and the model, and count a refusal. The model's statistics count predictions alone."""
+    model = find_model(state, name, None)
+    note(model=model.name, version=model.version)
+    try:
+        with place(state), state.predictor.using(model):
+            yield model
+    except ProblemError as problem:
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            state.metrics.rejected.labels(problem.code).inc()
+        raise
 
 
 def to_png(data: bytes, spec: InputSpec, max_pixels: int, frame: int | None) -> bytes:

@@ -14,6 +14,9 @@ from service.state import state_of
 
 router = APIRouter(tags=["open inference protocol"])
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "Unknown model or version."}}
+READINESS: dict[int | str, dict[str, Any]] = NOT_FOUND | {
+    503: {"model": ModelReady, "description": "Not ready to predict."}
+}
 
 
 @router.get("/v2")
@@ -40,13 +43,13 @@ async def model_version(model: str, version: str, request: Request) -> ModelMeta
     return metadata(request, model, version)
 
 
-@router.get("/v2/models/{model}/ready", response_model=ModelReady, responses=NOT_FOUND)
+@router.get("/v2/models/{model}/ready", response_model=ModelReady, responses=READINESS)
 async def model_ready(model: str, request: Request) -> Response:
     """Whether the default version of a model accepts requests."""
     return readiness(request, model, None)
 
 
-@router.get("/v2/models/{model}/versions/{version}/ready", response_model=ModelReady, responses=NOT_FOUND)
+@router.get("/v2/models/{model}/versions/{version}/ready", response_model=ModelReady, responses=READINESS)
 async def version_ready(model: str, version: str, request: Request) -> Response:
     """Whether one version accepts requests."""
     return readiness(request, model, version)

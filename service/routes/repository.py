@@ -17,6 +17,9 @@ M = TypeVar("M", bound=Message)
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorDocument, "description": "Invalid message, or unusable package."},
     404: {"model": ErrorDocument, "description": "Unknown model."},
+    408: {"model": ErrorDocument, "description": "The body did not arrive in time."},
+    413: {"model": ErrorDocument, "description": "Too many bytes, before or after decompression."},
+    415: {"model": ErrorDocument, "description": "Unknown content encoding."},
 }
 router = APIRouter(tags=["model repository"], responses=ERRORS)
 

@@ -48,6 +48,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if answered and self.deadline is None and not self.transport.is_closing():
             self.arm()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer a request that offers another protocol as if it did not offer it, and close the connection after it.
+
+        uvicorn would log advice about WebSocket packages. The parser reads no further request after an offer.
+        """
+        self.cycle.keep_alive = False
+
     def on_message_begin(self) -> None:
         self.in_head = True
         super().on_message_begin()

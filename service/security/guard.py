@@ -27,6 +27,8 @@ TEXTS = {
     401: "The key or token is missing, or not accepted.",
     403: "The key or token does not allow this.",
     429: "Too many requests from this caller: try again after `Retry-After` seconds.",
+    500: "A fault of the service. Its log has the details.",
+    503: "The keys of the OpenID provider can't be fetched: try again after `Retry-After` seconds.",
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemDocument | ErrorDocument, "description": text} for code, text in TEXTS.items()

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.root_path import path_of
 from service.protocol.binary import HEADER
 
 SAFE = {
@@ -47,11 +48,13 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
 
+        path = path_of(scope)
+
         async def send_with_fields(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = message.get("headers", [])
                 names = {name.lower() for name, _ in present}
-                wanted = {**fields(scope["path"]), **scope.get("state", {}).get("headers", {})}
+                wanted = {**fields(path), **scope.get("state", {}).get("headers", {})}
                 added = ((name.lower().encode(), value.encode()) for name, value in wanted.items())
                 message["headers"] = [*present, *(field for field in added if field[0] not in names)]
             await send(message)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.wording import described
 from service.security.keys import KeyEntry, key_id
 from service.security.scopes import Caller
 
@@ -109,9 +110,8 @@ def read(path: Path) -> tuple[Content, Stamp]:
     try:
         content = Content.model_validate_json(text)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "the file"
-        raise KeyFileError(f"The key file {path} is damaged: {where}: {fault['msg']}") from None
+        [fault, *_] = described(error.errors(), whole="the file")
+        raise KeyFileError(f"The key file {path} is damaged: {fault}") from None
     return content, Stamp.of(status)
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from models.wording import described
 from service.security.key_file import KeyFileError, changing, read
 from service.security.keys import new_key
 from service.security.scopes import SCOPES
@@ -35,8 +36,8 @@ def add(
         try:
             key, entry = new_key(name, scope or ["predict"], now, None if expires is None else until(expires, now))
         except ValidationError as error:
-            fault = error.errors()[0]
-            raise KeyFileError(f"The {fault['loc'][0]} can't be {fault['input']!r}: {fault['msg']}") from None
+            [fault, *_] = described(error.errors(), got=repr)
+            raise KeyFileError(f"No key is made: {fault}") from None
         entries.append(entry)
     typer.echo(key)
     typer.echo(f"Key {entry.id} of {name}: {', '.join(entry.scopes)}. It can't be shown again.", err=True)

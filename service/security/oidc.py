@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jwt
-from jwt.exceptions import ExpiredSignatureError, InvalidAudienceError, InvalidIssuerError, PyJWTError
+from jwt.exceptions import (
+    ExpiredSignatureError,
+    ImmatureSignatureError,
+    InvalidAudienceError,
+    InvalidIssuerError,
+    MissingRequiredClaimError,
+    PyJWTError,
+)
 
 from service.security.jwks import ALGORITHMS, Jwks
 from service.security.scopes import Caller, Scope
@@ -71,8 +78,12 @@ class Tokens:
             raise TokenError("it is of another issuer") from None
         except InvalidAudienceError:
             raise TokenError("it is for another audience") from None
-        except PyJWTError as error:
-            raise TokenError(f"it is not valid ({type(error).__name__})") from None
+        except ImmatureSignatureError:
+            raise TokenError("it is not valid yet") from None
+        except MissingRequiredClaimError as error:
+            raise TokenError(f"it lacks the claim {error.claim}") from None
+        except PyJWTError:
+            raise TokenError("its signature or a claim is not valid") from None
         subject = claims["sub"]
         if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
             raise TokenError("its subject is not a name")

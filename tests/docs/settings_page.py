@@ -10,6 +10,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 HEAD = """# Settings
 
 For everybody who runs the service. Each setting is an environment variable. A misspelt name is an error at start.
+The service links that Kubernetes sets, such as `RETINA_SRM_SERVICE_HOST`, are passed over.
 
 With Docker Compose, write `RETINA_NAME=value` lines into a file `retina.env` beside `docker-compose.yml`. How to run
 the service for others: [operations.md](operations.md). Who may call it: [security.md](security.md).

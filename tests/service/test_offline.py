@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,4 +74,24 @@ def test_mistakes_are_one_sentence(
     done = predict(files[0], *arguments, "--repository", repository)
     assert done.returncode == 1
     assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+@pytest.mark.parametrize("output", ["json", "csv"])
+def test_a_name_that_is_not_utf_8_loses_no_answer(
+    repository: Path, tmp_path: Path, make_image: ImageMaker, output: str
+) -> None:
+    names = [b"a.png", b"caf\xe9.png", "\N{GREEK SMALL LETTER PI}.png".encode(), b"\xff missing.png"]
+    paths = [Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)) for name in names]
+    for path in paths[:3]:
+        path.write_bytes(make_image("PNG"))
+    done = predict(*paths, "--model", "colour", "--repository", repository, "--output", output)
+    assert done.returncode == 1  # one is missing
+    if output == "json":
+        found = [row["file"] for row in json.loads(done.stdout)["predictions"]]
+    else:
+        found = [row["file"] for row in csv.DictReader(io.StringIO(done.stdout))]
+    assert found == [f"{tmp_path}/{name}" for name in ("a.png", r"caf\xe9.png", "\N{GREEK SMALL LETTER PI}.png")]
+    assert rf"{tmp_path}/\xff missing.png: The file can't be read (No such file or directory)" in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.server import listening
 from tests.conftest import ImageMaker
 from tests.service.process import running
 
@@ -79,8 +81,6 @@ def test_a_request_in_hand_is_finished_at_sigterm(
 
 
 def test_a_body_that_does_not_come_is_given_up(repository: Path) -> None:
-    import socket
-
     with running(repository, RETINA_BODY_TIMEOUT_S="0.5") as (_, address, _):
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:
@@ -124,3 +124,37 @@ def test_drains_before_it_ends(repository: Path, make_image: ImageMaker) -> None
         assert httpx.get(f"{address}/v2/health/live").status_code == 200
         assert httpx.post(f"{address}/v1/models/colour/predict", content=make_image()).status_code == 200
         assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "192.0.2.1", "nowhere.invalid"])
+def test_an_address_that_can_t_be_used_is_one_sentence(repository: Path, host: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        variables = {"RETINA_MODEL_REPOSITORY": str(repository), "RETINA_HOST": host, "RETINA_PORT": str(port)}
+        done = subprocess.run(
+            [sys.executable, "-m", "service"],
+            cwd=ROOT,
+            env=os.environ | variables | {"RETINA_AUTH": "none"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if "listen" in line]
+    assert f"can't listen on {host}, port {port}" in line
+    assert "RETINA_PORT" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_every_address_of_a_host_is_listened_on() -> None:
+    sockets = listening("localhost", 0)
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+        assert {bound.getsockname()[0] for bound in sockets} <= found
+        assert "127.0.0.1" in {bound.getsockname()[0] for bound in sockets}
+    finally:
+        for bound in sockets:
+            bound.close()

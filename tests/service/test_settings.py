@@ -21,9 +21,44 @@ def test_an_unknown_variable_names_the_nearest(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("PROVIDER", "tpu"), ("MAX_BODY_BYTES", "0")])
 def test_a_bad_value_names_its_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"RETINA_{name}", value)
-    with pytest.raises(SettingsError, match=f"RETINA_{name}: .*{value}"):
+    with pytest.raises(SettingsError, match=f"RETINA_{name} must be .*{value}"):
         load_settings()
 
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("service", ["RETINA", "RETINA_SRM", "RETINA_RECORDS"])
+def test_service_links_of_kubernetes_are_passed_over(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    """The names and forms of https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables."""
+    links = {
+        "SERVICE_HOST": "10.0.0.11",
+        "SERVICE_PORT": "8000",
+        "SERVICE_PORT_HTTP": "8000",
+        "PORT": "tcp://10.0.0.11:8000",
+        "PORT_8000_TCP": "tcp://10.0.0.11:8000",
+        "PORT_8000_TCP_PROTO": "tcp",
+        "PORT_8000_TCP_PORT": "8000",
+        "PORT_8000_TCP_ADDR": "10.0.0.11",
+        "PORT_53_UDP": "udp://10.0.0.11:53",
+    }
+    for name, value in links.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert load_settings().port == 8000
+    assert load_settings(port=9002).port == 9002
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RETINA_SRM_PORT", "8000"),
+        ("RETINA_SERVICE_HOSTS", "x"),
+        ("RETINA_PORT_X_TCP", "x"),
+        ("RETINA_PORTS", "tcp://x"),
+    ],
+)
+def test_what_only_looks_like_a_service_link_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name} is not a setting"):
+        load_settings()

@@ -5,6 +5,7 @@ CNNs are biased towards texture", ICLR 2019, https://arxiv.org/abs/1811.12231.
 """
 
 import hashlib
+import os
 from pathlib import Path
 
 from training.datasets.base import DataSet, Item
@@ -50,7 +51,7 @@ def read_image_tree(dataset: str, path: Path | None, spec: FolderSpec) -> DataSe
                 raise TrainingError(f"{folder / split / name} holds no images; expected layout: {LAYOUT}")
             for image in images:
                 id_ = f"{split}/{name}/{image.name}"
-                digest.update(f"{image.stat().st_size}  {id_}\n".encode())
+                digest.update(os.fsencode(f"{image.stat().st_size}  {id_}\n"))
                 items.append(Item(image, label, id_, id_))
     train, val = cut_validation(published["train"], spec)
     return DataSet(

@@ -1,6 +1,7 @@
 """Splits of data that come without them: by patient, stratified by class."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,5 +61,6 @@ def tree_md5(path: Path, files: list[str]) -> str:
     total = hashlib.md5(usedforsecurity=False)
     for name in sorted(files):
         with (path / name).open("rb") as file:
-            total.update(f"{hashlib.file_digest(file, 'md5').hexdigest()}  {name}\n".encode())
+            # The name as the bytes that the disk has: it may not be UTF-8.
+            total.update(os.fsencode(f"{hashlib.file_digest(file, 'md5').hexdigest()}  {name}\n"))
     return total.hexdigest()

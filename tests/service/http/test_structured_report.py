@@ -1,7 +1,10 @@
 """The prediction as a DICOM structured report, read back by pydicom and, where installed, by two validators."""
 
+import importlib.abc
 import io
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
@@ -195,3 +198,20 @@ def test_a_multi_label_model_concludes_each_or_none(probabilities: list[float], 
     outputs = Outputs(np.array(probabilities, np.float32), np.zeros(1, np.float32), np.zeros((3, 2, 2), np.float32))
     report = dcmread(io.BytesIO(write_report(data, cast(Model, model), image, outputs)))
     assert [item.TextValue for item in named(report, "Conclusion")] == [conclusion]
+
+
+def test_the_first_report_imports_in_a_thread(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the event loop the import would hold every other request for half a second."""
+    name = "service.http.structured_report"
+    monkeypatch.delitem(sys.modules, name)
+    importers: list[str] = []
+
+    class Watch(importlib.abc.MetaPathFinder):
+        def find_spec(self, fullname: str, *_: object) -> None:
+            if fullname == name:
+                importers.append(threading.current_thread().name)
+
+    monkeypatch.setattr(sys, "meta_path", [Watch(), *sys.meta_path])
+    read(asked(client, source()))
+    assert len(importers) == 1
+    assert importers[0].startswith("decode")  # the pool that writes reports

@@ -1,11 +1,13 @@
 """Each malformed message of the protocol gets 400 and words that say which field."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from service.http.problems import ProblemError
+from service.protocol.messages import ControlRequest, IndexRequest, parse
 from tests.service.protocol.reading import LIMIT, message, read
 
 IMAGE = {"name": "image", "shape": [1, 2, 3, 1], "datatype": "UINT8", "data": [1, 2, 3, 4, 5, 6]}
@@ -56,21 +58,21 @@ MALFORMED = [
     (b"", "not JSON"),
     (b"{", "not JSON"),
     (b"[]", "JSON array: send an object"),
-    (b"{}", "inputs: Field required"),
-    (b'{"inputs": 5}', "inputs: .*number 5"),
+    (b"{}", "inputs is missing"),
+    (b'{"inputs": 5}', "inputs must be an array .*number 5"),
     (b'{"inputs": []}', "exactly one of image and image_bytes.*none"),
     (json.dumps({"inputs": [IMAGE, FILE]}).encode(), "exactly one of.*image, image_bytes"),
     (json.dumps({"inputs": [IMAGE, IMAGE]}).encode(), "exactly one of.*image, image"),
     (request(IMAGE | {"name": "pixels"}), "there is no input 'pixels'; send image or image_bytes"),
-    (request({"name": "image"}), r"inputs\.0\.shape: Field required"),
+    (request({"name": "image"}), r"inputs\.0\.shape is missing"),
     (request(IMAGE | {"name": 3}), r"inputs\.0\.name"),
-    (request(IMAGE, id=7), "id: .*number 7"),
+    (request(IMAGE, id=7), "id must be a text .*number 7"),
     (request(IMAGE | {"datatype": "FP32"}), "input image: its datatype is 'FP32'; it must be UINT8"),
     (request(FILE | {"datatype": "UINT8"}), "input image_bytes: its datatype is 'UINT8'; it must be BYTES"),
     (request(IMAGE | {"shape": "1,2,3,1"}), r"inputs\.0\.shape"),
-    (request(IMAGE | {"shape": [1, 2.5, 3, 1]}), r"inputs\.0\.shape\.1: .*2\.5"),
-    (request(IMAGE | {"shape": [True, 2, 3, 1]}), r"inputs\.0\.shape\.0: .*true"),
-    (request(IMAGE | {"shape": [-1, 2, 3, 1]}), r"inputs\.0\.shape\.0: .*-1"),
+    (request(IMAGE | {"shape": [1, 2.5, 3, 1]}), r"inputs\.0\.shape\.1 must be a whole number .*2\.5"),
+    (request(IMAGE | {"shape": [True, 2, 3, 1]}), r"inputs\.0\.shape\.0 must be a whole number .*true"),
+    (request(IMAGE | {"shape": [-1, 2, 3, 1]}), r"inputs\.0\.shape\.0 must be at least 0 .*-1"),
     (request(IMAGE | {"shape": [1, 3, 2, 1]}), r"its shape is \[1, 3, 2, 1\]; the model takes \['N', 2, 3, 1\]"),
     (request(IMAGE | {"shape": [2, 3, 1]}), "input image: its shape is"),
     (request(IMAGE | {"shape": []}), "input image: its shape is"),
@@ -98,7 +100,7 @@ MALFORMED = [
     (request(BINARY), "binary_data_size is 6, but 0 bytes are left.*Inference-Header-Content-Length"),
     (request(IMAGE, outputs=[{"name": "logits"}]), "there is no output 'logits'; there are: probabilities"),
     (request(IMAGE, outputs=[{"name": "probabilities"}] * 2), "probabilities is asked for 2 times"),
-    (request(IMAGE, outputs=[{}]), r"outputs\.0\.name: Field required"),
+    (request(IMAGE, outputs=[{}]), r"outputs\.0\.name is missing"),
     (
         request(IMAGE, outputs=[{"name": "probabilities", "parameters": {"binary_data": 1}}]),
         "output probabilities: binary_data is 1: it must be true or false",
@@ -113,7 +115,12 @@ MALFORMED = [
     ),
     (request(IMAGE, parameters={"binary_data_output": "yes"}), "binary_data_output is 'yes'"),
     (request(IMAGE, parameters={"timeout": "soon"}), "timeout is 'soon'"),
-    (request(IMAGE, parameters={"timeout": [1]}), r"parameters\.timeout"),
+    (
+        request(IMAGE, parameters={"timeout": [1]}),
+        r"parameters\.timeout must be true, false, a number or a text \(got array\)\.$",
+    ),
+    (request(IMAGE, parameters={"int_x": [1]}), r"^parameters\.int_x must be"),
+    (json.dumps({"inputs": [7]}).encode(), r"inputs\.0 must be an object \(got number 7\)"),
     (b'{"inputs": ' + b"[" * 3000 + b"]" * 3000 + b"}", "not JSON"),
 ]
 
@@ -155,3 +162,52 @@ def test_malformed_binary(tensor: dict[str, Any], tail: bytes, header: str | Non
     with pytest.raises(ProblemError, match=words) as caught:
         read(body, header or right)
     assert caught.value.status == 400
+
+
+FULL: dict[str, Any] = {
+    "id": "mine",
+    "parameters": {"binary_data_output": False, "timeout": 5},
+    "inputs": [IMAGE | {"parameters": {}}],
+    "outputs": [{"name": "probabilities", "parameters": {"binary_data": False, "classification": 1}}],
+}
+OPTIONAL: list[tuple[str | int, ...]] = [
+    ("id",),
+    ("parameters",),
+    ("parameters", "binary_data_output"),
+    ("parameters", "timeout"),
+    ("inputs", 0, "parameters"),
+    ("inputs", 0, "parameters", "binary_data_size"),
+    ("outputs",),
+    ("outputs", 0, "parameters"),
+    ("outputs", 0, "parameters", "binary_data"),
+    ("outputs", 0, "parameters", "classification"),
+]
+
+
+@pytest.mark.parametrize("place", OPTIONAL, ids=lambda place: ".".join(map(str, place)))
+def test_null_is_as_absent(place: tuple[str | int, ...]) -> None:
+    def edited(edit: Callable[[Any, str | int], object]) -> bytes:
+        content = json.loads(json.dumps(FULL))
+        part = content
+        for step in place[:-1]:
+            part = part[step]
+        edit(part, place[-1])
+        return json.dumps(content).encode()
+
+    without = read(edited(lambda part, key: part.pop(key, None)), None)
+    null = read(edited(lambda part, key: part.__setitem__(key, None)), None)
+    assert (null.id, null.outputs, null.timeout_s) == (without.id, without.outputs, without.timeout_s)
+    assert null.pixels is not None
+    assert null.pixels.tolist() == without.pixels.tolist()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("place", ["name", "shape", "datatype"])
+def test_null_in_a_needed_field_is_an_error(place: str) -> None:
+    with pytest.raises(ProblemError, match=rf"inputs\.0\.{place} must be .*null"):
+        read(request(IMAGE | {place: None}), None)
+
+
+def test_null_in_the_messages_of_the_repository() -> None:
+    assert parse(IndexRequest, b'{"ready": null}').ready is False
+    assert parse(ControlRequest, b'{"parameters": null}').parameters == {}
+    assert parse(ControlRequest, b'{"parameters": {"config": null}}').parameters == {}

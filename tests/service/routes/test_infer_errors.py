@@ -98,13 +98,6 @@ def test_overload_and_timeout(settings: Settings, pixels: NDArray[np.uint8], mon
         assert first.result(20).status_code == 200
 
 
-def test_not_ready_while_it_stops(client: TestClient) -> None:
-    assert client.get("/v2/models/colour/ready").json() == {"name": "colour", "ready": True}
-    client.app.state.service.ready = False  # type: ignore[attr-defined]
-    response = client.get("/v2/models/colour/ready")
-    assert (response.status_code, response.json()) == (503, {"name": "colour", "ready": False})
-
-
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=300),

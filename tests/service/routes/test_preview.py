@@ -1,16 +1,20 @@
 """A preview shows the pixels that the model's preprocessing reads."""
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from models.card import Card
 from models.preprocessing import preprocess
 from service.app import create_app
+from service.http.admission import EXPECTED
 from service.settings import Settings
 from tests.conftest import ImageMaker
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom
@@ -112,3 +116,61 @@ def test_what_can_t_be_asked_for(client: TestClient, make_image: ImageMaker) -> 
     )
     for query in ("frame=0", "frames=1"):
         problem(client.post(f"{address('colour')}?{query}", content=make_image()), 422, "invalid-parameter")
+
+
+def counted(client: TestClient, outcome: str) -> tuple[float, float]:
+    """Previews with an outcome, and how many were timed."""
+    found = {"retina_requests_total": 0.0, "retina_request_duration_seconds_count": 0.0}
+    for family in text_string_to_metric_families(client.get("/metrics").text):
+        for sample in family.samples:
+            if sample.name in found and sample.labels.get("outcome", outcome) == outcome:
+                found[sample.name] += sample.value
+    return found["retina_requests_total"], found["retina_request_duration_seconds_count"]
+
+
+def test_is_counted_as_a_prediction_is(client: TestClient, make_image: ImageMaker) -> None:
+    assert client.post(address("colour"), content=make_image()).status_code == 200
+    assert counted(client, "ok") == (1, 1)
+    assert client.post(address("colour"), content=b"x").status_code == 415
+    assert counted(client, "client_error") == (1, 2)
+    statistics = client.get("/v2/models/colour/stats").json()["model_stats"]
+    assert all(entry["inference_stats"]["success"]["count"] == 0 for entry in statistics)  # of predictions alone
+
+
+@pytest.mark.parametrize("header", [False, True], ids=["setting", "header"])
+def test_has_a_deadline(
+    settings: Settings, make_image: ImageMaker, monkeypatch: pytest.MonkeyPatch, header: bool
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr("service.routes.preview.to_png", lambda *_: gate.wait(20))
+    app = create_app(settings.model_copy(update={} if header else {"request_timeout_s": 0.1}))
+    with TestClient(app) as client:
+        headers = {EXPECTED: "100"} if header else {}
+        told = problem(client.post(address("colour"), content=make_image(), headers=headers), 503, "timeout")
+        gate.set()
+        assert "0.1 s" in told.detail
+        assert app.state.service.requests == 0
+        assert counted(client, "rejected") == (1, 1)
+        assert 'retina_rejected_total{reason="timeout"} 1.0' in client.get("/metrics").text
+
+
+def test_is_in_flight_and_refused_above_the_limit(
+    settings: Settings, make_image: ImageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, started = threading.Event(), threading.Event()
+
+    def held_back(*_: object) -> bytes:
+        started.set()
+        assert gate.wait(20)
+        return b""
+
+    monkeypatch.setattr("service.routes.preview.to_png", held_back)
+    app = create_app(settings.model_copy(update={"max_requests": 1}))
+    with TestClient(app) as client, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(client.post, address("colour"), content=make_image())
+        assert started.wait(20)
+        assert "retina_in_flight_requests 1.0" in client.get("/metrics").text
+        problem(client.post(address("colour"), content=make_image()), 503, "too-many-requests")
+        assert 'retina_rejected_total{reason="too-many-requests"} 1.0' in client.get("/metrics").text
+        gate.set()
+        assert first.result(20).status_code == 200

@@ -233,3 +233,19 @@ def test_a_way_in_for_everybody_does_not_start_by_itself(service: Service) -> No
     environment = {"RETINA_HOST": "0.0.0.0", "RETINA_MODEL_REPOSITORY": str(service.folder / "models")}
     with pytest.raises(SettingsError, match="RETINA_AUTH=none"):
         CliRunner().invoke(app, [], env=environment, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("offer", ["websocket", "h2c", "TLS/1.0"])
+def test_an_offer_of_another_protocol_is_passed_over_quietly(service: Service, offer: str) -> None:
+    head = f"POST /v1/models/{MODEL}/predict HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: {offer}\r\n"
+    plain = f"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {offer}\r\n\r\n"
+    before = len(service.log)
+    for request, status in ((plain, b"200"), (f"{head}Content-Length: 4\r\n\r\nbody", b"401")):
+        answer = answer_to(service.address, request.encode())  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert b"connection: close" in answer.lower()
+        assert answer.count(b"HTTP/1.1 ") == 1
+    assert httpx.get(f"{service.address}/v2/health/live").status_code == 200
+    text = "".join(service.log[before:])
+    assert "pgrade" not in text
+    assert "uvicorn" not in text.lower()

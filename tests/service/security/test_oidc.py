@@ -106,14 +106,14 @@ def test_an_algorithm_of_the_token_s_own_choice_is_refused(provider: Provider, c
     ("changes", "words"),
     [
         ({"iss": "https://evil.example"}, "another issuer"),
-        ({"iss": None}, "MissingRequiredClaim"),
+        ({"iss": None}, "lacks the claim iss"),
         ({"aud": "other"}, "another audience"),
         ({"aud": ["other"]}, "another audience"),
-        ({"aud": None}, "MissingRequiredClaim"),
+        ({"aud": None}, "lacks the claim aud"),
         ({"exp": 1_000_000_000}, "expired"),
-        ({"exp": None}, "MissingRequiredClaim"),
-        ({"nbf": 9_999_999_999}, "ImmatureSignature"),
-        ({"sub": None}, "MissingRequiredClaim"),
+        ({"exp": None}, "lacks the claim exp"),
+        ({"nbf": 9_999_999_999}, "not valid yet"),
+        ({"sub": None}, "lacks the claim sub"),
         ({"sub": ""}, "subject"),
         ({"sub": "two\nlines"}, "subject"),
         ({"sub": "x" * 256}, "subject"),
@@ -129,7 +129,7 @@ def test_claims_that_do_not_fit(provider: Provider, checker: Checker, changes: d
 def test_another_s_signature_and_changed_claims(provider: Provider, checker: Checker) -> None:
     strangers = {"one": rsa.generate_private_key(65537, 2048), "two": ec.generate_private_key(ec.SECP256R1())}
     for kid, key in strangers.items():
-        with pytest.raises(CredentialsError, match="InvalidSignature"):
+        with pytest.raises(CredentialsError, match="its signature or a claim is not valid"):
             checker.check(provider.token(kid, key=key))
     head, body, signature = provider.token().split(".")
     forged = base64.urlsafe_b64encode(json.dumps(claims(provider)).encode()).decode().rstrip("=")

@@ -1,5 +1,7 @@
 """Class-per-folder trees: splits by patient and at random, and the mistakes that people make."""
 
+import os
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 
 from models.card import InputSpec
 from tests.training.datasets.folder_trees import all_files, class_of, files_of, patient_of, read
-from tests.training.tiny_data import write_manifest, write_tree
+from tests.training.tiny_data import tiny_recipe, write_manifest, write_tree
 from training.data.pipeline import cached
 from training.errors import TrainingError
+from training.fitting.engine import fit
 
 
 class TestPlainTree:
@@ -183,3 +186,19 @@ class TestRealFolders:
         assert data.labels == ["CNV", "DME", "DRUSEN", "NORMAL"]
         assert {split: len(items) for split, items in data.splits.items()} == {"train": 972, "val": 155, "test": 288}
         assert len({item.group for items in data.splits.values() for item in items}) == 908
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_a_name_that_is_not_utf_8_is_trained_on(tmp_path: Path) -> None:
+    """As ``fit`` does: read, summed, split, trained, evaluated and written."""
+    root = tmp_path / "data"
+    files = write_tree(root, {"dark": 12, "light": 12})
+    for name in files[::4]:
+        (root / name).rename(os.fsdecode(os.fsencode(root / name).replace(b".png", b"_caf\xe9.png")))
+    sums = read(root).md5
+    recipe = tiny_recipe(
+        root, dataset="folder", task="multi-class", epochs=1, batch_size=4, folder={"validation": 0.25, "test": 0.25}
+    )
+    run = fit(recipe, tmp_path / "run", progress=False)
+    assert run.checkpoint("best").is_file()
+    assert read(root).md5 == sums
