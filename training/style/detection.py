@@ -1,0 +1,194 @@
+"""How well a package's style shift tells images unlike training from a test split, beside other scores.
+
+    python -m training.style.detection models/repository/oct/1/model.onnx folder --set data=SCANS \\
+        --corruptions oct --against fundus=PHOTOGRAPHS --output shift.json
+
+The recipe reads the package's own splits. Nothing is fitted here but the baselines, on the training images; thresholds
+are the 95th percentile of the validation images. Baselines: the largest probability (Hendrycks and Gimpel 2017), energy
+(Liu et al. 2020), Mahalanobis distance (Lee et al. 2018) and distance to the 10th nearest neighbour (Sun et al. 2022),
+both on the features before the classifier.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import onnxruntime
+import torch
+import typer
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+from scipy.special import logsumexp
+from sklearn.covariance import LedoitWolf
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from models.card import InputSpec
+from models.package import read_card
+from models.preprocessing import fit, preprocess
+from training.datasets import Item, read_dataset
+from training.recipe import load_recipe
+from training.style.add import read_network
+from training.style.corruptions import FUNDUS, OCT, Corruption
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+MOST = 300
+"""Images of a folder, spread evenly, and of a split for each corruption."""
+NEIGHBOURS = 10
+BATCH = 64
+
+Pixels = NDArray[np.uint8]
+Scores = dict[str, NDArray[np.float64]]
+
+
+def main(
+    package: Path,
+    recipe: str,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A value of the recipe, such as data=FOLDER.")] = None,
+    against: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of other images; repeatable.")] = None,
+    corruptions: Annotated[Literal["oct", "fundus"], typer.Option(help="Whose corruptions.")] = "oct",
+    output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Print AUROC and detection at the 95th percentile of validation, for every set of unusual images and score."""
+    data = read_dataset(load_recipe(recipe, set_ or ()))
+    measure = Measure(package, [pixels_of(item, measure_spec(package)) for item in data.splits["train"]])
+    spec = measure.spec
+    validation, test = (measure([pixels_of(item, spec) for item in data.splits[split]]) for split in ("val", "test"))
+    limits = {name: float(np.quantile(values, 0.95)) for name, values in validation.items()}
+    figures: dict[str, Any] = {"false alarms": {name: float((test[name] > limits[name]).mean()) for name in limits}}
+    print_row("false alarms on the test split", figures["false alarms"])
+    pictures = [Image.fromarray(pixels_of(item, spec).squeeze()) for item in thinned(data.splits["test"])]
+    for name, images in unusual(pictures, spec, against or [], {"oct": OCT, "fundus": FUNDUS}[corruptions]):
+        scores = measure(images)
+        rows = {
+            score: {"AUROC": auroc(test[score], values), "detected": float((values > limits[score]).mean())}
+            for score, values in scores.items()
+        }
+        figures[name] = rows
+        print_row(name, {score: row["AUROC"] for score, row in rows.items()}, rows["style shift"]["detected"])
+    if output is not None:
+        output.write_text(json.dumps(figures, indent=2))
+
+
+def auroc(usual: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(roc_auc_score(np.r_[np.zeros(len(usual)), np.ones(len(other))], np.r_[usual, other]))
+
+
+def print_row(name: str, values: Mapping[str, float], detected: float | None = None) -> None:
+    cells = "".join(f"{score}: {value:.3f}  " for score, value in values.items())
+    print(f"{name:<34}{cells}" + ("" if detected is None else f"detected: {detected:.3f}"), flush=True)
+
+
+class Measure:
+    """Every score of images, higher for the more unusual; the style shift comes out of the package's graph."""
+
+    def __init__(self, package: Path, train: Sequence[Pixels]) -> None:
+        self.session = onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])
+        self.spec = read_card(self.session).input
+        self.network, self.normalisation = read_network(package)
+        features = self.features(train)
+        self.density = LedoitWolf().fit(features)
+        self.neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(unit_length(features))
+
+    def __call__(self, images: Sequence[Pixels]) -> Scores:
+        shifts, logits = [], []
+        for batch in batches(images):
+            shift, maps = self.session.run(["style_shift", "class_activation"], {"image": batch})
+            shifts.append(shift)
+            logits.append(maps.mean(axis=(2, 3)))  # exactly the logits
+        values, features = np.concatenate(logits).astype(np.float64), self.features(images)
+        log_probabilities = values - logsumexp(values, axis=1, keepdims=True)
+        return {
+            "style shift": np.concatenate(shifts).astype(np.float64),
+            "softmax": -np.exp(log_probabilities.max(axis=1)),
+            "energy": -logsumexp(values, axis=1),
+            "Mahalanobis": self.density.mahalanobis(features),
+            "neighbours": self.neighbours.kneighbors(unit_length(features))[0][:, -1],
+        }
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
+        """The network's last features (N, C), averaged over the positions."""
+        found: list[NDArray[np.float64]] = []
+
+        def keep(_: object, inputs: tuple[torch.Tensor]) -> None:
+            found.append(inputs[0].double().numpy().copy())
+
+        handle = self.network.fc.register_forward_pre_hook(keep)
+        for batch in batches(images):
+            self.network(self.normalisation(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255))
+        handle.remove()
+        return np.concatenate(found)
+
+
+def unusual(
+    pictures: Sequence[Image.Image], spec: InputSpec, against: Iterable[str], corruptions: Mapping[str, Corruption]
+) -> Iterator[tuple[str, list[Pixels]]]:
+    """Every set of unusual images by its name: other folders, made-up pictures, changed pictures of the test split."""
+    random = np.random.default_rng(0)
+    shape = (spec.height, spec.width, spec.channels)
+    for entry in against:
+        name, _, folder = entry.partition("=")
+        files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+        yield name, [preprocess(path.read_bytes(), spec).pixels for path in thinned(files)]
+    yield "blank", [np.full(shape, grey, np.uint8) for grey in range(0, 256, 5)]
+    yield "noise", [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(50)]
+    yield "text pages", [fit(page(random), spec) for _ in range(50)]
+    changes: dict[str, Callable[[Image.Image], Image.Image]] = {
+        "inverted": ImageOps.invert,
+        "upside down": ImageOps.flip,
+        "letterbox": lambda image: ImageOps.pad(image.resize((image.width, image.height * 2 // 3)), image.size),
+        "white border": lambda image: ImageOps.expand(image, image.width // 5, "white"),
+    }
+    for name, change in changes.items():
+        yield name, [fit(change(image), spec) for image in pictures]
+    for name, corrupt in corruptions.items():
+        for severity in range(1, 6):
+            yield f"{name}, {severity}", [as_pixels(corrupt(image, severity, random)) for image in pictures]
+
+
+def page(random: np.random.Generator) -> Image.Image:
+    """A white page with lines of letters."""
+    image = Image.new("RGB", (600, 600), "white")
+    draw = ImageDraw.Draw(image)
+    for line in range(20, 580, 16):
+        words = " ".join("".join(chr(97 + letter) for letter in random.integers(0, 26, 7)) for _ in range(9))
+        draw.text((20, line), words, fill="black")
+    return image
+
+
+def thinned(entries: Sequence[Any]) -> list[Any]:
+    """At most ``MOST`` of them, spread evenly."""
+    if len(entries) <= MOST:
+        return list(entries)
+    return [entries[index] for index in np.linspace(0, len(entries) - 1, MOST).astype(int)]
+
+
+def measure_spec(package: Path) -> InputSpec:
+    return read_card(onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])).input
+
+
+def pixels_of(item: Item, spec: InputSpec) -> Pixels:
+    if isinstance(item.image, Path):
+        return preprocess(item.image.read_bytes(), spec).pixels
+    return fit(Image.fromarray(item.image[..., 0] if item.image.shape[2] == 1 else item.image), spec)
+
+
+def as_pixels(image: Image.Image) -> Pixels:
+    pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def batches(images: Sequence[Pixels]) -> Iterator[Pixels]:
+    for start in range(0, len(images), BATCH):
+        yield np.stack(images[start : start + BATCH])
+
+
+def unit_length(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
