@@ -12,7 +12,7 @@ from models.package import OUTPUTS
 from service.http.admission import admitted, deadline
 from service.http.compression import pack, unpack
 from service.http.problems import translated
-from service.http.uploads import read_body
+from service.http.uploads import received_body
 from service.inference.errors import UnusableImageError
 from service.inference.runtime import Model, Outputs
 from service.observing.tracing import stage
@@ -107,22 +107,22 @@ async def infer_version(model: str, version: str, request: Request) -> Response:
 async def answer(name: str, version: str | None, request: Request) -> Response:
     state = state_of(request)
     with admitted(state, name, version) as model:
-        body = await read_body(request, state.settings)
-        in_thread, threads = asyncio.get_running_loop().run_in_executor, state.predictor.decoders
-        async with deadline(request, state.settings) as until:
-            inference = await in_thread(threads, read, body, request, model, state)
-            until.shorten(inference.timeout_s)
-            with translated():
-                rows = await run(state, model, inference)
-        inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
-        kept = await keep(request, model, inputs, rows)
-        request_id = request.state.request_id if inference.id is None else inference.id
-        accepted, start = request.headers.get("Accept-Encoding", ""), time.perf_counter()
-        content, headers = await in_thread(threads, write, model, request_id, inference, rows, kept, accepted)
-        state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
-        stage("encode", start)
-        await kept.committed()
-        return Response(content, headers=headers)
+        async with received_body(request, state) as body:
+            in_thread, threads = asyncio.get_running_loop().run_in_executor, state.predictor.decoders
+            async with deadline(request, state.settings) as until:
+                inference = await in_thread(threads, read, body, request, model, state)
+                until.shorten(inference.timeout_s)
+                with translated():
+                    rows = await run(state, model, inference)
+            inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
+            kept = await keep(request, model, inputs, rows)
+            request_id = request.state.request_id if inference.id is None else inference.id
+            accepted, start = request.headers.get("Accept-Encoding", ""), time.perf_counter()
+            content, headers = await in_thread(threads, write, model, request_id, inference, rows, kept, accepted)
+            state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+            stage("encode", start)
+            await kept.committed()
+            return Response(content, headers=headers)
 
 
 def read(body: bytes, request: Request, model: Model, state: State) -> Inference:

@@ -17,7 +17,7 @@ from service.http.admission import admitted, deadline
 from service.http.answers import PredictionAnswer, Weights, identity, prediction
 from service.http.examples import ANSWER
 from service.http.problems import ProblemDocument, ProblemError, translated
-from service.http.uploads import Upload, read_uploads
+from service.http.uploads import Upload, received_images
 from service.inference.runtime import Model, Outputs
 from service.observing.tracing import stage
 from service.records.keeping import Input, keep
@@ -101,37 +101,37 @@ async def predict_version(
 async def answer(name: str, version: str | None, query: PredictQuery, request: Request) -> Response:
     state = state_of(request)
     with admitted(state, name, version) as model:
-        uploads = await read_uploads(request, state.settings)
-        async with deadline(request, state.settings):
-            with translated([upload.name for upload in uploads]):
-                predicted = await state.predictor.predict(model, [upload.data for upload in uploads], query.frame)
-        if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
-            return await report(request, state, model, uploads, predicted)
-        inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
-        kept = await keep(request, model, inputs, [row for _, row in predicted])
-        start = time.perf_counter()
-        content = {
-            "id": request.state.request_id,
-            "model": identity(model),
-            "notice": NOTICE,
-            "predictions": [
-                prediction(
-                    model.card,
-                    image,
-                    row,
-                    record_id=record_id,
-                    file=upload.name,
-                    weights=query.weights,
-                    activation_map=query.activation_map,
-                )
-                for upload, record_id, (image, row) in zip(uploads, kept.ids, predicted, strict=True)
-            ],
-        }
-        body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-        state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
-        stage("encode", start)
-        await kept.committed()
-        return Response(body, media_type="application/json")
+        async with received_images(request, state) as uploads:
+            async with deadline(request, state.settings):
+                with translated([upload.name for upload in uploads]):
+                    predicted = await state.predictor.predict(model, [upload.data for upload in uploads], query.frame)
+            if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
+                return await report(request, state, model, uploads, predicted)
+            inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
+            kept = await keep(request, model, inputs, [row for _, row in predicted])
+            start = time.perf_counter()
+            content = {
+                "id": request.state.request_id,
+                "model": identity(model),
+                "notice": NOTICE,
+                "predictions": [
+                    prediction(
+                        model.card,
+                        image,
+                        row,
+                        record_id=record_id,
+                        file=upload.name,
+                        weights=query.weights,
+                        activation_map=query.activation_map,
+                    )
+                    for upload, record_id, (image, row) in zip(uploads, kept.ids, predicted, strict=True)
+                ],
+            }
+            body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+            state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+            stage("encode", start)
+            await kept.committed()
+            return Response(body, media_type="application/json")
 
 
 def accepts_dicom(request: Request) -> bool:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from service.http.problems import ProblemDocument, ProblemError
-from service.http.uploads import read_body
+from service.http.uploads import read_message
 from service.records.errors import RecordsError, UnavailableError
 from service.records.keeping import caller_of, records_of
 from service.records.kept import Records
@@ -53,7 +53,7 @@ async def feedback(id: UUID, request: Request) -> PredictionRecord:
     To correct them, send another feedback. The last one counts; all are kept.
     """
     state = state_of(request)
-    records, told = records_of(state), parse(await read_body(request, state.settings))
+    records, told = records_of(state), parse(await read_message(request, state))
     check(told.labels, await read(records, id))
     try:
         added = await run_in_threadpool(records.store.add_feedback, id, now(), told.labels, caller_of(request))

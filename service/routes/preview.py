@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, decode
-from service.http.admission import find_model, place
+from service.http.admission import find_model
 from service.http.problems import ProblemError
-from service.http.uploads import read_uploads
+from service.http.uploads import received_images
 from service.routes.predict import BODY, PROBLEMS, RESPONSES
 from service.state import state_of
 
@@ -43,15 +43,17 @@ async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: 
     """Return one image as PNG, decoded by the preprocessing of the model, not cropped, and at most 1024 pixels long."""
     state = state_of(request)
     served = find_model(state, model, None)
-    with place(state), state.predictor.using(served):
-        uploads = await read_uploads(request, state.settings)
-        if len(uploads) > 1:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file.")
-        draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
-        try:
-            body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
-        except ImageError as error:
-            raise ProblemError.of_image(error, uploads[0].name) from None
+    with state.predictor.using(served):
+        async with received_images(request, state) as uploads:
+            if len(uploads) > 1:
+                raise ProblemError(
+                    HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file."
+                )
+            draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
+            try:
+                body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
+            except ImageError as error:
+                raise ProblemError.of_image(error, uploads[0].name) from None
     return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
