@@ -138,6 +138,12 @@ class Settings(BaseSettings):
         description="Least bytes per second of a request body, after 5 seconds. Below it the answer is 408. 0: any.",
     )
     max_pixels: int = Field(default=DEFAULT_MAX_PIXELS, ge=1, description="Most pixels in one image.")
+    max_decode_bytes: int = Field(
+        default=2**30,
+        ge=1,
+        description="Most bytes of pixels that large images in decoding may hold together, by their headers. Others "
+        "wait.",
+    )
     max_files: int = Field(default=16, ge=1, description="Most images in one request.")
     body_timeout_s: float = Field(
         default=30.0,

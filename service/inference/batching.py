@@ -4,8 +4,8 @@ Only the thread of the event loop changes the state, so there are no locks. The 
 """
 
 import asyncio
+import math
 import time
-from collections import deque
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from service.inference.errors import QueueFullError
 from service.inference.runtime import Model, Outputs
+from service.inference.turns import Turns
 from service.observing.metrics import ModelMetrics
 from service.observing.tracing import stage
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """An image in the queue, and when its run began and ended."""
 
@@ -45,6 +46,7 @@ class Batcher:
         max_batch_size: int,
         delay_s: float,
         queue_size: int,
+        caller_share: float = 1.0,
     ) -> None:
         self.model = model
         self.executor = executor
@@ -52,24 +54,31 @@ class Batcher:
         self.max_batch_size = max_batch_size
         self.delay_s = delay_s
         self.queue_size = queue_size
-        self.queue: deque[Waiting] = deque()
+        self.most_of_caller = math.ceil(queue_size * caller_share)
+        self.queue: Turns[Waiting] = Turns()
         self.running = False
         self.timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, images: list[NDArray[np.uint8]]) -> list[Outputs]:
-        """Queue images (H, W, C) and return the outputs of each, in order.
+    async def submit(self, images: list[NDArray[np.uint8]], caller: str = "") -> list[Outputs]:
+        """Queue images (H, W, C) and return the outputs of each, in order. Callers take turns, image by image.
 
         Raises:
-            QueueFullError: at once, if the queue has no room for all of them.
+            QueueFullError: at once, if the queue, or the caller's part of it, has no room for all of them.
         """
         if len(self.queue) + len(images) > self.queue_size:
             raise QueueFullError(
                 f"{len(self.queue)} images wait for {self.model.name} and the limit is {self.queue_size}"
             )
+        if self.queue.of(caller) + len(images) > self.most_of_caller:
+            raise QueueFullError(
+                f"{self.queue.of(caller)} of your images wait for {self.model.name} and the limit for one caller is "
+                f"{self.most_of_caller}"
+            )
         loop, now = asyncio.get_running_loop(), time.perf_counter()
         entries = [Waiting(pixels, loop.create_future(), now) for pixels in images]
-        self.queue.extend(entries)
+        for entry in entries:
+            self.queue.add(caller, entry)
         self.metrics.queue_length.set(len(self.queue))
         self.dispatch()
         try:
@@ -77,8 +86,7 @@ class Batcher:
         except BaseException:
             for entry in entries:
                 entry.future.cancel()
-            # Images of cancelled requests leave their places to others.
-            self.queue = deque(entry for entry in self.queue if not entry.future.done())
+                self.queue.remove(caller, entry)  # images of cancelled requests leave their places to others
             self.metrics.queue_length.set(len(self.queue))
             raise
         began, ended = min(entry.began for entry in entries), max(entry.ended for entry in entries)
@@ -90,14 +98,14 @@ class Batcher:
         """Start the next batch, if the model is free and the batch need not wait for more."""
         if self.running or not self.queue:
             return
-        wait = self.queue[0].since + self.delay_s - time.perf_counter()
-        if len(self.queue) < self.max_batch_size and wait > 0:
-            if self.timer is None:
-                self.timer = asyncio.get_running_loop().call_later(wait, self.on_timer)
-            return
+        if self.delay_s and len(self.queue) < self.max_batch_size:
+            wait = min(entry.since for entry in self.queue) + self.delay_s - time.perf_counter()
+            if wait > 0:
+                if self.timer is None:
+                    self.timer = asyncio.get_running_loop().call_later(wait, self.on_timer)
+                return
         batch: list[Waiting] = []
-        while self.queue and len(batch) < self.max_batch_size:
-            entry = self.queue.popleft()
+        while len(batch) < self.max_batch_size and (entry := self.queue.take()) is not None:
             if not entry.future.done():
                 batch.append(entry)
         self.metrics.queue_length.set(len(self.queue))

@@ -1,7 +1,7 @@
 """``POST /v2/models/{model}/infer``: the Open Inference Protocol's prediction."""
 
-import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -24,6 +24,7 @@ from service.protocol.responses import Answer, write_response
 from service.protocol.tensors import IMAGE_BYTES
 from service.records.keeping import Input, keep
 from service.records.kept import Kept
+from service.security.guard import subject_of
 from service.state import State, state_of
 
 router = APIRouter(tags=["open inference protocol"])
@@ -108,17 +109,18 @@ async def answer(name: str, version: str | None, request: Request) -> Response:
     state = state_of(request)
     with admitted(state, name, version) as model:
         async with received_body(request, state) as body:
-            in_thread, threads = asyncio.get_running_loop().run_in_executor, state.predictor.decoders
+            caller, in_thread = subject_of(request), state.predictor.decoders.run
             async with deadline(request, state.settings) as until:
-                inference = await in_thread(threads, read, body, request, model, state)
+                inference = await in_thread(caller, len(body), partial(read, body, request, model, state))
                 until.shorten(inference.timeout_s)
                 with translated():
-                    rows = await run(state, model, inference)
+                    rows = await run(state, model, inference, caller)
             inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
             kept = await keep(request, model, inputs, rows)
             request_id = request.state.request_id if inference.id is None else inference.id
             accepted, start = request.headers.get("Accept-Encoding", ""), time.perf_counter()
-            content, headers = await in_thread(threads, write, model, request_id, inference, rows, kept, accepted)
+            encode = partial(write, model, request_id, inference, rows, kept, accepted)
+            content, headers = await in_thread(caller, 0, encode)
             state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
             stage("encode", start)
             await kept.committed()
@@ -139,11 +141,11 @@ def write(
     return Answer(packed, headers | encoding)
 
 
-async def run(state: State, model: Model, inference: Inference) -> list[Outputs]:
+async def run(state: State, model: Model, inference: Inference, caller: str) -> list[Outputs]:
     if inference.pixels is not None:
-        return await state.predictor.run(model, list(inference.pixels))
+        return await state.predictor.run(model, list(inference.pixels), caller)
     try:
-        images = await state.predictor.decode(model, inference.files)
+        images = await state.predictor.decode(model, inference.files, caller=caller)
     except UnusableImageError as error:  # a file is part of the message here, so every fault is 400
         raise invalid(f"input {IMAGE_BYTES}: element {error.index}: {error}") from None
-    return await state.predictor.run(model, [image.pixels for image in images])
+    return await state.predictor.run(model, [image.pixels for image in images], caller)

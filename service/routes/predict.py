@@ -1,6 +1,5 @@
 """``POST /v1/models/{model}/predict``: images in, probabilities and recalibration weights out."""
 
-import asyncio
 import time
 from functools import partial
 from http import HTTPStatus
@@ -21,6 +20,7 @@ from service.http.uploads import Upload, received_images
 from service.inference.runtime import Model, Outputs
 from service.observing.tracing import stage
 from service.records.keeping import Input, keep
+from service.security.guard import subject_of
 from service.state import State, state_of
 
 router = APIRouter(tags=["predict"])
@@ -104,7 +104,8 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
         async with received_images(request, state) as uploads:
             async with deadline(request, state.settings):
                 with translated([upload.name for upload in uploads]):
-                    predicted = await state.predictor.predict(model, [upload.data for upload in uploads], query.frame)
+                    files = [upload.data for upload in uploads]
+                    predicted = await state.predictor.predict(model, files, query.frame, subject_of(request))
             if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
                 return await report(request, state, model, uploads, predicted)
             inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
@@ -153,7 +154,7 @@ async def report(
             f"A structured report is about one file, and {len(uploads)} came: send them one by one, or ask for JSON.",
         )
     write = partial(write_report, uploads[0].data, model, *predicted[0])
-    body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, write)
+    body = await state.predictor.decoders.run(subject_of(request), len(uploads[0].data), write)
     image, outputs = predicted[0]
     kept = await keep(request, model, [Input(uploads[0].data, image.frame)], [outputs])
     await kept.committed()

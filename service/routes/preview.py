@@ -1,6 +1,5 @@
 """``POST /v1/models/{model}/preview``: a picture of files that a browser can't show, such as DICOM and TIFF."""
 
-import asyncio
 import io
 from functools import partial
 from http import HTTPStatus
@@ -13,10 +12,12 @@ from starlette.responses import Response
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, decode
+from models.preprocessing.cost import decoding_cost
 from service.http.admission import find_model
 from service.http.problems import ProblemError
 from service.http.uploads import received_images
 from service.routes.predict import BODY, PROBLEMS, RESPONSES
+from service.security.guard import subject_of
 from service.state import state_of
 
 router = APIRouter(tags=["predict"])
@@ -49,9 +50,10 @@ async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: 
                 raise ProblemError(
                     HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file."
                 )
+            caller = subject_of(request)
             draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
             try:
-                body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
+                body = await state.predictor.decoders.run(caller, decoding_cost(uploads[0].data), draw)
             except ImageError as error:
                 raise ProblemError.of_image(error, uploads[0].name) from None
     return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})

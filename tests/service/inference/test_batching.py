@@ -198,3 +198,25 @@ def test_more_images_than_a_batch_in_one_request() -> None:
         assert model.batches == [4, 4]
 
     run_with(test)
+
+
+def test_callers_take_turns_in_a_batch_and_have_a_part_of_the_queue() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        running = asyncio.create_task(batcher.submit([image(0)], "greedy"))
+        await settle()
+        greedy = asyncio.create_task(batcher.submit([image(value) for value in range(6)], "greedy"))
+        await settle()
+        with pytest.raises(QueueFullError, match="6 of your images wait"):
+            await batcher.submit([image(1)], "greedy")
+        modest = asyncio.create_task(batcher.submit([image(8), image(9)], "modest"))
+        await settle()
+        model.gate.set()
+        await asyncio.wait([modest, greedy], return_when=asyncio.FIRST_COMPLETED)
+        assert model.batches[:2] == [1, 4]
+        assert modest.done()
+        assert not greedy.done()
+        assert [row.probabilities.tolist() for row in await modest] == [[8], [9]]
+        await asyncio.gather(running, greedy)
+
+    run_with(test, caller_share=0.75)
