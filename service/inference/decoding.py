@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models.preprocessing.cost import DEAR
+from models.preprocessing import DEAR
 from service.inference.turns import Turns
 
 T = TypeVar("T")

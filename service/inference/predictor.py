@@ -10,8 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing import ImageError, Preprocessed, preprocess
-from models.preprocessing.cost import decoding_cost
+from models.preprocessing import ImageError, Preprocessed, decoding_cost, preprocess
 from service.inference.batching import Batcher
 from service.inference.cpu import usable_cpus
 from service.inference.decoding import Decoders

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from models.card import InputSpec
-from models.preprocessing import ImageError, decode
-from models.preprocessing.cost import decoding_cost
+from models.preprocessing import ImageError, decode, decoding_cost
 from service.http.admission import find_model
 from service.http.problems import ProblemError
 from service.http.uploads import received_images
