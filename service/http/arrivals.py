@@ -5,13 +5,17 @@ A body that still arrives takes no place among the requests in flight. Only the 
 
 import asyncio
 import math
-from collections import deque
+import random
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from service.http.problems import ProblemError
 from service.settings import Settings
+
+OFTEN = 20
+"""Refusals of a caller in a second. Further ones in this second come late."""
 
 
 @dataclass(slots=True)
@@ -82,6 +86,19 @@ class Arrivals:
         self.size = 0
         """Bytes."""
         self.accounts: dict[str, Account] = {}
+        self.refusals: Counter[str] = Counter()
+        """Refusals of this second, by caller."""
+        self.second = 0
+
+    async def refused(self, caller: str) -> None:
+        """Count a refusal, which waits if the caller is refused often: it has not heeded ``Retry-After``."""
+        second = int(asyncio.get_running_loop().time())
+        if second != self.second:
+            self.second = second
+            self.refusals.clear()
+        self.refusals[caller] += 1
+        if self.refusals[caller] > OFTEN:
+            await asyncio.sleep(random.uniform(1, 3))
 
     @contextmanager
     def body(self, caller: str) -> Iterator[Body]:

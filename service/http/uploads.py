@@ -67,7 +67,7 @@ async def received_images(request: Request, state: State) -> AsyncGenerator[list
         ProblemError: as :func:`read_uploads`, and 503 if there is no place.
     """
     caller = subject_of(request)
-    check_place(state, caller)  # before its body costs anything
+    await expect_place(state, caller)
     with state.arrivals.body(caller) as body:
         uploads = await read_uploads(request, state.settings, body)
         with place(state, caller):
@@ -82,11 +82,24 @@ async def received_body(request: Request, state: State) -> AsyncGenerator[bytes]
         ProblemError: as :func:`read_body`, and 503 if there is no place.
     """
     caller = subject_of(request)
-    check_place(state, caller)
+    await expect_place(state, caller)
     with state.arrivals.body(caller) as body:
         content = await read_body(request, state.settings, body)
         with place(state, caller):
             yield content
+
+
+async def expect_place(state: State, caller: str) -> None:
+    """Refuse a request that would have no place, before its body costs anything.
+
+    Raises:
+        ProblemError: 503, late for a caller that is refused often.
+    """
+    try:
+        check_place(state, caller)
+    except ProblemError:
+        await state.arrivals.refused(caller)
+        raise
 
 
 async def read_message(request: Request, state: State) -> bytes:

@@ -18,6 +18,11 @@ from service.inference.turns import Turns
 from service.observing.metrics import ModelMetrics
 from service.observing.tracing import stage
 
+SHARED_RUN_S = 0.03
+"""A batch of several callers, who then wait for each other, takes about so long at most."""
+SHARED_FOR_S = 10.0
+"""A model counts as shared so long after two callers used it in turn."""
+
 
 @dataclass(slots=True, eq=False)
 class Waiting:
@@ -57,6 +62,10 @@ class Batcher:
         self.most_of_caller = math.ceil(queue_size * caller_share)
         self.queue: Turns[Waiting] = Turns()
         self.running = False
+        self.last_caller: str | None = None
+        self.shared_until = 0.0
+        self.image_s = 0.0
+        """Seconds of the last runs for each image."""
         self.timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -76,6 +85,10 @@ class Batcher:
                 f"{self.most_of_caller}"
             )
         loop, now = asyncio.get_running_loop(), time.perf_counter()
+        if caller != self.last_caller:
+            if self.last_caller is not None:
+                self.shared_until = now + SHARED_FOR_S
+            self.last_caller = caller
         entries = [Waiting(pixels, loop.create_future(), now) for pixels in images]
         for entry in entries:
             self.queue.add(caller, entry)
@@ -105,7 +118,8 @@ class Batcher:
                     self.timer = asyncio.get_running_loop().call_later(wait, self.on_timer)
                 return
         batch: list[Waiting] = []
-        while len(batch) < self.max_batch_size and (entry := self.queue.take()) is not None:
+        most = self.most_in_batch()
+        while len(batch) < most and (entry := self.queue.take()) is not None:
             if not entry.future.done():
                 batch.append(entry)
         self.metrics.queue_length.set(len(self.queue))
@@ -114,6 +128,12 @@ class Batcher:
             task = asyncio.create_task(self.run(batch))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+
+    def most_in_batch(self) -> int:
+        """Return the limit of images in the next batch. It is lower while callers share a model that is slow."""
+        if self.image_s and time.perf_counter() < self.shared_until:
+            return min(max(int(SHARED_RUN_S / self.image_s), 1), self.max_batch_size)
+        return self.max_batch_size
 
     def on_timer(self) -> None:
         self.timer = None
@@ -131,6 +151,7 @@ class Batcher:
             images = batch[0].pixels[None] if len(batch) == 1 else np.stack([entry.pixels for entry in batch])
             outputs = await asyncio.get_running_loop().run_in_executor(self.executor, self.model.run, images)
             seconds = time.perf_counter() - start
+            self.image_s = (self.image_s or seconds / len(batch)) * 0.8 + seconds / len(batch) * 0.2
             self.metrics.inference_seconds.observe(seconds)
             self.metrics.statistics.executed(waits, seconds)
             for index, entry in enumerate(batch):

@@ -141,3 +141,22 @@ def test_memory_of_many_uploads_at_once(settings: Settings, form: bool) -> None:
         assert peak < number * size * 1.125 + 2 * MEGABYTE
 
     run_with(settings, test)
+
+
+def test_who_is_refused_often_is_refused_late(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(arrivals: Arrivals) -> None:
+        waits: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        for _ in range(50):
+            await arrivals.refused("a")
+        assert len(waits) >= 10
+        assert 1 <= min(waits) <= max(waits) <= 3
+        waits.clear()
+        await arrivals.refused("b")
+        assert not waits
+
+    run_with(settings, test)
