@@ -18,7 +18,7 @@ from service.inference.turns import Turns
 from service.observing.metrics import ModelMetrics
 from service.observing.tracing import stage
 
-SHARED_RUN_S = 0.03
+SHARED_RUN_S = 0.015
 """A batch of several callers, who then wait for each other, takes about so long at most."""
 SHARED_FOR_S = 10.0
 """A model counts as shared so long after two callers used it in turn."""
