@@ -5,6 +5,9 @@ the cheap ones of everybody. Only the event loop changes the state, so there are
 """
 
 import asyncio
+import os
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +19,7 @@ from models.preprocessing import DEAR
 from service.inference.turns import Turns
 
 T = TypeVar("T")
+NICE = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +52,7 @@ class Decoders:
         self.most_dear_of_caller = max(self.most_dear - 1, 1)
         self.most_bytes = most_bytes
         self.pool = ThreadPoolExecutor(self.threads, "decode")
+        self.dear_pool = ThreadPoolExecutor(self.most_dear, "decode-dear", initializer=yield_to_others)
         self.waiting: Turns[Job] = Turns(lambda job: job.cost)
         self.working = 0
         self.bytes = 0
@@ -90,7 +95,8 @@ class Decoders:
             with suppress(RuntimeError):  # the loop is closed, and nobody waits
                 loop.call_soon_threadsafe(self.finish, job, result, loop)
 
-        self.pool.submit(job.work).add_done_callback(done)
+        pool = self.dear_pool if job.dear else self.pool
+        pool.submit(job.work).add_done_callback(done)
 
     def finish(self, job: Job, result: Future[Any], loop: asyncio.AbstractEventLoop) -> None:
         """Hand over what a thread has done, and start what may begin now."""
@@ -116,3 +122,10 @@ class Decoders:
     def close(self) -> None:
         """Finish the running work and end the threads."""
         self.pool.shutdown()
+        self.dear_pool.shutdown()
+
+
+def yield_to_others() -> None:
+    """Lower the priority of this thread: a dear image may take seconds, and others wait for milliseconds."""
+    if sys.platform == "linux":  # where a priority belongs to a thread
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
