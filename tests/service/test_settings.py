@@ -27,3 +27,12 @@ def test_a_bad_value_names_its_setting(monkeypatch: pytest.MonkeyPatch, name: st
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_share_of_a_caller_has_room_for_the_largest_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINA_QUEUE_SIZE", "20")
+    monkeypatch.setenv("RETINA_CALLER_SHARE", "0.8")  # 16 images
+    assert load_settings().queue_size == 20
+    monkeypatch.setenv("RETINA_CALLER_SHARE", "0.5")
+    with pytest.raises(SettingsError, match=r"RETINA_CALLER_SHARE=0.5 of RETINA_QUEUE_SIZE=20"):
+        load_settings()
