@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from service import NOTICE
 from service.http import openapi, problems
+from service.http.arrivals import Arrivals
 from service.http.compression import Compression
 from service.http.head import HeadAsGet
 from service.http.request_log import RequestLog
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics.in_flight_limit.set(settings.max_requests)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
     records = open_records(settings, metrics.registry)
-    state = State(settings, served, predictor, metrics, lifecycle, access, limiter, records)
+    state = State(settings, served, predictor, metrics, lifecycle, access, limiter, Arrivals(settings), records)
     lifecycle.start()
 
     @asynccontextmanager

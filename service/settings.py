@@ -4,6 +4,7 @@
 """
 
 import difflib
+import math
 import os
 import re
 from pathlib import Path
@@ -132,8 +133,34 @@ class Settings(BaseSettings):
     max_requests: int = Field(
         default=64, ge=1, description="Most prediction requests in flight at once. Above it the answer is 503."
     )
+    caller_share: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="Largest part of `RETINA_MAX_REQUESTS`, `RETINA_QUEUE_SIZE` and `RETINA_MAX_UPLOAD_BYTES` that one "
+        "caller may hold. 1: all.",
+    )
     max_body_bytes: int = Field(default=32 * 2**20, ge=1, description="Largest request body, in bytes.")
+    max_upload_bytes: int = Field(
+        default=512 * 2**20,
+        ge=1,
+        description="Most bytes of request bodies in memory, over all callers. Above it the answer is 503.",
+    )
+    max_uploads_per_caller: int = Field(
+        default=16, ge=1, description="Most request bodies that arrive from one caller at once. Others of it wait."
+    )
+    min_body_rate: int = Field(
+        default=4096,
+        ge=0,
+        description="Least bytes per second of a request body, after 5 seconds. Below it the answer is 408. 0: any.",
+    )
     max_pixels: int = Field(default=DEFAULT_MAX_PIXELS, ge=1, description="Most pixels in one image.")
+    max_decode_bytes: int = Field(
+        default=2**30,
+        ge=1,
+        description="Most bytes of pixels that large images in decoding may hold together, by their headers. Others "
+        "wait.",
+    )
     max_files: int = Field(default=16, ge=1, description="Most images in one request.")
     body_timeout_s: float = Field(
         default=30.0,
@@ -208,6 +235,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"RETINA_MAX_FILES={self.max_files} is above RETINA_QUEUE_SIZE={self.queue_size}, so the largest "
                 "allowed request would never fit into the queue: lower the first or raise the second"
+            )
+        if self.max_files > math.ceil(self.queue_size * self.caller_share):
+            raise ValueError(
+                f"RETINA_MAX_FILES={self.max_files} is above RETINA_CALLER_SHARE={self.caller_share:g} of "
+                f"RETINA_QUEUE_SIZE={self.queue_size}, so no caller could send the largest allowed request: raise one "
+                "of the last two, or lower the first"
             )
         return self
 

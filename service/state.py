@@ -1,9 +1,11 @@
 """The typed state of the running application, for the routes."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from service.http.arrivals import Arrivals
 from service.inference.lifecycle import Lifecycle
 from service.inference.predictor import Predictor
 from service.inference.repository import Repository
@@ -25,10 +27,11 @@ class State:
     lifecycle: Lifecycle
     access: Access
     limiter: RateLimiter
+    arrivals: Arrivals
     records: Records | None = None
     """None if no prediction records are kept."""
-    requests: int = 0
-    """Prediction requests in flight."""
+    requests: Counter[str] = field(default_factory=Counter)
+    """Prediction requests in flight, by caller. Their bodies have arrived."""
     _ready: bool = False
 
     @property

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import InputSpec
+from models.preprocessing.cost import DEAR, decoding_cost
 from models.preprocessing.faults import ImageError, ImageFault
 from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE, PILLOW_FORMATS, read_picture
 
 __all__ = [
+    "DEAR",
     "DEFAULT_MAX_PIXELS",
     "FORMATS",
     "Decoded",
@@ -23,6 +25,7 @@ __all__ = [
     "ImageFault",
     "Preprocessed",
     "decode",
+    "decoding_cost",
     "fit",
     "preprocess",
 ]

@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import UID
 
 from models.preprocessing.codestream import J2K_START, has_too_many_scans, read_jpeg, read_jpeg_2000
-from models.preprocessing.contained import decode_apart
+from models.preprocessing.contained import Answer, decode_apart
 from models.preprocessing.dicom_rle import decode_rle
 from models.preprocessing.faults import ImageError
 
@@ -48,20 +47,22 @@ def decode_frame(stream: io.BytesIO, header: Dataset, syntax: UID, index: int, v
     bits = check_codestream(frame, header, syntax)
     options["number_of_frames"] = 1
     if syntax in uid.JPEG2000TransferSyntaxes:
-        return as_array(encapsulate([frame]), 0, syntax, "pylibjpeg", options)
+        return array_apart(frame, syntax, "pylibjpeg", options)
     options["bits_allocated"] = header.BitsAllocated if syntax == uid.RLELossless else 8 if bits <= 8 else 16
     if syntax in JPEG and bits == 8:
         if syntax in LOSSLESS_JPEG and header.SamplesPerPixel == 3:
             return lossless_colour(frame, header)
         # libjpeg-turbo reads the kind of JPEG from the codestream.
-        return as_array(encapsulate([frame]), 0, uid.JPEGBaseline8Bit, "pillow", options)
+        return array_apart(frame, uid.JPEGBaseline8Bit, "pillow", options)
     pixels = header.Rows * header.Columns
     if syntax == uid.RLELossless:
         raw, in_planes = decode_rle(frame, pixels, header.SamplesPerPixel, max(bits // 8, 1)).tobytes(), True
     elif syntax in JPEG_LS:
-        raw, in_planes = decode_apart(frame, "jpeg-ls", pixels)
+        about, raw = decode_apart(frame, "jpeg-ls", pixels)
+        in_planes = bool(about["planes"])
     elif find_spec("libjpeg"):
-        raw, in_planes = decode_apart(frame, "libjpeg", pixels)
+        about, raw = decode_apart(frame, "libjpeg", pixels)
+        in_planes = bool(about["planes"])
     else:
         raise ImageError(
             "unsupported",
@@ -80,21 +81,25 @@ def as_array(
     return pixels, str(properties["photometric_interpretation"])
 
 
-def lossless_colour(frame: bytes, header: Dataset) -> tuple[NDArray[np.uint8], str]:
-    """Decode an 8-bit lossless colour JPEG.
+def array_apart(frame: bytes, syntax: UID, plugin: str, options: dict[str, Any]) -> tuple[NDArray[Any], str]:
+    """Decode a frame with pydicom in another process."""
+    pixels = int(options["rows"]) * int(options["columns"])
+    return array_of(decode_apart(frame, "pydicom", pixels, syntax=str(syntax), plugin=plugin, options=options))
 
-    Its colours are stored unconverted, and libjpeg-turbo refuses to convert them.
-    """
-    image = Image.open(io.BytesIO(frame), formats=("JPEG",))
-    try:
-        pixels = np.asarray(image)
-    except OSError:  # a marker in the codestream says YCbCr
-        image = Image.open(io.BytesIO(frame), formats=("JPEG",))
-        image.draft("YCbCr", image.size)
-        pixels = np.asarray(image)
+
+def array_of(answer: Answer) -> tuple[NDArray[Any], str]:
+    dtype = np.dtype(answer.about["dtype"])
+    if dtype.kind not in "iu":
+        raise ValueError("kind of pixels")
+    return np.frombuffer(answer.pixels, dtype).reshape(answer.about["shape"]), str(answer.about["colours"])
+
+
+def lossless_colour(frame: bytes, header: Dataset) -> tuple[NDArray[np.uint8], str]:
+    """Decode an 8-bit lossless colour JPEG in another process. Its colours are stored unconverted."""
+    pixels, colours = array_of(decode_apart(frame, "lossless-colour", header.Rows * header.Columns))
     if header.PhotometricInterpretation != "RGB":
         pixels = convert_color_space(pixels, header.PhotometricInterpretation, "RGB")
-    return pixels, "RGB"
+    return pixels, colours
 
 
 def check_codestream(frame: bytes, header: Dataset, syntax: UID) -> int:

@@ -1,6 +1,7 @@
 """Admission of every prediction request: find the model, refuse overload, stop at the deadline."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,16 +23,16 @@ WATCH_AFTER_S = 0.01
 
 @contextmanager
 def admitted(state: State, name: str, version: str | None) -> Iterator[Model]:
-    """Reserve a place and the model for one request, from before its body is read until its answer is written.
+    """Find the model for one request, and keep it loaded from before the body is read until the answer is written.
 
     Raises:
-        ProblemError: 404 for an unknown model, 503 if the limit of requests in flight is reached.
+        ProblemError: 404 for an unknown model.
     """
     start = time.perf_counter()
     model = find_model(state, name, version)
     note(model=model.name, version=model.version)
     try:
-        with place(state), state.predictor.using(model):
+        with state.predictor.using(model):
             statistics, ok = state.predictor.of(model).metrics.statistics, False
             try:
                 yield model
@@ -50,17 +51,39 @@ def find_model(state: State, name: str, version: str | None) -> Model:
         return state.repository.get(name, version)
 
 
+def check_place(state: State, caller: str) -> None:
+    """Check whether there is a place for one more request of a caller.
+
+    Raises:
+        ProblemError: 503, if the limit of requests in flight, or of those of the caller, is reached.
+    """
+    limit, requests = state.settings.max_requests, state.requests.total()
+    if requests >= limit:
+        raise ProblemError.overload("too-many-requests", f"{requests} requests are in flight, which is the limit")
+    own = state.requests[caller]
+    if own >= math.ceil(limit * state.settings.caller_share):
+        raise ProblemError.overload(
+            "too-many-requests", f"{own} of your requests are in flight, which is the limit for one caller"
+        )
+
+
 @contextmanager
-def place(state: State) -> Iterator[None]:
-    if state.requests >= state.settings.max_requests:
-        raise ProblemError.overload("too-many-requests", f"{state.requests} requests are in flight, which is the limit")
-    state.requests += 1
-    state.metrics.in_flight.set(state.requests)
+def place(state: State, caller: str) -> Iterator[None]:
+    """Hold a place for a request whose body has arrived, until its answer is written.
+
+    Raises:
+        ProblemError: 503, as :func:`check_place`.
+    """
+    check_place(state, caller)
+    state.requests[caller] += 1
+    state.metrics.in_flight.set(state.requests.total())
     try:
         yield
     finally:
-        state.requests -= 1
-        state.metrics.in_flight.set(state.requests)
+        state.requests[caller] -= 1
+        if not state.requests[caller]:
+            del state.requests[caller]
+        state.metrics.in_flight.set(state.requests.total())
 
 
 class Deadline:

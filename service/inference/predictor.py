@@ -10,9 +10,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing import ImageError, Preprocessed, preprocess
+from models.preprocessing import ImageError, Preprocessed, decoding_cost, preprocess
 from service.inference.batching import Batcher
 from service.inference.cpu import usable_cpus
+from service.inference.decoding import Decoders
 from service.inference.errors import UnusableImageError
 from service.inference.runtime import Model, Outputs
 from service.observing.logs import note
@@ -43,7 +44,7 @@ class Predictor:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.decoders = ThreadPoolExecutor(settings.decode_threads or usable_cpus(), "decode")
+        self.decoders = Decoders(settings.decode_threads or usable_cpus(), settings.max_decode_bytes)
         self.runner = ThreadPoolExecutor(1, "run")
         self.served: dict[int, Served] = {}
 
@@ -57,6 +58,7 @@ class Predictor:
             max_batch_size=self.settings.max_batch_size,
             delay_s=self.settings.batch_delay_ms / 1000,
             queue_size=self.settings.queue_size,
+            caller_share=self.settings.caller_share,
         )
         self.served[id(model)] = Served(model, batcher, metrics)
 
@@ -85,29 +87,33 @@ class Predictor:
         self.metrics.forget(gone, [o for o in others if (o.name, o.version) == (gone.name, gone.version)])
 
     async def predict(
-        self, model: Model, files: Sequence[bytes], frame: int | None = None
+        self, model: Model, files: Sequence[bytes], frame: int | None = None, caller: str = ""
     ) -> list[tuple[Preprocessed, Outputs]]:
         """Return the decoded input and the outputs for each file, in order. ``frame`` is counted from 1.
+
+        Callers take turns in every queue.
 
         Raises:
             UnusableImageError: if a file is not a usable image; the first such file is named.
             QueueFullError: if too many images already wait.
         """
-        images = await self.decode(model, files, frame)
-        outputs = await self.run(model, [image.pixels for image in images])
+        images = await self.decode(model, files, frame, caller)
+        outputs = await self.run(model, [image.pixels for image in images], caller)
         return list(zip(images, outputs, strict=True))
 
-    async def decode(self, model: Model, files: Sequence[bytes], frame: int | None = None) -> list[Preprocessed]:
+    async def decode(
+        self, model: Model, files: Sequence[bytes], frame: int | None = None, caller: str = ""
+    ) -> list[Preprocessed]:
         """Return each file as an input of the model, in order. ``frame`` is counted from 1.
 
         Raises:
             UnusableImageError: if a file is not a usable image; the first such file is named.
         """
         metrics, start = self.of(model).metrics, time.perf_counter()
-        loop = asyncio.get_running_loop()
         decode = partial(self.decode_one, model, metrics, frame)
         decoded = await asyncio.gather(
-            *(loop.run_in_executor(self.decoders, decode, file) for file in files), return_exceptions=True
+            *(self.decoders.run(caller, decoding_cost(file), partial(decode, file)) for file in files),
+            return_exceptions=True,
         )
         images = []
         for index, image in enumerate(decoded):
@@ -120,7 +126,7 @@ class Predictor:
         stage("decode", start, images=len(images))
         return images
 
-    async def run(self, model: Model, images: list[NDArray[np.uint8]]) -> list[Outputs]:
+    async def run(self, model: Model, images: list[NDArray[np.uint8]], caller: str = "") -> list[Outputs]:
         """Return the outputs of each image (H, W, C), in order.
 
         Raises:
@@ -128,7 +134,7 @@ class Predictor:
         """
         served = self.of(model)
         note(images=len(images))
-        outputs = await served.batcher.submit(images)
+        outputs = await served.batcher.submit(images, caller)
         served.metrics.answered([int(row.probabilities.argmax()) for row in outputs])
         style = model.card.style
         for row in outputs if style is not None else ():
@@ -145,7 +151,7 @@ class Predictor:
 
     def close(self) -> None:
         """Finish the running work and end the threads."""
-        self.decoders.shutdown()
+        self.decoders.close()
         self.runner.shutdown()
 
 

@@ -1,7 +1,7 @@
 """What the routes call to keep records."""
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ async def keep(request: Request, model: Model, inputs: Sequence[Input], rows: Se
     state = state_of(request)
     if state.records is None:
         return Kept([None] * len(rows))
-    digests = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, digest_all, inputs)
+    digests = await state.predictor.decoders.run(caller_of(request) or "", 0, partial(digest_all, inputs))
     card, time = model.card, now()
     facts = ModelFacts(model.name, model.version, model.digest, card.task, tuple(card.labels))
     added = [

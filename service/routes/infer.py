@@ -1,7 +1,7 @@
 """``POST /v2/models/{model}/infer``: the Open Inference Protocol's prediction."""
 
-import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,7 +11,7 @@ from models.package import INPUT as IMAGE
 from models.package import OUTPUTS, STYLE_OUTPUTS
 from service.http.admission import admitted, deadline
 from service.http.problems import translated
-from service.http.uploads import read_body
+from service.http.uploads import received_body
 from service.inference.errors import UnusableImageError
 from service.inference.runtime import Model, Outputs
 from service.observing.tracing import stage
@@ -23,6 +23,7 @@ from service.protocol.responses import Answer, write_response
 from service.protocol.tensors import IMAGE_BYTES
 from service.records.keeping import Input, keep
 from service.records.kept import Kept
+from service.security.guard import subject_of
 from service.state import State, state_of
 
 router = APIRouter(tags=["open inference protocol"])
@@ -106,22 +107,23 @@ async def infer_version(model: str, version: str, request: Request) -> Response:
 async def answer(name: str, version: str | None, request: Request) -> Response:
     state = state_of(request)
     with admitted(state, name, version) as model:
-        body = await read_body(request, state.settings)
-        in_thread, threads = asyncio.get_running_loop().run_in_executor, state.predictor.decoders
-        async with deadline(request, state.settings) as until:
-            inference = await in_thread(threads, read, body, request, model, state)
-            until.shorten(inference.timeout_s)
-            with translated():
-                rows = await run(state, model, inference)
-        inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
-        kept = await keep(request, model, inputs, rows)
-        request_id = request.state.request_id if inference.id is None else inference.id
-        start = time.perf_counter()
-        content, headers = await in_thread(threads, write, model, request_id, inference, rows, kept)
-        state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
-        stage("encode", start)
-        await kept.committed()
-        return Response(content, headers=headers)
+        async with received_body(request, state) as body:
+            caller, in_thread = subject_of(request), state.predictor.decoders.run
+            async with deadline(request, state.settings) as until:
+                inference = await in_thread(caller, len(body), partial(read, body, request, model, state))
+                until.shorten(inference.timeout_s)
+                with translated():
+                    rows = await run(state, model, inference, caller)
+            inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
+            kept = await keep(request, model, inputs, rows)
+            request_id = request.state.request_id if inference.id is None else inference.id
+            start = time.perf_counter()
+            encode = partial(write, model, request_id, inference, rows, kept)
+            content, headers = await in_thread(caller, 0, encode)
+            state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+            stage("encode", start)
+            await kept.committed()
+            return Response(content, headers=headers)
 
 
 def read(body: bytes, request: Request, model: Model, state: State) -> Inference:
@@ -133,11 +135,11 @@ def write(model: Model, request_id: str, inference: Inference, rows: list[Output
     return write_response(model, request_id, inference.outputs, rows, kept.parameters())
 
 
-async def run(state: State, model: Model, inference: Inference) -> list[Outputs]:
+async def run(state: State, model: Model, inference: Inference, caller: str) -> list[Outputs]:
     if inference.pixels is not None:
-        return await state.predictor.run(model, list(inference.pixels))
+        return await state.predictor.run(model, list(inference.pixels), caller)
     try:
-        images = await state.predictor.decode(model, inference.files)
+        images = await state.predictor.decode(model, inference.files, caller=caller)
     except UnusableImageError as error:  # a file is part of the message here, so every fault is 400
         raise invalid(f"input {IMAGE_BYTES}: element {error.index}: {error}") from None
-    return await state.predictor.run(model, [image.pixels for image in images])
+    return await state.predictor.run(model, [image.pixels for image in images], caller)

@@ -1,6 +1,5 @@
 """``POST /v1/models/{model}/predict``: images in, probabilities and recalibration weights out."""
 
-import asyncio
 import time
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -16,10 +15,11 @@ from service.http.admission import admitted, deadline
 from service.http.answers import PredictionAnswer, Weights, identity, prediction
 from service.http.examples import ANSWER
 from service.http.problems import ProblemDocument, ProblemError, translated
-from service.http.uploads import Upload, read_uploads
+from service.http.uploads import Upload, received_images
 from service.inference.runtime import Model, Outputs
 from service.observing.tracing import stage
 from service.records.keeping import Input, keep
+from service.security.guard import subject_of
 from service.state import State, state_of
 
 router = APIRouter(tags=["predict"])
@@ -100,38 +100,39 @@ async def predict_version(
 async def answer(name: str, version: str | None, query: PredictQuery, request: Request) -> Response:
     state = state_of(request)
     with admitted(state, name, version) as model:
-        uploads = await read_uploads(request, state.settings)
-        async with deadline(request, state.settings):
-            with translated([upload.name for upload in uploads]):
-                predicted = await state.predictor.predict(model, [upload.data for upload in uploads], query.frame)
-        if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
-            return await report(request, state, model, uploads, predicted)
-        inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
-        kept = await keep(request, model, inputs, [row for _, row in predicted])
-        start = time.perf_counter()
-        content = {
-            "id": request.state.request_id,
-            "model": identity(model),
-            "notice": NOTICE,
-            "predictions": [
-                prediction(
-                    model.card,
-                    image,
-                    row,
-                    record_id=record_id,
-                    file=upload.name,
-                    weights=query.weights,
-                    activation_map=query.activation_map,
-                    abstain=state.settings.style_shift == "abstain",
-                )
-                for upload, record_id, (image, row) in zip(uploads, kept.ids, predicted, strict=True)
-            ],
-        }
-        body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-        state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
-        stage("encode", start)
-        await kept.committed()
-        return Response(body, media_type="application/json")
+        async with received_images(request, state) as uploads:
+            async with deadline(request, state.settings):
+                with translated([upload.name for upload in uploads]):
+                    files = [upload.data for upload in uploads]
+                    predicted = await state.predictor.predict(model, files, query.frame, subject_of(request))
+            if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
+                return await report(request, state, model, uploads, predicted)
+            inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
+            kept = await keep(request, model, inputs, [row for _, row in predicted])
+            start = time.perf_counter()
+            content = {
+                "id": request.state.request_id,
+                "model": identity(model),
+                "notice": NOTICE,
+                "predictions": [
+                    prediction(
+                        model.card,
+                        image,
+                        row,
+                        record_id=record_id,
+                        file=upload.name,
+                        weights=query.weights,
+                        activation_map=query.activation_map,
+                        abstain=state.settings.style_shift == "abstain",
+                    )
+                    for upload, record_id, (image, row) in zip(uploads, kept.ids, predicted, strict=True)
+                ],
+            }
+            body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+            state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
+            stage("encode", start)
+            await kept.committed()
+            return Response(body, media_type="application/json")
 
 
 def accepts_dicom(request: Request) -> bool:
@@ -157,7 +158,7 @@ async def report(
 
         return write_report(uploads[0].data, model, *predicted[0])
 
-    body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, write)
+    body = await state.predictor.decoders.run(subject_of(request), len(uploads[0].data), write)
     image, outputs = predicted[0]
     kept = await keep(request, model, [Input(uploads[0].data, image.frame)], [outputs])
     await kept.committed()

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from models.wording import described
 from service.http.problems import ProblemDocument, ProblemError
-from service.http.uploads import read_body
+from service.http.uploads import read_message
 from service.records.errors import RecordsError, UnavailableError
 from service.records.keeping import caller_of, owner_of, records_of
 from service.records.kept import Records
@@ -143,7 +143,7 @@ async def feedback(id: UUID, request: Request) -> PredictionRecord:
     To correct them, send another feedback. The last one counts; all are kept.
     """
     state = state_of(request)
-    records, told = records_of(state), parse(await read_body(request, state.settings))
+    records, told = records_of(state), parse(await read_message(request, state))
     owner = owner_of(request)
     check(told.labels, await read(records, id, owner))
     try:

@@ -1,6 +1,5 @@
 """``POST /v1/models/{model}/preview``: a picture of files that a browser can't show, such as DICOM and TIFF."""
 
-import asyncio
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from models.card import InputSpec
-from models.preprocessing import ImageError, decode
-from service.http.admission import deadline, find_model, place
+from models.preprocessing import ImageError, decode, decoding_cost
+from service.http.admission import deadline, find_model
 from service.http.problems import ProblemError
-from service.http.uploads import read_uploads
+from service.http.uploads import received_images
 from service.inference.runtime import Model
 from service.observing.logs import note
 from service.routes.predict import BODY, PROBLEMS, RESPONSES
+from service.security.guard import subject_of
 from service.state import State, state_of
 
 router = APIRouter(tags=["predict"])
@@ -47,25 +47,28 @@ async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: 
     """Return one image as PNG, decoded by the preprocessing of the model, not cropped, and at most 1024 pixels long."""
     state = state_of(request)
     with reserved(state, model) as served:
-        uploads = await read_uploads(request, state.settings)
-        if len(uploads) > 1:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file.")
-        draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
-        async with deadline(request, state.settings):
-            try:
-                body = await asyncio.get_running_loop().run_in_executor(state.predictor.decoders, draw)
-            except ImageError as error:
-                raise ProblemError.of_image(error, uploads[0].name) from None
+        async with received_images(request, state) as uploads:
+            if len(uploads) > 1:
+                raise ProblemError(
+                    HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file."
+                )
+            caller = subject_of(request)
+            draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
+            async with deadline(request, state.settings):
+                try:
+                    body = await state.predictor.decoders.run(caller, decoding_cost(uploads[0].data), draw)
+                except ImageError as error:
+                    raise ProblemError.of_image(error, uploads[0].name) from None
     return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})
 
 
 @contextmanager
 def reserved(state: State, name: str) -> Iterator[Model]:
-    """Reserve a place and the model, and count a refusal. The model's statistics count predictions alone."""
+    """Keep the model, and count a refusal. The model's statistics count predictions alone."""
     model = find_model(state, name, None)
     note(model=model.name, version=model.version)
     try:
-        with place(state), state.predictor.using(model):
+        with state.predictor.using(model):
             yield model
     except ProblemError as problem:
         if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:

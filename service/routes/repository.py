@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from models.package import PackageError
 from service.http.problems import ProblemError, translated
-from service.http.uploads import read_body
+from service.http.uploads import read_message
 from service.protocol import invalid
 from service.protocol.messages import ControlRequest, ErrorDocument, IndexEntry, IndexRequest, Message, parse
 from service.state import state_of
@@ -61,5 +61,5 @@ async def unload(model: str, request: Request) -> dict[str, Any]:
 
 
 async def read(kind: type[M], request: Request) -> M:
-    body = await read_body(request, state_of(request).settings)
+    body = await read_message(request, state_of(request))
     return parse(kind, body or b"{}")

@@ -16,6 +16,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.http.problems import MEDIA_TYPE
 from service.settings import Settings
 
+MOST_PIPELINED = 8
+"""Requests that may wait on a connection for the answers to earlier ones. Browsers and proxies send none early."""
+
 
 class GuardedProtocol(HttpToolsProtocol):
     """The protocol of uvicorn with limits. :func:`guarded` sets them."""
@@ -70,6 +73,10 @@ class GuardedProtocol(HttpToolsProtocol):
             raise ValueError  # ends the parser, which calls send_400_response
         self.in_head, self.overhead = False, 0
         self.disarm()
+        if len(self.pipeline) >= MOST_PIPELINED:  # each would be made ready at once, before any other connection
+            self.rejected.labels("pipelined").inc()
+            self.transport.abort()
+            raise ValueError
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -118,6 +125,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that never reaches the application, and close. ``msg`` comes from uvicorn."""
+        if self.transport.is_closing():
+            return
         malformed = (HTTPStatus.BAD_REQUEST, "malformed-request", "This is not an HTTP/1.1 request.")
         status, code, detail = self.fault or malformed
         self.rejected.labels(code).inc()

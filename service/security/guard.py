@@ -125,6 +125,12 @@ def refusal(state: State, caller: Caller, scope: Scope) -> ProblemError:
     )
 
 
+def subject_of(request: Request) -> str:
+    """Who shares in the limits of a caller: the key or token of a request that was let in, else its address."""
+    name: str | None = getattr(request.state, "caller", None)
+    return network(request.client.host if request.client else None) if name is None else name
+
+
 def limit(state: State, request: Request, name: str | None) -> None:
     """Count a request of a caller, or of an address if the caller is unknown. The answer tells what is left."""
     limiter = state.limiter

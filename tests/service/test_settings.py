@@ -62,3 +62,12 @@ def test_what_only_looks_like_a_service_link_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"{name} is not a setting"):
         load_settings()
+
+
+def test_the_share_of_a_caller_has_room_for_the_largest_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINA_QUEUE_SIZE", "20")
+    monkeypatch.setenv("RETINA_CALLER_SHARE", "0.8")  # 16 images
+    assert load_settings().queue_size == 20
+    monkeypatch.setenv("RETINA_CALLER_SHARE", "0.5")
+    with pytest.raises(SettingsError, match=r"RETINA_CALLER_SHARE=0.5 of RETINA_QUEUE_SIZE=20"):
+        load_settings()

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import onnx
 import onnxruntime
-import torch
 import typer
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
@@ -30,13 +30,13 @@ from models.package import read_card
 from models.preprocessing import fit, preprocess
 from training.datasets import Item, read_dataset
 from training.recipe import load_recipe
-from training.style.add import read_network
 from training.style.corruptions import FUNDUS, OCT, Corruption
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 MOST = 300
 """Images of a folder, spread evenly, and of a split for each corruption."""
 NEIGHBOURS = 10
+FEATURES = "features"
 BATCH = 64
 
 Pixels = NDArray[np.uint8]
@@ -53,8 +53,8 @@ def main(
 ) -> None:
     """Print AUROC and detection at the 95th percentile of validation, for every set of unusual images and score."""
     data = read_dataset(load_recipe(recipe, set_ or ()))
-    measure = Measure(package, [pixels_of(item, measure_spec(package)) for item in data.splits["train"]])
-    spec = measure.spec
+    spec = read_card(onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])).input
+    measure = Measure(package, [pixels_of(item, spec) for item in data.splits["train"]])
     validation, test = (measure([pixels_of(item, spec) for item in data.splits[split]]) for split in ("val", "test"))
     limits = {name: float(np.quantile(values, 0.95)) for name, values in validation.items()}
     figures: dict[str, Any] = {"false alarms": {name: float((test[name] > limits[name]).mean()) for name in limits}}
@@ -85,42 +85,37 @@ class Measure:
     """Every score of images, higher for the more unusual; the style shift comes out of the package's graph."""
 
     def __init__(self, package: Path, train: Sequence[Pixels]) -> None:
-        self.session = onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])
-        self.spec = read_card(self.session).input
-        self.network, self.normalisation = read_network(package)
-        features = self.features(train)
+        self.session = onnxruntime.InferenceSession(with_features(package), providers=["CPUExecutionProvider"])
+        features = np.concatenate([self.run(batch)[2] for batch in batches(train)])
         self.density = LedoitWolf().fit(features)
         self.neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(unit_length(features))
 
     def __call__(self, images: Sequence[Pixels]) -> Scores:
-        shifts, logits = [], []
-        for batch in batches(images):
-            shift, maps = self.session.run(["style_shift", "class_activation"], {"image": batch})
-            shifts.append(shift)
-            logits.append(maps.mean(axis=(2, 3)))  # exactly the logits
-        values, features = np.concatenate(logits).astype(np.float64), self.features(images)
+        shifts, values, features = (
+            np.concatenate(parts) for parts in zip(*map(self.run, batches(images)), strict=True)
+        )
         log_probabilities = values - logsumexp(values, axis=1, keepdims=True)
         return {
-            "style shift": np.concatenate(shifts).astype(np.float64),
+            "style shift": shifts,
             "softmax": -np.exp(log_probabilities.max(axis=1)),
             "energy": -logsumexp(values, axis=1),
             "Mahalanobis": self.density.mahalanobis(features),
             "neighbours": self.neighbours.kneighbors(unit_length(features))[0][:, -1],
         }
 
-    @torch.inference_mode()
-    def features(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
-        """The network's last features (N, C), averaged over the positions."""
-        found: list[NDArray[np.float64]] = []
+    def run(self, batch: Pixels) -> tuple[NDArray[np.float64], ...]:
+        """Style shift (N,), logits (N, K) and the last features (N, C) of images (N, H, W, C)."""
+        shift, maps, features = self.session.run(["style_shift", "class_activation", FEATURES], {"image": batch})
+        return shift.astype(np.float64), maps.mean(axis=(2, 3)).astype(np.float64), features.astype(np.float64)
 
-        def keep(_: object, inputs: tuple[torch.Tensor]) -> None:
-            found.append(inputs[0].double().numpy().copy())
 
-        handle = self.network.fc.register_forward_pre_hook(keep)
-        for batch in batches(images):
-            self.network(self.normalisation(torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255))
-        handle.remove()
-        return np.concatenate(found)
+def with_features(package: Path) -> bytes:
+    """The package with one output more: what its classifier gets."""
+    model = onnx.load(package)
+    [classifier] = [node for node in model.graph.node if node.op_type == "Gemm" and "network.fc.weight" in node.input]
+    model.graph.node.append(onnx.helper.make_node("Identity", [classifier.input[0]], [FEATURES]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None))
+    return bytes(model.SerializeToString())
 
 
 def unusual(
@@ -164,10 +159,6 @@ def thinned(entries: Sequence[Any]) -> list[Any]:
     if len(entries) <= MOST:
         return list(entries)
     return [entries[index] for index in np.linspace(0, len(entries) - 1, MOST).astype(int)]
-
-
-def measure_spec(package: Path) -> InputSpec:
-    return read_card(onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])).input
 
 
 def pixels_of(item: Item, spec: InputSpec) -> Pixels:

@@ -1,36 +1,97 @@
 """Decoding in a process of its own: the pixels come back, and a decoder that stalls or dies is an error of the file."""
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import jpeg_ls
 import numpy as np
 import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from models.preprocessing import contained
+from models.card import InputSpec
+from models.preprocessing import ImageError, contained, preprocess
 from models.preprocessing.contained import Codec, decode_apart
 from tests.models.preprocessing.corpus import VALID
 from tests.models.preprocessing.dicom_files import dataset, picture_of, written
-from tests.models.preprocessing.image_files import fault_of, noise
+from tests.models.preprocessing.image_files import noise
 
+ROOT = Path(__file__).resolve().parents[3]
+SPEC = InputSpec(height=8, width=8, channels=3)
 STALLING = VALID["dicom-jpeg-ls"][:958]
 """Cut short, so that CharLS, as of pyjpegls 1.5.1, works for ten seconds and more on half a kilobyte."""
 
 
-def test_a_stalling_decoder_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contained, "START_LIMIT_S", 1.0)
-    assert fault_of(STALLING) == "damaged"
+def test_a_stalling_decoder_is_stopped_soon_and_the_sender_is_told() -> None:
+    preprocess(VALID["dicom-jpeg-ls"], SPEC)  # the process is started
+    began = time.perf_counter()
+    with pytest.raises(ImageError, match="took too long") as refused:
+        preprocess(STALLING, SPEC)
+    assert time.perf_counter() - began < 3
+    assert refused.value.fault == "damaged"
+    preprocess(VALID["dicom-jpeg-ls"], SPEC)
 
 
-def test_what_stopped_it_is_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contained, "START_LIMIT_S", 0.01)
-    with pytest.raises(ValueError, match="too long"):
-        decode_apart(b"nonsense", "jpeg-ls", 100)
+def test_what_stops_it_is_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contained, "BASE_LIMIT_S", 0.000001)
+    with pytest.raises(ImageError, match="too long"):
+        preprocess(STALLING, SPEC)
 
 
-@pytest.mark.parametrize("codec", ["jpeg-ls", "libjpeg"])
+def test_the_timer_of_the_parent_stops_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contained, "START_LIMIT_S", -0.9)
+    with pytest.raises(ImageError, match="too long"):
+        preprocess(STALLING, SPEC)
+
+
+@pytest.mark.parametrize("codec", ["jpeg-ls", "libjpeg", "lossless-colour"])
 def test_nonsense_is_refused(codec: Codec) -> None:
     with pytest.raises(ValueError, match="the decoder failed"):
         decode_apart(b"nonsense", codec, 100)
+
+
+@pytest.mark.parametrize("name", ["dicom-jpeg-ls", "dicom-jpeg-2000", "dicom-jpeg"])
+def test_a_process_decodes_one_file_after_another(name: str) -> None:
+    preprocess(VALID[name], SPEC)
+    [*_, worker] = contained.IDLE
+    preprocess(VALID[name], SPEC)
+    assert contained.IDLE[-1] is worker
+    worker.process.kill()
+    worker.process.wait()
+    with pytest.raises(ImageError):  # this file may be what killed it
+        preprocess(VALID[name], SPEC)
+    preprocess(VALID[name], SPEC)
+
+
+@pytest.mark.parametrize("answer", ["nonsense", "{}", '{"length": 100000000}', '{"length": 5}'])
+def test_an_answer_that_is_none(answer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"input()\nprint({answer!r})\n")
+    monkeypatch.setattr(contained, "PROGRAM", program)
+    monkeypatch.setattr(contained, "IDLE", [])
+    with pytest.raises(ValueError, match="the decoder failed"):
+        decode_apart(b"\n", "jpeg-ls", 100)
+
+
+def test_processes_end_with_the_one_that_started_them() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from models.preprocessing import contained\n"
+        "try:\n"
+        "    contained.decode_apart(b'nonsense', 'jpeg-ls', 100)\n"
+        "except ValueError:\n"
+        "    print(contained.IDLE[0].process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    worker = Path("/proc") / run.stdout.strip()
+    for _ in range(100):
+        if not worker.exists() or "(zombie)" in (worker / "status").read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it lives on")
 
 
 @pytest.mark.parametrize("interleave", [0, 1, 2])

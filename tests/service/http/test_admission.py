@@ -138,7 +138,7 @@ def test_beyond_the_limit(
         assert gate.wait(20)
         return run(model, images)
 
-    app = create_app(settings.model_copy(update=limits))
+    app = create_app(settings.model_copy(update=limits | {"caller_share": 1.0}))
     with TestClient(app) as client, ThreadPoolExecutor(8) as threads:
         monkeypatch.setattr(Model, "run", held_back)
         futures = [threads.submit(client.post, PREDICT, content=make_image()) for _ in range(5)]

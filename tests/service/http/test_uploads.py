@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.http.arrivals import Arrivals
 from service.http.problems import ProblemError
 from service.http.uploads import read_uploads
 from service.settings import Settings
@@ -19,7 +20,8 @@ PREDICT = "/v1/models/colour/predict"
 
 def asked(headers: dict[str, str], receive: Any, settings: Settings) -> Any:
     named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return asyncio.run(read_uploads(Request({"type": "http", "headers": named}, receive), settings))
+    with Arrivals(settings).body("caller") as body:
+        return asyncio.run(read_uploads(Request({"type": "http", "headers": named}, receive), settings, body))
 
 
 @pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x"])

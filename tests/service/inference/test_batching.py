@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.inference import batching
 from service.inference.batching import Batcher
 from service.inference.errors import QueueFullError
 from service.inference.runtime import Outputs
@@ -196,5 +197,44 @@ def test_more_images_than_a_batch_in_one_request() -> None:
         answers = await batcher.submit([image(value) for value in range(8)])
         assert [answer.probabilities.tolist() for answer in answers] == [[value] for value in range(8)]
         assert model.batches == [4, 4]
+
+    run_with(test)
+
+
+def test_callers_take_turns_in_a_batch_and_have_a_part_of_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "SHARED_RUN_S", 1000.0)
+
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        running = asyncio.create_task(batcher.submit([image(0)], "greedy"))
+        await settle()
+        greedy = asyncio.create_task(batcher.submit([image(value) for value in range(6)], "greedy"))
+        await settle()
+        with pytest.raises(QueueFullError, match="6 of your images wait"):
+            await batcher.submit([image(1)], "greedy")
+        modest = asyncio.create_task(batcher.submit([image(8), image(9)], "modest"))
+        await settle()
+        model.gate.set()
+        await asyncio.wait([modest, greedy], return_when=asyncio.FIRST_COMPLETED)
+        assert model.batches[:2] == [1, 4]
+        assert modest.done()
+        assert not greedy.done()
+        assert [row.probabilities.tolist() for row in await modest] == [[8], [9]]
+        await asyncio.gather(running, greedy)
+
+    run_with(test, caller_share=0.75)
+
+
+def test_batches_of_a_slow_model_are_small_while_callers_share_it() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        running = asyncio.create_task(batcher.submit([image(0)], "greedy"))
+        await asyncio.sleep(0.1)  # so slow is this model
+        greedy = asyncio.create_task(batcher.submit([image(value) for value in range(3)], "greedy"))
+        modest = asyncio.create_task(batcher.submit([image(9)], "modest"))
+        await settle()
+        model.gate.set()
+        await asyncio.gather(running, greedy, modest)
+        assert model.batches[:2] == [1, 1]
 
     run_with(test)

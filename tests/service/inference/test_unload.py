@@ -71,7 +71,7 @@ def test_a_request_keeps_the_model_that_it_found(
         before = answered_by(client, make_image())
         monkeypatch.setattr(Model, "run", held_back)
         post = threads.submit(client.post, PREDICT, content=make_image())
-        wait_until(lambda: state(client).requests == 1)
+        wait_until(lambda: state(client).requests.total() == 1)
         (folder / "colour" / "1" / "model.onnx").write_bytes(variant(folder, 5))
         look(client)
         gate.set()

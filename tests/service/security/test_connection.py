@@ -119,7 +119,7 @@ def test_a_head_that_is_too_large_is_refused(service: Service, head: bytes) -> N
 def test_an_answer_that_nobody_reads_is_given_up(service: Service) -> None:
     """Several times what the sockets hold, asked for and not read."""
     with connect(service.address) as connection:
-        connection.sendall(b"GET /docs-static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        connection.sendall(b"GET /docs-static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
 
         def push() -> None:
             begin = time.monotonic()
@@ -129,6 +129,13 @@ def test_an_answer_that_nobody_reads_is_given_up(service: Service) -> None:
 
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             push()
+
+
+def test_few_requests_wait_on_a_connection(service: Service) -> None:
+    request = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert answer_to(service.address, request * 7 + last).count(b"HTTP/1.1 200") == 8
+    assert answer_to(service.address, request * 500 + last).count(b"HTTP/1.1 200") <= 10
 
 
 @pytest.mark.parametrize(("source", "shown"), [("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "192.0.2.7")])
