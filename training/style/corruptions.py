@@ -2,7 +2,7 @@
 
 Di Salvo, Doerrich, Ledig: "MedMNIST-C: Comprehensive benchmark and improved classifier robustness by simulating
 realistic image corruptions", 2024, https://arxiv.org/abs/2406.17536. The severities are those of its code, registry.py.
-They are defined for 224 pixels; here they apply at the network's own input size.
+They are defined for 224 pixels. Blur and motion are in pixels, so they are stronger on smaller pictures.
 """
 
 import io

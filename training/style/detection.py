@@ -49,6 +49,10 @@ def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A value of the recipe, such as data=FOLDER.")] = None,
     against: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of other images; repeatable.")] = None,
     corruptions: Annotated[Literal["oct", "fundus"], typer.Option(help="Whose corruptions.")] = "oct",
+    side: Annotated[
+        int | None,
+        typer.Option(help="Change pictures at this many pixels, before the resize; default: the input's size."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Print AUROC and detection at the 95th percentile of validation, for every set of unusual images and score."""
@@ -59,11 +63,13 @@ def main(
     limits = {name: float(np.quantile(values, 0.95)) for name, values in validation.items()}
     figures: dict[str, Any] = {"false alarms": {name: float((test[name] > limits[name]).mean()) for name in limits}}
     print_row("false alarms on the test split", figures["false alarms"])
-    pictures = [Image.fromarray(pixels_of(item, spec).squeeze()) for item in thinned(data.splits["test"])]
+    drawn = spec if side is None else spec.model_copy(update={"height": side, "width": side})
+    pictures = [Image.fromarray(pixels_of(item, drawn).squeeze()) for item in thinned(data.splits["test"])]
+    unchanged = measure([fit(picture, spec) for picture in pictures])  # resized as the changed ones are
     for name, images in unusual(pictures, spec, against or [], {"oct": OCT, "fundus": FUNDUS}[corruptions]):
         scores = measure(images)
         rows = {
-            score: {"AUROC": auroc(test[score], values), "detected": float((values > limits[score]).mean())}
+            score: {"AUROC": auroc(unchanged[score], values), "detected": float((values > limits[score]).mean())}
             for score, values in scores.items()
         }
         figures[name] = rows
@@ -141,7 +147,7 @@ def unusual(
         yield name, [fit(change(image), spec) for image in pictures]
     for name, corrupt in corruptions.items():
         for severity in range(1, 6):
-            yield f"{name}, {severity}", [as_pixels(corrupt(image, severity, random)) for image in pictures]
+            yield f"{name}, {severity}", [fit(corrupt(image, severity, random), spec) for image in pictures]
 
 
 def page(random: np.random.Generator) -> Image.Image:
@@ -165,11 +171,6 @@ def pixels_of(item: Item, spec: InputSpec) -> Pixels:
     if isinstance(item.image, Path):
         return preprocess(item.image.read_bytes(), spec).pixels
     return fit(Image.fromarray(item.image[..., 0] if item.image.shape[2] == 1 else item.image), spec)
-
-
-def as_pixels(image: Image.Image) -> Pixels:
-    pixels = np.asarray(image)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def batches(images: Sequence[Pixels]) -> Iterator[Pixels]:

@@ -1,0 +1,55 @@
+"""The detection figures of an exported package, with the scores recomputed by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from models.package import read_card
+from tests.training.tiny_data import medmnist_arrays
+from training.run import Run
+from training.style import detection
+from training.style.detection import Measure, auroc
+
+
+def test_scores_are_those_of_the_network(finished: Run, package: Path) -> None:
+    images = medmnist_arrays()["test_images"][:6]
+    measure = Measure(package, list(medmnist_arrays()["train_images"]))
+    scores = measure(list(images))
+    network, facts = finished.network(finished.recipe().checkpoint), finished.facts()
+    kept: list[torch.Tensor] = []
+    network.fc.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    with torch.inference_mode():
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+        logits = network(facts.normalisation(pixels)).double()
+    np.testing.assert_allclose(scores["energy"], -torch.logsumexp(logits, dim=1), atol=1e-4)
+    np.testing.assert_allclose(scores["softmax"], -torch.softmax(logits, dim=1).amax(dim=1), atol=1e-5)
+    mean, inverse = measure.density.location_, np.linalg.inv(measure.density.covariance_)
+    centred = kept[0].double().numpy() - mean
+    np.testing.assert_allclose(scores["Mahalanobis"], ((centred @ inverse) * centred).sum(axis=1), rtol=1e-2)
+    session = onnxruntime.InferenceSession(package)
+    np.testing.assert_allclose(scores["style shift"], session.run(["style_shift"], {"image": images})[0], rtol=1e-4)
+
+
+def test_auroc_counts_pairs() -> None:
+    assert auroc(np.array([1.0, 2.0, 3.0]), np.array([2.5, 4.0])) == pytest.approx(5 / 6)
+
+
+def test_the_command_writes_every_set(package: Path, tiny_npz: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for index in range(3):
+        Image.fromarray(np.full((40, 40, 3), 90 * index, np.uint8)).save(other / f"{index}.png")
+    output = tmp_path / "shift.json"
+    detection.main(package, "retinamnist", [f"data={tiny_npz}"], [f"flat={other}"], "fundus", None, output)
+    figures = json.loads(output.read_text())
+    assert {"false alarms", "flat", "blank", "noise", "inverted", "JPEG compression, 5"} <= figures.keys()
+    assert figures["noise"]["style shift"]["AUROC"] > 0.9
+    assert set(figures["flat"]) == {"style shift", "softmax", "energy", "Mahalanobis", "neighbours"}
+    card = read_card(onnxruntime.InferenceSession(package))
+    assert card.style is not None
+    assert 0 <= figures["false alarms"]["style shift"] <= 1
