@@ -5,7 +5,7 @@ ANSWER: dict[str, object] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:88d6929e8dc998ba408014434df9d512a4aa844be5d6fd772e12d36716d41478",
+        "digest": "sha256:1cf849fbcd29cf649b0c0ee8838d8e59f9ec2b462184c3bc6bbb0396f4d0b7ca",
     },
     "notice": "Research use only; not a medical device.",
     "predictions": [

@@ -18,7 +18,7 @@ from training.evaluation.predict import decoded
 
 NARROW = 128
 """Styles of up to this many values get a full covariance; wider ones one of low rank with a residual."""
-RANK = 64
+RANK = 48
 """Directions of a wide block at most, so that a package of a ResNet-152 grows by less than a tenth."""
 SMALLEST_VARIANCE = 1e-3
 """Least variance of a standardised style along a direction: what never varied in training is no infinite distance."""
@@ -30,7 +30,7 @@ RULE = (
 )
 METHOD = (
     "Mahalanobis distance of the channels' means and log deviations at every block, and of the image's own. "
-    "Covariance: Ledoit-Wolf up to 128 values, beyond that probabilistic PCA of at most 64 directions. Log distances "
+    "Covariance: Ledoit-Wolf up to 128 values, beyond that probabilistic PCA of at most 48 directions. Log distances "
     "are standardised on validation images. The largest of the blocks counts."
 )
 
