@@ -4,10 +4,10 @@ import json
 from types import SimpleNamespace
 from typing import Any, cast
 
-from models.card import Card, InputSpec
+from models.card import OUTPUTS, Card, InputSpec
 from service.protocol.requests import Inference, read_request
 
-CARD = cast(Card, SimpleNamespace(input=InputSpec(height=2, width=3, channels=1), labels=["a", "b"]))
+CARD = cast(Card, SimpleNamespace(input=InputSpec(height=2, width=3, channels=1), labels=["a", "b"], outputs=OUTPUTS))
 LIMIT = 4
 
 
