@@ -207,9 +207,10 @@ def prediction(
     }
 
 
+ABSTAINED = "The image is unlike those that the model was trained and validated on, so it is not classified."
 NO_FINDING: dict[str, Any] = {
     "label": None,
-    "abstained": "The image is unlike those that the model was trained and validated on, so it is not classified.",
+    "abstained": ABSTAINED,
     "probability": None,
     "probabilities": [],
     "prediction_set": None,

@@ -27,7 +27,7 @@ from pydicom.uid import generate_uid
 
 from models.preprocessing import Preprocessed
 from service import NOTICE, __version__
-from service.http.answers import present
+from service.http.answers import present, style_shift
 from service.http.problems import ProblemError
 from service.inference.runtime import Model, Outputs
 
@@ -45,6 +45,13 @@ COPIED = (
 )
 """Patient and study elements that a report must have. They may be empty (type 2)."""
 REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging report")
+STYLE = CodedConcept("style-shift", "99RETINASRM", "Style shift against the training images")
+VERDICTS = {
+    "usual": CodedConcept("usual", "99RETINASRM", "Image style usual for the algorithm"),
+    "unusual": CodedConcept("unusual", "99RETINASRM", "Image style unusual for the algorithm"),
+    "unlike": CodedConcept("unlike", "99RETINASRM", "Image unlike those that the algorithm knows"),
+}
+"""Codes of this project: no standard terminology has them."""
 SIDES = {"R": codes.SCT.Right, "L": codes.SCT.Left, "B": codes.SCT.RightAndLeft}
 CONTAINS, HAS_CONTEXT, HAS_PROPERTIES = (
     RelationshipTypeValues.CONTAINS,
@@ -136,6 +143,9 @@ def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs
     ]
     if image.laterality:
         items.append(CodeContentItem(codes.DCM.ImageLaterality, SIDES[image.laterality], CONTAINS))
+    shift = style_shift(model.card, outputs)
+    if shift is not None:
+        items.append(CodeContentItem(STYLE, VERDICTS[shift["verdict"]], CONTAINS))
     items += [
         findings,
         TextContentItem(codes.DCM.Conclusion, ", ".join(conclusion) or "none of the labels", CONTAINS),

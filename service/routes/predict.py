@@ -12,7 +12,7 @@ from starlette.responses import Response
 from models.preprocessing import Preprocessed
 from service import NOTICE
 from service.http.admission import admitted, deadline
-from service.http.answers import PredictionAnswer, Weights, identity, prediction
+from service.http.answers import ABSTAINED, PredictionAnswer, Weights, identity, prediction, style_shift
 from service.http.examples import ANSWER
 from service.http.problems import ProblemDocument, ProblemError, translated
 from service.http.uploads import Upload, received_images
@@ -150,6 +150,14 @@ async def report(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "no-report",
             f"A structured report is about one file, and {len(uploads)} came: send them one by one, or ask for JSON.",
+        )
+
+    shift = style_shift(model.card, predicted[0][1])
+    if state.settings.style_shift == "abstain" and shift is not None and shift["verdict"] == "unlike":
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no-report",
+            f"{ABSTAINED} So there is no report of it: check that the model is the one for this kind of image.",
         )
 
     def write() -> bytes:

@@ -7,17 +7,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from pydicom import dcmread
 
 from models.package import read_card
 from models.preprocessing import preprocess
 from service.app import create_app
 from service.settings import SHIPPED_REPOSITORY, Settings
+from tests.models.preprocessing.dicom_files import dicom
 
 DEMO = Path(__file__).resolve().parents[2] / "service" / "page" / "demo"
 SCAN, FUNDUS = DEMO / "oct.jpeg", DEMO / "retinamnist.png"
@@ -97,6 +100,25 @@ def test_abstaining_leaves_the_label_out_of_what_is_unlike_and_of_nothing_else()
     assert (fundus["label"], fundus["probability"], fundus["probabilities"]) == (None, None, [])
     assert fundus["prediction_set"] is None
     assert "unlike" in str(fundus["abstained"])
+
+
+@pytest.mark.parametrize("mode", ["report", "abstain"])
+def test_a_structured_report_states_the_verdict_or_is_refused(mode: Literal["report", "abstain"]) -> None:
+    """Noise in a DICOM file: unlike any scan."""
+    file = dicom(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    with TestClient(create_app(Settings(style_shift=mode, threads=1))) as client:
+        response = client.post("/v1/models/oct/predict?format=dicom-sr", content=file)
+    if mode == "abstain":
+        assert response.status_code == 422
+        assert "unlike" in response.json()["detail"]
+        return
+    report = dcmread(io.BytesIO(response.content))
+    stated = [
+        item.ConceptCodeSequence[0].CodeValue
+        for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeValue == "style-shift"
+    ]
+    assert stated == ["unlike"]
 
 
 @pytest.mark.parametrize("mode", ["report", "abstain"])
