@@ -5,7 +5,7 @@ ANSWER: dict[str, object] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:1cf849fbcd29cf649b0c0ee8838d8e59f9ec2b462184c3bc6bbb0396f4d0b7ca",
+        "digest": "sha256:e31e90bc57c46db4e7f61cd90a5d2146f08754d08e157d2217c2dde8b0df0739",
     },
     "notice": "Research use only; not a medical device.",
     "predictions": [
@@ -15,7 +15,7 @@ ANSWER: dict[str, object] = {
             "style_shift": {
                 "verdict": "usual",
                 "score": 0.7795,
-                "percentile": 41.94,
+                "percentile": 38.64,
                 "blocks": [
                     {"block": "layer3.0", "score": 0.7795},
                     {"block": "layer3.1", "score": 0.2976},

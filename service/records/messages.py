@@ -17,7 +17,7 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:1cf849fbcd29cf649b0c0ee8838d8e59f9ec2b462184c3bc6bbb0396f4d0b7ca",
+        "digest": "sha256:e31e90bc57c46db4e7f61cd90a5d2146f08754d08e157d2217c2dde8b0df0739",
     },
     "task": "multi-class",
     "input_digest": "sha256:5d0f2c0e7b1fd6e4f0b9a1a8de1c6f6d1d1f4ac03b0b8a9d7fd0c2d8b1e7a642",

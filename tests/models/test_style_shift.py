@@ -73,39 +73,27 @@ def test_styles_are_those_of_the_residual_branch(depth: int, recalibration: Reca
         variance = ((values - values.mean(axis=(2, 3), keepdims=True)) ** 2).sum(axis=(2, 3)) / divisor
         np.testing.assert_allclose(sigma, np.sqrt(variance + 1e-5), rtol=1e-4)
     torch.testing.assert_close(explanation.logits, logits, atol=1e-5, rtol=1e-5)
-    styles = styles_of(images, explanation)
+    styles = styles_of(255 * images, explanation)
     assert len(styles) == 1 + len(network.blocks())
 
 
-def test_the_image_s_own_style() -> None:
-    """Recomputed in NumPy; detail is the mean absolute difference of pixels 1, 2 and 4 apart."""
-    image = np.random.default_rng(0).random((1, 2, 12, 10)).astype(np.float32)
-    found = input_style(torch.from_numpy(image))[0].numpy()
+@pytest.mark.parametrize(("size", "every"), [((12, 10), 1), ((130, 120), 3), ((230, 224), 5)])
+def test_the_image_s_own_style(size: tuple[int, int], every: int) -> None:
+    """Recomputed in NumPy, position by position on the grid; detail is a mean absolute difference."""
+    image = np.random.default_rng(0).random((1, 2, *size)).astype(np.float32)
+    found = input_style(torch.from_numpy(255 * image))[0].numpy()
     pixels = image[0].astype(np.float64)
-    expected = [pixels.mean(axis=(1, 2)), np.log(pixels.std(axis=(1, 2)) + 1e-3)]
+    seen = pixels[:, ::every, ::every]
+    expected = [seen.mean(axis=(1, 2)), np.log(seen.std(axis=(1, 2)) + 1e-3)]
     for step in (1, 2, 4):
-        across = np.abs(pixels[:, :, step:] - pixels[:, :, :-step])
-        down = np.abs(pixels[:, step:] - pixels[:, :-step])
-        rows, columns = pixels.shape[1:]
-        laplacian = [
-            [
-                [
-                    abs(
-                        4 * channel[y, x]
-                        - channel[y - step, x]
-                        - channel[y + step, x]
-                        - channel[y, x - step]
-                        - channel[y, x + step]
-                    )
-                    for x in range(step, columns - step)
-                ]
-                for y in range(step, rows - step)
-            ]
-            for channel in pixels
-        ]
-        expected += [np.log(values.mean(axis=(1, 2)) + 1e-3) for values in (across, down, np.array(laplacian))]
-    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
+        rows, columns = (np.arange(step, length - step, every) for length in size)
+        y, x = np.meshgrid(rows, columns, indexing="ij")
+        centre, right, left = pixels[:, y, x], pixels[:, y, x + step], pixels[:, y, x - step]
+        below, above = pixels[:, y + step, x], pixels[:, y - step, x]
+        detail = np.stack([right - centre, below - centre, 4 * centre - right - left - below - above], axis=1)
+        expected.append(np.log(np.abs(detail).mean(axis=(2, 3)) + 1e-3).reshape(-1))
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-4)
 
 
 def test_an_image_too_small_for_a_step_goes_without_it() -> None:
-    assert input_style(torch.rand(2, 1, 4, 4)).shape == (2, 5)
+    assert input_style(255 * torch.rand(2, 1, 4, 4)).shape == (2, 5)

@@ -58,7 +58,7 @@ class PackagedNetwork(nn.Module):
         outputs = probabilities, weights, explanation.class_activation
         if self.style_shift is None:
             return outputs
-        return outputs + self.style_shift(styles_of(pixels / 255, explanation))
+        return outputs + self.style_shift(styles_of(pixels, explanation))
 
     @property
     def output_names(self) -> tuple[str, ...]:

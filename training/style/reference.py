@@ -114,7 +114,7 @@ def measure_styles(
     found: list[list[NDArray[np.float64]]] = []
     for batch in decoded(items, spec, batch_size):
         images, _ = prepare(batch, device)
-        styles = styles_of(batch[IMAGE].to(device).float() / 255, network.explain(images))
+        styles = styles_of(batch[IMAGE].to(device).float(), network.explain(images))
         found.append([style.double().cpu().numpy() for style in styles])
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
