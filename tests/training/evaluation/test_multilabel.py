@@ -210,6 +210,6 @@ class TestRun:
         assert card.task == "multi-label"
         assert {result.metric for result in card.measured.results} == set(multilabel.METRICS)
         pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-        probabilities, _, maps = session.run(None, {"image": pixels})
+        probabilities, maps = session.run(["probabilities", "class_activation"], {"image": pixels})
         logits = maps.mean(axis=(2, 3)) / card.calibration.temperature + card.calibration.log_prior_shift
         np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-4)
