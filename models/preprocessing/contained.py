@@ -29,6 +29,8 @@ BASE_LIMIT_S, MEGAPIXEL_LIMIT_S = 1.0, 1.0
 MOST_IDLE = 2
 """Processes that wait for the next file. More run while more threads decode."""
 PROGRAM = Path(__file__).with_name("contained_worker.py")
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "LANG", "LC_ALL")
+"""Environment variables of the processes. Others, such as keys and database passwords, stay out of their reach."""
 LONGEST_LINE = 1000
 BYTES_PER_PIXEL = 16
 
@@ -47,7 +49,8 @@ class Worker:
     timed_out = False
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # numpy would reserve address space for each thread
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy would reserve address space for each thread
         self.process = subprocess.Popen(
             [sys.executable, "-I", str(PROGRAM)],
             stdin=subprocess.PIPE,

@@ -46,6 +46,18 @@ def test_the_timer_of_the_parent_stops_it_too(monkeypatch: pytest.MonkeyPatch) -
         preprocess(STALLING, SPEC)
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").is_file(), reason="there is no /proc")
+def test_a_process_gets_no_secret_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    contained.close()
+    monkeypatch.setenv("RETINA_ADMIN_KEY", "a-secret")
+    monkeypatch.setenv("PGPASSWORD", "a-secret")
+    preprocess(VALID["dicom-jpeg-ls"], SPEC)
+    [*_, worker] = contained.IDLE
+    environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes()
+    assert b"PATH=" in environment
+    assert b"a-secret" not in environment
+
+
 @pytest.mark.parametrize("codec", ["jpeg-ls", "libjpeg", "lossless-colour"])
 def test_nonsense_is_refused(codec: Codec) -> None:
     with pytest.raises(ValueError, match="the decoder failed"):
