@@ -117,7 +117,7 @@ async def huge_pictures(target: Target) -> None:
 
 
 async def runaway_jpeg_ls(target: Target) -> None:
-    from tests.models.preprocessing.test_contained import STALLING
+    from tests.models.preprocessing.corpus import STALLING
 
     await many(8, lambda: target.send(target.head(len(STALLING)) + STALLING))
 

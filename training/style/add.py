@@ -2,7 +2,8 @@
 
     python -m training.style.add models/repository/oct/1/model.onnx folder --set data=FOLDER --set input.channels=1
 
-The recipe reads the package's own training and validation images.
+The recipe reads the package's own training and validation images. A run is better exported again: this is for
+packages whose run is gone.
 """
 
 from pathlib import Path

@@ -105,3 +105,9 @@ def mutant(name: str, seed: int) -> bytes:
     if chance.random() < 0.1:
         del data[chance.randrange(len(data) + 1) :]
     return bytes(data)
+
+
+APART = ("dicom-jpeg-ls", "dicom-jpeg-ls-16")
+"""Decoded in a process of its own, and some damage to them only ends with it: see test_contained.py."""
+STALLING = VALID["dicom-jpeg-ls"][:958]
+"""Cut short, so that CharLS, as of pyjpegls 1.5.1, works for ten seconds and more on half a kilobyte."""

@@ -14,14 +14,12 @@ from pydicom.encaps import encapsulate
 from models.card import InputSpec
 from models.preprocessing import ImageError, contained, preprocess
 from models.preprocessing.contained import Codec, decode_apart
-from tests.models.preprocessing.corpus import VALID
+from tests.models.preprocessing.corpus import STALLING, VALID
 from tests.models.preprocessing.dicom_files import dataset, picture_of, written
 from tests.models.preprocessing.image_files import noise
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = InputSpec(height=8, width=8, channels=3)
-STALLING = VALID["dicom-jpeg-ls"][:958]
-"""Cut short, so that CharLS, as of pyjpegls 1.5.1, works for ten seconds and more on half a kilobyte."""
 
 
 def test_a_stalling_decoder_is_stopped_soon_and_the_sender_is_told() -> None:

@@ -13,15 +13,13 @@ from hypothesis import strategies as st
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, preprocess
-from tests.models.preprocessing.corpus import VALID, mutant
+from tests.models.preprocessing.corpus import APART, VALID, mutant
 from tests.models.preprocessing.image_files import png, spec_for
 
 MUTANTS = 100
 """Of each of the valid files: 3,400 in all, besides the truncated ones."""
 MAX_PIXELS = 200_000
 SPECS = (spec_for(8, 8), InputSpec(height=5, width=9, channels=1, interpolation="bilinear"))
-APART = ("dicom-jpeg-ls", "dicom-jpeg-ls-16")
-"""Decoded in a process of its own, and some damage to them only ends with it: see test_contained.py."""
 
 
 every_file = pytest.mark.parametrize("name", VALID)
@@ -91,7 +89,8 @@ def test_memory_stays_bounded() -> None:
     """Of a process that meets 1,000 mutants; Python, numpy and the decoders alone are half of it."""
     script = (
         "import resource, warnings; warnings.simplefilter('ignore')\n"
-        "from tests.models.preprocessing.test_fuzz import APART, SPECS, survives\n"
+        "from tests.models.preprocessing.corpus import APART\n"
+        "from tests.models.preprocessing.test_fuzz import SPECS, survives\n"
         "from tests.models.preprocessing.corpus import VALID, mutant\n"
         "names = [name for name in VALID if name not in APART]\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

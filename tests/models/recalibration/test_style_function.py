@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.recalibration.base import Recalibration
 from models.recalibration.srm import FoldedStyleRecalibration, StyleGate
-from tests.models.recalibration.test_srm import as_if_trained, features
+from tests.models.recalibration.trained import as_if_trained, features
 
 Forward = Callable[[StyleGate, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 

@@ -23,8 +23,8 @@ from service.http.structured_report import write_report
 from service.inference.runtime import Model, Outputs
 from tests.conftest import LABELS, tiny_card
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dataset, dicom, written
+from tests.models.preprocessing.identified import MARKER, marked
 from tests.models.preprocessing.image_files import encode, noise
-from tests.models.preprocessing.test_dicom import MARKER, marked
 from tests.service.problems import problem
 
 PREDICT = "/v1/models/grey/predict"

@@ -22,7 +22,7 @@ from pydicom import dcmwrite
 
 pytest.importorskip("opentelemetry.sdk")
 
-from tests.models.preprocessing.test_dicom import MARKER, marked
+from tests.models.preprocessing.identified import MARKER, marked
 from tests.service.observing.collecting import collecting, spans
 from tests.service.process import running
 

@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 
 from service.http.answers import PredictionAnswer
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom, written
+from tests.models.preprocessing.identified import MARKER, marked
 from tests.models.preprocessing.image_files import encode, noise
-from tests.models.preprocessing.test_dicom import MARKER, marked
 from tests.service.problems import problem
 from tests.service.process import running
 

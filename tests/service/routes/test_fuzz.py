@@ -3,8 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.models.preprocessing.corpus import VALID, mutant
-from tests.models.preprocessing.test_fuzz import APART
+from tests.models.preprocessing.corpus import APART, VALID, mutant
 
 MUTANTS = 12
 """Of each kind of file: some 400."""
