@@ -167,8 +167,13 @@ class ResNet(nn.Module):
             if isinstance(block, Block)
         }
 
+    def stem(self, images: Tensor) -> Tensor:
+        """Return what the first block gets."""
+        features: Tensor = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        return features
+
     def forward(self, images: Tensor) -> Tensor:
-        features = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        features = self.stem(images)
         for block in self.blocks().values():
             features, _ = block(features)
         logits: Tensor = self.fc(self.dropout(features.mean(dim=(2, 3))))
@@ -180,7 +185,7 @@ class ResNet(nn.Module):
         The map is the one of Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016,
         section 2, with the bias included so that its spatial mean is the logit.
         """
-        features = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        features = self.stem(images)
         gates, styles = {}, {}
         for name, block in self.blocks().items():
             features, gate, styles[name] = block.explain(features, self.architecture.correction)

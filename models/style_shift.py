@@ -25,6 +25,7 @@ DETAIL = torch.tensor(
 )[:, None]
 """Difference across, difference down, and Laplacian, as convolutions (3, 1, 3, 3)."""
 GRID = 56
+"""Rows, about, at which the image's own style is taken."""
 FLOOR = 1e-3
 """Added to a measure of detail, in a range of 0 to 1, before its logarithm."""
 

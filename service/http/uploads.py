@@ -2,10 +2,10 @@
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -18,6 +18,7 @@ from service.security.guard import subject_of
 from service.settings import Settings
 from service.state import State
 
+T = TypeVar("T")
 GRACE_S = 5.0
 """A body may pause so long, in seconds, before its rate counts."""
 
@@ -59,32 +60,32 @@ class InMemoryParser(MultiPartParser):
             self.items.append((self._current_part.field_name, self._current_part.file))
 
 
-@asynccontextmanager
-async def received_images(request: Request, state: State) -> AsyncGenerator[list[Upload]]:
+def received_images(request: Request, state: State) -> AbstractAsyncContextManager[list[Upload]]:
     """Receive the images of a request, then hold a place for it.
 
     Raises:
         ProblemError: as :func:`read_uploads`, and 503 if there is no place.
     """
-    caller = subject_of(request)
-    await expect_place(state, caller)
-    with state.arrivals.body(caller) as body:
-        uploads = await read_uploads(request, state.settings, body)
-        with place(state, caller):
-            yield uploads
+    return received(request, state, read_uploads)
 
 
-@asynccontextmanager
-async def received_body(request: Request, state: State) -> AsyncGenerator[bytes]:
+def received_body(request: Request, state: State) -> AbstractAsyncContextManager[bytes]:
     """Receive the whole body of a request, then hold a place for it.
 
     Raises:
         ProblemError: as :func:`read_body`, and 503 if there is no place.
     """
+    return received(request, state, read_body)
+
+
+@asynccontextmanager
+async def received(
+    request: Request, state: State, read: Callable[[Request, Settings, Body], Awaitable[T]]
+) -> AsyncGenerator[T]:
     caller = subject_of(request)
     await expect_place(state, caller)
     with state.arrivals.body(caller) as body:
-        content = await read_body(request, state.settings, body)
+        content = await read(request, state.settings, body)
         with place(state, caller):
             yield content
 

@@ -25,7 +25,6 @@ class Outputs:
     """(N, all gates)"""
     class_activation: NDArray[np.float32]
     """(N, K, h, w)"""
-
     style_shift: NDArray[np.float32] | None = None
     """(N,); None of a package without a style reference."""
     style_shift_by_block: NDArray[np.float32] | None = None

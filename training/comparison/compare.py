@@ -15,7 +15,7 @@ from training.errors import TrainingError
 from training.evaluation.evaluate import evaluate
 from training.evaluation.figures import Figures
 from training.evaluation.kept import Evaluation, evaluation_path
-from training.fitting.resume import flat
+from training.fitting.resume import changed_keys, flat
 from training.recipe import Recipe, load_recipe
 from training.run import Run, library_versions, source_commit
 
@@ -70,11 +70,7 @@ def check_same_recipe(member: Member) -> None:
     if not run.begun():
         return
     there, here = (flat(recipe.model_dump(mode="json", exclude=FREE)) for recipe in (run.recipe(), member.recipe))
-    changes = [
-        f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
-        for key in dict.fromkeys([*here, *there])
-        if there.get(key) != here.get(key)
-    ]
+    changes = [f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in changed_keys(here, there)]
     if changes:
         raise TrainingError(
             f"{member.folder} holds a run of another recipe ({'; '.join(changes)}): undo the change, name another "

@@ -132,11 +132,7 @@ def refuse_changes(run: Run, recipe: Recipe, facts: RunFacts) -> None:
         TrainingError: naming what changed.
     """
     before, now = flat(run.recipe().model_dump(mode="json")), flat(recipe.model_dump(mode="json"))
-    changes = [
-        f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
-        for key in dict.fromkeys([*before, *now])
-        if before.get(key) != now.get(key)
-    ]
+    changes = [f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in changed_keys(before, now)]
     if changes:
         raise TrainingError(
             f"{run.folder} can't go on with another recipe ({'; '.join(changes)}): undo the change, or name another "
@@ -151,6 +147,11 @@ def refuse_changes(run: Run, recipe: Recipe, facts: RunFacts) -> None:
             f"{stored.training_data.md5} then, {facts.training_data.md5} now): put the data back, or name another "
             "folder with --run"
         )
+
+
+def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The keys whose values differ, or that only one of the two has, in the order in which they come."""
+    return [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import io
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -12,11 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.card import InputSpec, Parity
+from models.card import Card, InputSpec, Parity
 from models.fold import fold
 from models.package import INPUT, STYLE_OUTPUTS, PackageError, package_path, read_card, write_card
 from training.data.pipeline import MEASURED
-from training.datasets import Item
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation.evaluate import calibrate, read_same_data
@@ -26,6 +27,7 @@ from training.packaging.graph import PackagedNetwork
 from training.run import Run
 from training.style.reference import block_names, fit_style_shift, measure_styles
 
+T = TypeVar("T")
 OPSET = 20
 PARITY_BATCHES = (1, 2, 7, 32)
 PARITY_TOLERANCE = 1e-4
@@ -73,26 +75,48 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
         )
         for each in (fold(network), network)
     )
+    write_package(
+        target,
+        packaged,
+        reference,
+        facts.input,
+        lambda _, parity: compose_card(
+            run, facts, calibrator, validation, train, shift.reference, parity, name or recipe.name, version
+        ),
+    )
+    return target
+
+
+def write_package(
+    target: Path,
+    packaged: PackagedNetwork,
+    reference: nn.Module,
+    spec: InputSpec,
+    card_of: Callable[[Path, Parity], Card],
+) -> None:
+    """Write a package whose graph agrees with ``reference``; the file gets its name only when it is complete.
+
+    ``card_of`` gives the card from the draft and its parity, or raises if the draft shall not become a package.
+
+    Raises:
+        TrainingError: as :func:`verify_parity`.
+        PackageError: if the card contradicts the graph.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".draft.onnx")
     try:
-        write_graph(packaged, facts.input, draft)
-        parity = verify_parity(draft, reference, facts.input)
-        card = compose_card(
-            run, facts, calibrator, validation, train, shift.reference, parity, name or recipe.name, version
-        )
-        write_card(draft, card)
+        write_graph(packaged, spec, draft)
+        write_card(draft, card_of(draft, verify_parity(draft, reference, spec)))
         read_card(onnxruntime.InferenceSession(draft, providers=["CPUExecutionProvider"]))
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    return target
 
 
-def spread(items: list[Item], most: int) -> list[Item]:
+def spread(items: Sequence[T], most: int) -> list[T]:
     """All items, or a number of them, evenly spread."""
     if len(items) <= most:
-        return items
+        return list(items)
     return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
 
 

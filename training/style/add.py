@@ -15,14 +15,14 @@ import torch
 import typer
 from onnx import numpy_helper
 
-from models.card import InputSpec
+from models.card import Card, InputSpec, Parity
 from models.fold import fold
-from models.package import OUTPUTS, package_path, read_card, write_card
+from models.package import OUTPUTS, package_path, read_card
 from models.resnet import ResNet
 from training.data.pipeline import IMAGE, Normalisation, cached
 from training.datasets import DataSet, Item, read_dataset
 from training.errors import TrainingError
-from training.packaging.export import verify_parity, write_graph
+from training.packaging.export import write_package
 from training.packaging.graph import PackagedNetwork
 from training.recipe import load_recipe
 from training.style.reference import block_names, fit_style_shift, measure_styles
@@ -66,24 +66,14 @@ def add_style(package: Path, data: DataSet, repository: Path, version: str) -> P
         multi_label=card.task == "multi-label",
         style_shift=shift.module,
     )
-    target = package_path(repository, card.name, version)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(".draft.onnx")
-    try:
-        write_graph(packaged, card.input, draft)
-        parity = verify_parity(draft, packaged, card.input)
+
+    def described(draft: Path, parity: Parity) -> Card:
         refuse_changes(session, draft, data.splits["val"], card.input)
-        described = card.model_dump() | {
-            "schema_version": 3,
-            "version": version,
-            "style": shift.reference,
-            "parity": parity,
-        }
-        write_card(draft, type(card).model_validate(described))
-        read_card(onnxruntime.InferenceSession(draft, providers=["CPUExecutionProvider"]))
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+        changes = {"schema_version": 3, "version": version, "style": shift.reference, "parity": parity}
+        return Card.model_validate(card.model_dump() | changes)
+
+    target = package_path(repository, card.name, version)
+    write_package(target, packaged, packaged, card.input, described)
     return target
 
 

@@ -28,11 +28,13 @@ from sklearn.neighbors import NearestNeighbors
 from models.card import InputSpec
 from models.package import read_card
 from models.preprocessing import fit, preprocess
+from training.data.pipeline import IMAGE, Preprocessd
 from training.datasets import Item, read_dataset
+from training.datasets.released import SUFFIXES
+from training.packaging.export import spread
 from training.recipe import load_recipe
 from training.style.corruptions import FUNDUS, OCT, Corruption
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 MOST = 300
 """Images of a folder, spread evenly, and of a split for each corruption."""
 NEIGHBOURS = 10
@@ -58,13 +60,13 @@ def main(
     """Print AUROC and detection at the 95th percentile of validation, for every set of unusual images and score."""
     data = read_dataset(load_recipe(recipe, set_ or ()))
     spec = read_card(onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])).input
-    measure = Measure(package, [pixels_of(item, spec) for item in data.splits["train"]])
-    validation, test = (measure([pixels_of(item, spec) for item in data.splits[split]]) for split in ("val", "test"))
+    measure = Measure(package, pixels_of(data.splits["train"], spec))
+    validation, test = (measure(pixels_of(data.splits[split], spec)) for split in ("val", "test"))
     limits = {name: float(np.quantile(values, 0.95)) for name, values in validation.items()}
     figures: dict[str, Any] = {"false alarms": {name: float((test[name] > limits[name]).mean()) for name in limits}}
     print_row("false alarms on the test split", figures["false alarms"])
     drawn = spec if side is None else spec.model_copy(update={"height": side, "width": side})
-    pictures = [Image.fromarray(pixels_of(item, drawn).squeeze()) for item in thinned(data.splits["test"])]
+    pictures = [Image.fromarray(pixels.squeeze()) for pixels in pixels_of(spread(data.splits["test"], MOST), drawn)]
     unchanged = measure([fit(picture, spec) for picture in pictures])  # resized as the changed ones are
     for name, images in unusual(pictures, spec, against or [], {"oct": OCT, "fundus": FUNDUS}[corruptions]):
         scores = measure(images)
@@ -133,7 +135,7 @@ def unusual(
     for entry in against:
         name, _, folder = entry.partition("=")
         files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
-        yield name, [preprocess(path.read_bytes(), spec).pixels for path in thinned(files)]
+        yield name, [preprocess(path.read_bytes(), spec).pixels for path in spread(files, MOST)]
     yield "blank", [np.full(shape, grey, np.uint8) for grey in range(0, 256, 5)]
     yield "noise", [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(50)]
     yield "text pages", [fit(page(random), spec) for _ in range(50)]
@@ -160,17 +162,9 @@ def page(random: np.random.Generator) -> Image.Image:
     return image
 
 
-def thinned(entries: Sequence[Any]) -> list[Any]:
-    """At most ``MOST`` of them, spread evenly."""
-    if len(entries) <= MOST:
-        return list(entries)
-    return [entries[index] for index in np.linspace(0, len(entries) - 1, MOST).astype(int)]
-
-
-def pixels_of(item: Item, spec: InputSpec) -> Pixels:
-    if isinstance(item.image, Path):
-        return preprocess(item.image.read_bytes(), spec).pixels
-    return fit(Image.fromarray(item.image[..., 0] if item.image.shape[2] == 1 else item.image), spec)
+def pixels_of(items: Sequence[Item], spec: InputSpec) -> list[Pixels]:
+    preprocessed = Preprocessd([IMAGE], spec)
+    return [preprocessed.pixels(item.image) for item in items]
 
 
 def batches(images: Sequence[Pixels]) -> Iterator[Pixels]:
