@@ -48,7 +48,7 @@ def show_drift(console: Console, rows: Sequence[Drift]) -> None:
                 part(row.unusual),
                 part(row.unlike),
                 short(row.psi_corrected),
-                short(row.p_value),
+                chance(row.p_value),
                 row.verdict,
                 style="bold" if row.verdict in ("shifted", "drifted") else "",
                 end_section=row is periods[-1],
@@ -56,7 +56,7 @@ def show_drift(console: Console, rows: Sequence[Drift]) -> None:
         notes.append(note(periods))
     console.print(shown)
     for line in notes:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def note(periods: Sequence[Drift]) -> str:
@@ -87,6 +87,10 @@ def columns(*names: str) -> Table:
 
 def part(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
+
+
+def chance(p_value: float | None) -> str:
+    return "<.001" if p_value is not None and p_value < 0.001 else short(p_value)
 
 
 def short(value: float | None) -> str:
