@@ -59,6 +59,7 @@ def fill(
 def test_a_shifted_month_against_the_card(store: Store, make_record: RecordMaker, style: StyleReference) -> None:
     before, after = like_validation(style, 300, 1), like_validation(style, 300, 2)
     after = after + after.std()
+    after[:20] = style.unlike_beyond + 1
     fill(store, make_record, OCT, JANUARY, before)
     fill(store, make_record, OCT, FEBRUARY, after)
     fill(store, make_record, OCT, MARCH, before[:58])
@@ -174,6 +175,7 @@ def test_an_alarm_is_an_exit_status(
     monkeypatch.setenv("RETINA_RECORDS_URL", address)
     fill(store, make_record, OCT, JANUARY, like_validation(style, 100, 1) + 2)
     fill(store, make_record, OCT, FEBRUARY, like_validation(style, 100, 2))
+    fill(store, make_record, OCT, MARCH, [9.0] * 20)  # too few
     asked = ["audit", "--drift", "--alarm"]
     done = CliRunner().invoke(app, asked)
     assert (done.exit_code, "drifted" in done.stdout) == (3, True)
