@@ -23,6 +23,7 @@ TESTS_WITHOUT_TORCH = [  # what `make test-serve` runs
     "models/test_card.py",
     "models/test_no_torch.py",
     "models/test_package.py",
+    "models/test_scope.py",
 ]
 
 
