@@ -19,6 +19,7 @@ from models.card import (
     StyleReference,
 )
 from models.resnet import ResNet
+from models.scope import ImagingScope
 from training.errors import TrainingError
 from training.evaluation.calibration import Calibrator, frequencies, in_logits, prior_in_logits
 from training.evaluation.figures import SplitFigures
@@ -70,6 +71,7 @@ def compose_card(
             ),
             conformal=conformal(report),
             style=style,
+            scope=None if recipe.card.modality is None else ImagingScope.of(recipe.card.modality),
             parity=parity,
             intended_use=recipe.card.intended_use,
             limits=recipe.card.limits,
