@@ -9,7 +9,11 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-ImagingModality = Literal["colour fundus photograph", "OCT B-scan", "anterior segment photograph"]
+ImagingModality = Literal[
+    "colour fundus photograph", "OCT B-scan", "anterior segment OCT", "anterior segment photograph"
+]
+"""A B-scan is one of the retina."""
+B_SCAN: ImagingModality = "OCT B-scan"
 ScopeVerdict = Literal["in scope", "out of scope", "unknown"]
 CodeString = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{1,16}$")]
 Uid = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)+$", max_length=64)]
@@ -21,12 +25,14 @@ WIDE_FIELD_STEREOGRAPHIC, WIDE_FIELD_3D = f"{STORAGE}.77.1.5.5", f"{STORAGE}.77.
 DICOM_MODALITIES: dict[ImagingModality, list[str]] = {
     "colour fundus photograph": ["OP"],
     "OCT B-scan": ["OPT"],
+    "anterior segment OCT": ["OPT"],
     "anterior segment photograph": ["OP", "XC"],
 }
 """PS3.3 C.7.3.1.1.1. A slit lamp photograph is OP (PS3.3 A.41.1); a camera before the eye may also say XC."""
 DICOM_SOP_CLASSES: dict[ImagingModality, list[str]] = {
     "colour fundus photograph": [PHOTOGRAPHY_8_BIT, PHOTOGRAPHY_16_BIT, WIDE_FIELD_STEREOGRAPHIC, WIDE_FIELD_3D],
     "OCT B-scan": [TOMOGRAPHY],
+    "anterior segment OCT": [TOMOGRAPHY],
     "anterior segment photograph": [PHOTOGRAPHY_8_BIT, PHOTOGRAPHY_16_BIT],
 }
 """PS3.4 B.5. Not for B-scans: the en face class (.5.7), whose plane is another, and the B-scan volume analysis

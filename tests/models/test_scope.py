@@ -20,11 +20,13 @@ CLASSES = {
         "WideFieldOphthalmicPhotography3DCoordinatesImageStorage",
     },
     "OCT B-scan": {"OphthalmicTomographyImageStorage"},
+    "anterior segment OCT": {"OphthalmicTomographyImageStorage"},
     "anterior segment photograph": {"OphthalmicPhotography8BitImageStorage", "OphthalmicPhotography16BitImageStorage"},
 }
 MEANINGS = {
     "colour fundus photograph": {"Ophthalmic Photography"},
     "OCT B-scan": {"Ophthalmic Tomography"},
+    "anterior segment OCT": {"Ophthalmic Tomography"},
     "anterior segment photograph": {"Ophthalmic Photography", "External-camera Photography"},
 }
 NEUTRAL = {

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from models.card import StyleReference
+from models.scope import B_SCAN
 from training.data.unreadable import without
 from training.datasets import DataSet, Item, read_dataset
 from training.device import choose_device
@@ -22,6 +23,7 @@ from training.evaluation.calibration import Calibrator, fit_calibration, prior_i
 from training.evaluation.conformal import PredictionSets, fit_prediction_sets, measure_sets
 from training.evaluation.figures import SplitFigures, write_figures
 from training.evaluation.kept import Evaluation, evaluation_path, record
+from training.evaluation.map_sanity import check_maps
 from training.evaluation.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
 from training.evaluation.predict import NetworkOutputs, predict
 from training.evaluation.selective import Scores, measure_selective, rejection_scores
@@ -53,6 +55,7 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> SplitFigures:
     found = measure(recipe, data, calibrator, sets, outputs, items) | {"split": split}
     scores = None if data.multi_label else scores_of(calibrator, validation, outputs)
     found |= measure_trust(reference.reference, calibrator, outputs, scores, items)
+    found["maps"] = check_maps(network, items, facts, b_scans=recipe.card.modality == B_SCAN)
     attention = compare_attention(network, items, facts)
     if attention is not None:
         found["attention"] = attention

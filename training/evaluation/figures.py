@@ -82,6 +82,34 @@ class AttentionFigures(Part):
     overlap_by_chance: float
 
 
+class Randomised(Part):
+    """How much explanations resemble the trained network's after a step of the randomisation, by rank."""
+
+    randomised_from: str
+    """The values from here to the classifier are permuted."""
+    map: float
+    gates: float | None
+    """None of a network without gates."""
+
+
+class RetinaMass(Part):
+    """Parts of B-scans that lie on the retina."""
+
+    mass: float
+    """Of the activation map."""
+    area: float
+    """Of the image: what a map has that knows nothing of the retina."""
+
+
+class MapFigures(Part):
+    """Whether explanations come from what the network learned; see :mod:`training.evaluation.map_sanity`."""
+
+    images: int
+    cascade: list[Randomised]
+    on_retina: RetinaMass | None = None
+    """None where the images are no B-scans."""
+
+
 class GroupAccuracy(Figure):
     """The accuracy among some of the images."""
 
@@ -152,6 +180,7 @@ class SplitFigures(Figures):
     confusion_by_label: dict[str, dict[str, int]] | None = None
     patient_metrics: dict[str, Figure] | None = None
     attention: AttentionFigures | None = None
+    maps: MapFigures | None = None
     style_shift: StyleShiftFigures | None = None
     selective: SelectiveFigures | None = None
 

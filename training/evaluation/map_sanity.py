@@ -19,7 +19,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from models.resnet import Explanation, ResNet
-from training.data.pipeline import IMAGE, PrepareBatch
+from training.data.pipeline import IMAGE, PrepareBatch, spread
 from training.datasets import Item
 from training.evaluation.attention import correlation
 from training.evaluation.predict import decoded
@@ -38,7 +38,7 @@ def check_maps(network: ResNet, items: Sequence[Item], facts: RunFacts, *, b_sca
     The map is the one of the trained network's most probable class. Correlations are means over the images, and of
     gates within each block first: means of blocks differ, whatever the weights are. Gates are None without any.
     """
-    chosen = [items[index] for index in np.linspace(0, len(items) - 1, min(len(items), MOST)).astype(int)]
+    chosen = spread(items, MOST)
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
     batches = list(decoded(chosen, facts.input, 64))
     images = [prepare(batch, device)[0] for batch in batches]

@@ -16,8 +16,7 @@ from torch import nn
 from models.card import Card, InputSpec, Parity
 from models.fold import fold
 from models.package import INPUT, STYLE_OUTPUTS, PackageError, package_path, read_card, write_card
-from training.data.pipeline import MEASURED
-from training.data.pipeline import spread as spread  # also for those who import it from here
+from training.data.pipeline import MEASURED, spread
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation.evaluate import calibrate, read_same_data

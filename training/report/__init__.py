@@ -127,6 +127,7 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
         "sets": report.conformal,
         "shift": report.style_shift,
         "selective": report.selective,
+        "maps": report.maps,
         "score_names": SCORES,
         "facts": facts,
         "network": recipe.network,

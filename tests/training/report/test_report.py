@@ -167,9 +167,19 @@ class TestWithoutSomeParts:
         assert "has no TensorBoard log" in page.text
         assert "Prediction sets" not in page.text
 
+    def test_shows_what_is_left_of_the_explanations(self, finished: Run, page: Page) -> None:
+        maps = finished.metrics()["test"].maps
+        assert maps is not None
+        assert [step.randomised_from for step in maps.cascade][-1] == "conv1"
+        for step in maps.cascade:
+            assert step.gates is not None
+            assert f"{step.map:.3f}" in page.text
+            assert f"{step.gates:.3f}" in page.text
+        assert "on the retina" not in page.text  # the images are no B-scans
+
     def test_an_evaluation_of_before_has_no_style_shift(self, run_copy: Run) -> None:
         stored = json.loads(run_copy.metrics_path.read_text())
-        for name in ("style_shift", "selective"):
+        for name in ("style_shift", "selective", "maps"):
             del stored["test"][name]
         run_copy.metrics_path.write_text(json.dumps(stored))
         path = run_copy.folder / "evaluation-test.npz"
