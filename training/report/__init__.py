@@ -110,7 +110,7 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
     charts = {"curves": curves(evaluation.probabilities, evaluation.truth, facts.labels)}
     if not several:
         charts["reliability"] = reliability(evaluation.uncalibrated, evaluation.probabilities, evaluation.labels)
-    if not several and (scores := evaluation.rejection_scores):
+    if scores := evaluation.rejection_scores:
         right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
         charts["selective"] = risk_coverage({SCORES[name]: each for name, each in scores.items()}, right)
     if loss is not None or history:
