@@ -4,7 +4,8 @@
         --corruptions oct --against fundus=PHOTOGRAPHS --output shift.json
 
 The recipe reads the package's own splits. Nothing is fitted here but the baselines, on the training images; thresholds
-are the 95th percentile of the validation images. Baselines: the largest probability (Hendrycks and Gimpel 2017), energy
+are the 95th percentile of the validation images. The style shift stands beside that of the network's blocks alone,
+without the block that is the image itself. Baselines: the largest probability (Hendrycks and Gimpel 2017), energy
 (Liu et al. 2020), Mahalanobis distance (Lee et al. 2018) and distance to the 10th nearest neighbour (Sun et al. 2022),
 both on the features before the classifier.
 """
@@ -25,7 +26,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from models.card import InputSpec
+from models.card import STYLE_OUTPUTS, InputSpec
 from models.package import read_card
 from models.preprocessing import fit, preprocess
 from training.data.pipeline import IMAGE, Preprocessd, spread
@@ -93,17 +94,18 @@ class Measure:
 
     def __init__(self, package: Path, train: Sequence[Pixels]) -> None:
         self.session = onnxruntime.InferenceSession(with_features(package), providers=["CPUExecutionProvider"])
-        features = np.concatenate([self.run(batch)[2] for batch in batches(train)])
+        features = np.concatenate([self.run(batch)[-1] for batch in batches(train)])
         self.density = LedoitWolf().fit(features)
         self.neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(unit_length(features))
 
     def __call__(self, images: Sequence[Pixels]) -> Scores:
-        shifts, values, features = (
+        shifts, by_block, values, features = (
             np.concatenate(parts) for parts in zip(*map(self.run, batches(images)), strict=True)
         )
         log_probabilities = values - logsumexp(values, axis=1, keepdims=True)
         return {
             "style shift": shifts,
+            "without the image's own": by_block[:, 1:].max(axis=1),
             "softmax": -np.exp(log_probabilities.max(axis=1)),
             "energy": -logsumexp(values, axis=1),
             "Mahalanobis": self.density.mahalanobis(features),
@@ -111,9 +113,11 @@ class Measure:
         }
 
     def run(self, batch: Pixels) -> tuple[NDArray[np.float64], ...]:
-        """Style shift (N,), logits (N, K) and the last features (N, C) of images (N, H, W, C)."""
-        shift, maps, features = self.session.run(["style_shift", "class_activation", FEATURES], {"image": batch})
-        return shift.astype(np.float64), maps.mean(axis=(2, 3)).astype(np.float64), features.astype(np.float64)
+        """Style shift (N,) and by block (N, B), logits (N, K) and last features (N, C) of images (N, H, W, C)."""
+        shift, by_block, maps, features = self.session.run(
+            [*STYLE_OUTPUTS, "class_activation", FEATURES], {"image": batch}
+        )
+        return tuple(values.astype(np.float64) for values in (shift, by_block, maps.mean(axis=(2, 3)), features))
 
 
 def with_features(package: Path) -> bytes:
