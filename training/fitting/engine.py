@@ -26,6 +26,7 @@ from training.fitting.fine_tuning import freeze
 from training.fitting.material import Material, gather_material, validation_images
 from training.fitting.resume import TrainingState, refuse_changes
 from training.fitting.run_writer import RunWriter
+from training.fitting.start import start_from
 from training.fitting.tracking import Tracker, require_mlflow
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions, source_commit
@@ -56,7 +57,8 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
     distributed.own_batch_size(recipe.batch_size)  # a mistake in it shows now and not hours later
     material = gather_material(recipe)
     network = create_network(recipe, len(material.data.labels))
-    frozen = freeze(network, recipe.fine_tuning.freeze)
+    fresh = start_from(network, recipe, material.data.labels, material.images, material.normalisation)
+    frozen = freeze(network, recipe.fine_tuning.freeze, fresh)
     facts = describe(material, network.architecture)
     run, going_on = begin(recipe, folder, facts, overwrite=overwrite, resume=resume)
     if going_on and run.finished():

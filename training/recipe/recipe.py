@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.architecture import Depth, RecalibrationName, Stem
+from models.architecture import Depth, RecalibrationName, Start, Stem
 from models.card import Name, Task, Text
 from training.errors import TrainingError
 from training.recipe.augmentation_spec import AugmentationSpec
@@ -30,7 +30,9 @@ class NetworkSpec(Section):
     correction: Literal[0, 1] = 1
     dropout: float = Field(default=0.0, ge=0, lt=1)
     initial_weights: Path | None = None
-    """A torchvision-named ResNet checkpoint, ``.pth`` or ``.safetensors``, to start from."""
+    """To start from: a checkpoint of a ResNet (``.pth``, ``.safetensors``), a run folder, or a package (``.onnx``)."""
+    start: Start = "identity"
+    """Of gates that the initial weights lack: see :func:`models.initial_weights.load_initial_weights`."""
 
 
 class Provenance(Section):
