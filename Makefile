@@ -27,7 +27,7 @@ test: $(VENV)/.dev.stamp ## Run the tests; ARGS="-k wheel" passes options on
 # The tests that need no torch, and an environment that has none.
 VENV_SERVE    := .venv-serve
 WITHOUT_TORCH := tests/service tests/models/preprocessing tests/models/test_card.py tests/models/test_no_torch.py \
-                 tests/models/test_package.py
+                 tests/models/test_package.py tests/models/test_scope.py
 
 test-serve: ## Run the service's tests in an environment without torch
 	@$(MAKE) --no-print-directory VENV=$(VENV_SERVE) $(VENV_SERVE)/.test-serve.stamp

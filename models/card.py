@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from models.architecture import Architecture
+from models.scope import ImagingScope
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 OUTPUTS = ("probabilities", "recalibration_weights", "class_activation")
@@ -213,7 +214,7 @@ class Card(Section):
     """The model card of a package."""
 
     schema_version: Literal[1, 2, 3] = 3
-    """A card of version 1 has no prediction sets; one of version 1 or 2 has no style reference."""
+    """A card of version 1 has no prediction sets; one of version 1 or 2 has no style reference and no scope."""
     name: Name
     version: Version
     description: Text
@@ -231,6 +232,8 @@ class Card(Section):
     """None without prediction sets, as for multi-label tasks."""
     style: StyleReference | None = None
     """None for a package without the outputs ``style_shift`` and ``style_shift_by_block``."""
+    scope: ImagingScope | None = None
+    """None where the kind of image can't be checked."""
     parity: Parity
     intended_use: Text
     limits: list[Text] = Field(min_length=1)
@@ -267,6 +270,8 @@ class Card(Section):
                 raise ValueError(f"conformal: thresholds needs one value for each of {classes} labels")
         if self.style is not None and self.schema_version < 3:
             raise ValueError("style: a card with a style reference has schema_version 3")
+        if self.scope is not None and self.schema_version < 3:
+            raise ValueError("scope: a card with a scope has schema_version 3")
         offset = 0
         for block in self.blocks:
             if block.offset != offset:

@@ -70,14 +70,16 @@ def write(model: Model, predictions: list[dict[str, Any]], output: Literal["csv"
     writer = csv.writer(text, lineterminator="\n")
     several = model.card.task == "multi-label"
     shifts = model.card.style is not None
-    columns = ["style_verdict", "style_shift"] if shifts else []
+    scoped = model.card.scope is not None
+    columns = [*(["style_verdict", "style_shift"] if shifts else []), *(["scope"] if scoped else [])]
     writer.writerow(["file", *columns, "label", "probability", *(["present"] if several else []), *model.card.labels])
     for row in predictions:
-        shift = [row["style_shift"]["verdict"], f"{row['style_shift']['score']:.3f}"] if shifts else []
+        facts = [row["style_shift"]["verdict"], f"{row['style_shift']['score']:.3f}"] if shifts else []
+        facts += [row["scope"]["verdict"] if row["scope"] else ""] if scoped else []
         if row["label"] is None:
-            writer.writerow([row["file"], *shift, *[""] * (2 + several + len(model.card.labels))])
+            writer.writerow([row["file"], *facts, *[""] * (2 + several + len(model.card.labels))])
             continue
         values = [f"{entry['probability']:.6f}" for entry in row["probabilities"]]
         found = [";".join(row["present"])] if several else []
-        writer.writerow([row["file"], *shift, row["label"], f"{row['probability']:.6f}", *found, *values])
+        writer.writerow([row["file"], *facts, row["label"], f"{row['probability']:.6f}", *found, *values])
     return text.getvalue().rstrip("\n")

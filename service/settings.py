@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         description="What to do with an image whose style is `unlike` training: `report` says so beside the label; "
         "`abstain` answers without label and probabilities. The Open Inference Protocol's tensors stay as they are.",
     )
+    out_of_scope: Literal["report", "refuse"] = Field(
+        default="report",
+        description="What to do with a DICOM file of another kind of image than the model is for: `report` says so "
+        "beside the label; `refuse` answers 422. There is no structured report of it in either case.",
+    )
     tf32: bool = Field(
         default=False,
         description="Let a GPU round factors to TF32: about 1.7 times the images a second on an H100, with gates that "

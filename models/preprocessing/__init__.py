@@ -15,6 +15,7 @@ from models.card import InputSpec
 from models.preprocessing.cost import DEAR, decoding_cost
 from models.preprocessing.faults import ImageError, ImageFault
 from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE, PILLOW_FORMATS, read_picture
+from models.scope import DicomKind
 
 __all__ = [
     "DEAR",
@@ -47,7 +48,8 @@ class Decoded(NamedTuple):
     """Size of the image in the file, in pixels, upright."""
     format: str
     frame: int
-    laterality: str | None
+    laterality: str | None = None
+    dicom: DicomKind | None = None
 
 
 class Preprocessed(NamedTuple):
@@ -63,6 +65,8 @@ class Preprocessed(NamedTuple):
     """The frame or page that was decoded, counted from 1."""
     laterality: str | None = None
     """The eye that a DICOM file names: R, L or B (both)."""
+    dicom: DicomKind | None = None
+    """What a DICOM file says of how it was made; None for other files."""
 
 
 def preprocess(
@@ -74,7 +78,7 @@ def preprocess(
         ImageError: as :func:`decode`.
     """
     found = decode(data, spec, max_pixels, frame)
-    return Preprocessed(fit(found.image, spec), found.width, found.height, found.format, found.frame, found.laterality)
+    return Preprocessed(fit(found.image, spec), *found[1:])
 
 
 def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Decoded:
@@ -100,9 +104,9 @@ def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, f
 
         found = read_frame(data, frame, max_pixels)
         size = found.picture.width, found.picture.height
-        return Decoded(found.picture, *size, "DICOM", found.number, found.laterality)
+        return Decoded(found.picture, *size, "DICOM", found.number, found.laterality, found.kind)
     picture = read_picture(data, spec, frame, max_pixels)
-    return Decoded(picture.image, picture.width, picture.height, picture.format, frame or 1, None)
+    return Decoded(picture.image, picture.width, picture.height, picture.format, frame or 1)
 
 
 def is_dicom(data: bytes) -> bool:

@@ -6,6 +6,7 @@ of the decoders are not repeated, because they may quote values of the file.
 
 import io
 import logging
+import re
 import struct
 import warnings
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from models.preprocessing.dicom_display import as_eight_bit, functional_group
 from models.preprocessing.faults import ImageError, check_size
 from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE
 from models.preprocessing.metered import MeteredBytes
+from models.scope import DicomKind
 
 # The warnings and log lines of pydicom quote values of the file. These must not reach the log of the service.
 config.settings.reading_validation_mode = config.IGNORE
@@ -31,6 +33,7 @@ warnings.filterwarnings("ignore", module="pydicom")
 
 IMAGE_ELEMENTS = (
     "SOPClassUID",
+    "Modality",
     "ImageLaterality",
     "Laterality",
     "SamplesPerPixel",
@@ -77,6 +80,7 @@ class Frame(NamedTuple):
     """Counted from 1."""
     laterality: str | None
     """R, L or B (both); None if the file does not say."""
+    kind: DicomKind
 
 
 def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
@@ -109,6 +113,7 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
             as_eight_bit(pixels, photometric, header, number - 1, syntax.is_little_endian),
             number,
             laterality(header, number - 1),
+            dicom_kind(header),
         )
     except ImageError:
         raise
@@ -200,3 +205,13 @@ def laterality(header: Dataset, index: int) -> str | None:
         if value:
             return str(value) if value in ("R", "L", "B") else None
     return None
+
+
+def dicom_kind(header: Dataset) -> DicomKind:
+    """Return the modality and the SOP class. What is no code or no UID is left out: it could be anything."""
+    modality, sop_class = str(header.get("Modality") or "").strip(), UID(str(header.get("SOPClassUID") or ""))
+    return DicomKind(
+        modality if re.fullmatch("[A-Z0-9_ ]{1,16}", modality) else None,
+        str(sop_class) if re.fullmatch(r"[0-9.]{1,64}", sop_class) else None,
+        sop_class.name if sop_class.keyword else None,
+    )

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-ImageFault = Literal["empty", "unrecognised", "damaged", "too-large", "unsupported", "frame"]
+ImageFault = Literal["empty", "unrecognised", "damaged", "too-large", "unsupported", "frame", "out-of-scope"]
 
 
 class ImageError(ValueError):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Card, InputSpec, Task, Verdict
+from service.http.image_facts import ImageFacts, ImageScope, image_facts, image_scope
 
 if TYPE_CHECKING:  # clients import this file without ONNX Runtime
     from models.preprocessing import Preprocessed
@@ -90,18 +91,6 @@ class StyleShift(BaseModel):
     blocks: list[BlockShift] = Field(description="The three blocks with the highest scores, the highest first.")
 
 
-class ImageFacts(BaseModel):
-    """What the file says of its image. Of a DICOM file nothing else is read, and no patient data."""
-
-    format: str = Field(description="JPEG, PNG, TIFF, BMP, WEBP or DICOM.")
-    width: int = Field(description="Size in pixels, upright.")
-    height: int
-    frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
-    laterality: Literal["R", "L", "B"] | None = Field(
-        default=None, description="The eye, if a DICOM file names it: R, L or B (both)."
-    )
-
-
 class Prediction(BaseModel):
     """The answer for one image."""
 
@@ -112,6 +101,9 @@ class Prediction(BaseModel):
     )
     file: str | None = Field(default=None, description="The name of the file, if one was sent.")
     image: ImageFacts
+    scope: ImageScope | None = Field(
+        default=None, description="Null if the card has no scope, or if the file is not DICOM."
+    )
     style_shift: StyleShift | None = Field(default=None, description="Null if the card has no style reference.")
     label: str | None = Field(
         description="The most probable class. Of a multi-label model, see `present`. Null, as is `probability`, if the "
@@ -193,13 +185,8 @@ def prediction(
     return {
         "record_id": record_id,
         "file": file,
-        "image": {
-            "format": image.format,
-            "width": image.width,
-            "height": image.height,
-            "frame": image.frame,
-            "laterality": image.laterality,
-        },
+        "image": image_facts(image),
+        "scope": image_scope(card.scope, image),
         "style_shift": shift,
         **(NO_FINDING if silent else finding(card, outputs.probabilities)),
         "recalibration_weights": gates_by_block(card, outputs.recalibration_weights, weights),

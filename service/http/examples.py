@@ -5,13 +5,14 @@ ANSWER: dict[str, object] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:e31e90bc57c46db4e7f61cd90a5d2146f08754d08e157d2217c2dde8b0df0739",
+        "digest": "sha256:ae88446214af3cd194cea0f0b689bda3377a8129b3af9639b6dd47a34e327484",
     },
     "notice": "Research use only; not a medical device.",
     "predictions": [
         {
             "file": None,
-            "image": {"format": "JPEG", "width": 529, "height": 256, "frame": 1, "laterality": None},
+            "image": {"format": "JPEG", "width": 529, "height": 256, "frame": 1, "laterality": None, "modality": None},
+            "scope": None,
             "style_shift": {
                 "verdict": "usual",
                 "score": 0.7795,

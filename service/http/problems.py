@@ -33,6 +33,7 @@ IMAGE_STATUS: dict[ImageFault, HTTPStatus] = {
     "unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "damaged": HTTPStatus.UNPROCESSABLE_ENTITY,
     "frame": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "out-of-scope": HTTPStatus.UNPROCESSABLE_ENTITY,
     "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 

@@ -26,6 +26,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from models.preprocessing import Preprocessed
+from models.scope import judged
 from service import NOTICE, __version__
 from service.http.answers import present, style_shift
 from service.http.problems import ProblemError
@@ -64,13 +65,21 @@ def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Output
     """Return a Comprehensive SR document (preliminary, unverified) on the DICOM file ``data``.
 
     Raises:
-        ProblemError: if the file is not DICOM, or lacks an element that a report refers to.
+        ProblemError: if the file is not DICOM, is not of the kind of image that the model is for, or lacks an element
+            that a report refers to.
     """
     if image.format != "DICOM":
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "no-report",
             f"A structured report needs a DICOM file to refer to, and this is {image.format}: ask for JSON.",
+        )
+    judgement = judged(model.card.scope, image.dicom)
+    if judgement is not None and judgement.verdict == "out of scope":
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no-report",
+            f"There is no report of a file that is out of scope. {judgement.reason}",
         )
     try:
         source = referred_to(data)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocessing import ImageError, Preprocessed, decoding_cost, preprocess
+from models.scope import judged
 from service.inference.batching import Batcher
 from service.inference.cpu import usable_cpus
 from service.inference.decoding import Decoders
@@ -147,6 +148,9 @@ class Predictor:
         start = time.perf_counter()
         image = preprocess(data, model.card.input, self.settings.max_pixels, frame)
         metrics.decode_seconds.observe(time.perf_counter() - start)
+        judgement = judged(model.card.scope, image.dicom)
+        if self.settings.out_of_scope == "refuse" and judgement is not None and judgement.verdict == "out of scope":
+            raise ImageError("out-of-scope", judgement.reason)
         return image
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ export function StyleShift({ shift }) {
       aria-valuenow=${place} aria-valuetext=${`${ordinal(Math.round(place))} percentile, ${verdict}`}>
       <span class="needle" style=${{ left: `${place}%` }}></span>
     </div>
-    <div class="gauge-ends muted" aria-hidden="true"><span>usual</span><span>unusual</span></div>
+    <div class="gauge-ends muted" aria-hidden="true"><span>usual</span><span>${verdict === "unlike" ? "unlike" : "unusual"}</span></div>
     <p class="muted">
       More unusual than ${place >= 99.95 ? "all" : `${place.toFixed(1)} %`} of the validation images (score ${score.toFixed(2)}).${" "}
       ${ADVICE[verdict]} ${verdict !== "usual" && `It differs most at ${blocks.map(({ block }) => block).join(", ")}.`}

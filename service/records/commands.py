@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import orjson
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from service.records.errors import RecordsError, UnavailableError
 from service.settings import load_settings
 
 if TYPE_CHECKING:
-    from service.records.audit import Figures
+    from service.records.audit.drift import Drift
     from service.records.store import Store
+
+ALARM = 3
+"""Exit status of ``audit --drift --alarm`` where a period has drifted; 1 is an error and 2 a wrong option."""
 
 app = typer.Typer(help="The database of prediction records (RETINA_RECORDS_URL).", no_args_is_help=True)
 
@@ -49,28 +50,46 @@ def audit(
     ] = None,
     by: Annotated[Literal["week", "month"], typer.Option(help="Length of a period.")] = "month",
     as_json: Annotated[bool, typer.Option("--json", help="JSON output, for programs.")] = False,
+    drift: Annotated[bool, typer.Option("--drift", help="Whether the style of the images changed, instead.")] = False,
+    alarm: Annotated[bool, typer.Option("--alarm", help="With --drift: exit status 3 if a period drifted.")] = False,
 ) -> None:
     """Print accuracy and calibration over time, from the feedback on prediction records.
 
     Accuracy has Wilson's 95 % interval. ECE and Brier score say how far the probabilities can be trusted: 0 is
-    perfect. Cases with feedback are seldom a fair sample of all: see docs/records.md.
+    perfect. Cases with feedback are seldom a fair sample of all: see docs/records.md. With --drift, no feedback is
+    needed: the style shift of all images is compared with that of the validation images.
     """
-    from service.records.audit import audit as measure
+    from service.records.audit import printing
+    from service.records.audit.accuracy import Figures
+    from service.records.audit.accuracy import audit as accuracy_of
+    from service.records.audit.drift import drift as drift_of
 
-    store = existing_store()
+    if alarm and not drift:
+        raise typer.BadParameter("--alarm needs --drift")
+    settings, store = load_settings(), existing_store()
     start = None if since is None else since.replace(tzinfo=UTC)
+    figures: list[Figures] = []
+    drifts: list[Drift] = []
     try:
-        figures = measure(store, by=by, model=model, since=start)
+        if drift:
+            drifts = drift_of(store, settings.model_repository, by=by, model=model, since=start)
+        else:
+            figures = accuracy_of(store, by=by, model=model, since=start)
     except UnavailableError as error:
         raise RecordsError(f"{store.engine.url.render_as_string()} can't be reached: {error}") from None
     finally:
         store.close()
     if as_json:
-        print(orjson.dumps([row._asdict() for row in figures], option=orjson.OPT_INDENT_2).decode())
+        rows = drifts if drift else [row._asdict() for row in figures]
+        print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+    elif drifts:
+        printing.show_drift(Console(), drifts)
     elif figures:
-        Console().print(table(figures))
+        Console().print(printing.accuracy_table(figures))
     else:
         print("There are no prediction records" + (" that fit these options." if model or since else "."))
+    if alarm and any(row.verdict == "drifted" for row in drifts):
+        raise typer.Exit(ALARM)
 
 
 def existing_store() -> "Store":
@@ -83,33 +102,3 @@ def existing_store() -> "Store":
     if engine.dialect.name == "sqlite" and file is not None and not Path(file).is_file():
         raise RecordsError(f"There are no prediction records in {file}: check RETINA_RECORDS_URL, and RETINA_RECORDS")
     return Store(engine)
-
-
-def table(figures: "list[Figures]") -> Table:
-    """A line for each period, and a bold line for each model over the whole time. It fits 80 columns."""
-    shown = Table("model", "period", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("records", "fed back", "accuracy (95 %)", "ECE", "Brier"):
-        shown.add_column(column, justify="right", no_wrap=True)
-    for row in figures:
-        accuracy = short(row.accuracy)
-        if row.interval is not None:
-            accuracy += " ({}-{})".format(*map(short, row.interval))
-        part = f"{row.fed_back:,} ({row.fed_back / row.predictions:.0%})"
-        last = row.period is None
-        shown.add_row(
-            f"{row.model} {row.version}",
-            row.period or "all",
-            f"{row.predictions:,}",
-            part,
-            accuracy,
-            short(row.ece),
-            short(row.brier),
-            style="bold" if last else "",
-            end_section=last,
-        )
-    return shown
-
-
-def short(value: float | None) -> str:
-    """Three decimals without the leading zero, as in the figures of this project."""
-    return "-" if value is None else f"{value:.3f}".removeprefix("0")

@@ -30,7 +30,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     408: {"description": "The body did not arrive in time."},
     413: {"description": "Too many bytes or pixels."},
     415: {"description": "Not an image of a known format or kind, or an unknown content encoding."},
-    422: {"description": "Damaged image, no such frame, no report possible, or invalid parameter."},
+    422: {"description": "Damaged image, no such frame, out of scope, no report possible, or invalid parameter."},
     503: {"description": "Overload, or the time limit has passed: try again after `Retry-After` seconds."},
 }
 REPORT = {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}

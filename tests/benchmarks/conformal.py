@@ -52,8 +52,9 @@ def quantile(scores: Array) -> float:
 def read(run: Path) -> tuple[Array, NDArray[np.int64]]:
     with (run / "predictions-val.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
-    probabilities = np.array([[float(value) for value in row[3:]] for row in rows])
-    return probabilities, np.array([header[3:].index(row[2]) for row in rows])
+    labels = [name for name in header[3:] if name != "style_shift"]
+    probabilities = np.array([[float(value) for value in row[3 : 3 + len(labels)]] for row in rows])
+    return probabilities, np.array([labels.index(row[2]) for row in rows])
 
 
 def compare(runs: list[Path]) -> None:

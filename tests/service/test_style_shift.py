@@ -20,7 +20,7 @@ from models.package import read_card
 from models.preprocessing import preprocess
 from service.app import create_app
 from service.settings import SHIPPED_REPOSITORY, Settings
-from tests.models.preprocessing.dicom_files import dicom
+from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom
 
 DEMO = Path(__file__).resolve().parents[2] / "service" / "page" / "demo"
 SCAN, FUNDUS = DEMO / "oct.jpeg", DEMO / "retinamnist.png"
@@ -104,8 +104,8 @@ def test_abstaining_leaves_the_label_out_of_what_is_unlike_and_of_nothing_else()
 
 @pytest.mark.parametrize("mode", ["report", "abstain"])
 def test_a_structured_report_states_the_verdict_or_is_refused(mode: Literal["report", "abstain"]) -> None:
-    """Noise in a DICOM file: unlike any scan."""
-    file = dicom(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    """Noise in the file of a scan: unlike any."""
+    file = dicom(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8), SOPClassUID=TOMOGRAPHY)
     with TestClient(create_app(Settings(style_shift=mode, threads=1))) as client:
         response = client.post("/v1/models/oct/predict?format=dicom-sr", content=file)
     if mode == "abstain":

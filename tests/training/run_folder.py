@@ -15,7 +15,7 @@ def predictions(run: Run, split: str) -> tuple[list[dict[str, str]], NDArray[np.
     """Rows of a predictions file, its probabilities and its true classes."""
     with (run.folder / f"predictions-{split}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    labels = list(rows[0])[3:]
+    labels = [name for name in list(rows[0])[3:] if name != "style_shift"]
     probabilities = np.array([[float(row[label]) for label in labels] for row in rows])
     return rows, probabilities, np.array([labels.index(row["label"]) for row in rows])
 

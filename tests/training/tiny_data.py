@@ -83,6 +83,7 @@ def recipe_content(data: Path, **changes: Any) -> dict[str, Any]:
         "card": {
             "description": "Brightness of made-up images.",
             "intended_use": "Tests of this project.",
+            "modality": "colour fundus photograph",
             "limits": ["Knows nothing of retinas."],
         },
     }

@@ -64,7 +64,7 @@ def cross_validate(
 def predictions(run: Run) -> list[list[str]]:
     """The rows of a fold's held-out predictions: id, patient, label, and each class's probability."""
     with (run.folder / "predictions-test.csv").open(newline="") as file:
-        return list(csv.reader(file))[1:]
+        return [row[: 3 + len(run.facts().labels)] for row in list(csv.reader(file))[1:]]
 
 
 def pooled(recipe: Recipe, reports: list[SplitFigures], rows: list[list[str]], labels: list[str]) -> dict[str, Any]:

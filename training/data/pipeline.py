@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import monai
 import numpy as np
@@ -29,8 +29,18 @@ monai.data.set_track_meta(False)
 
 IMAGE, LABEL = CommonKeys.IMAGE, CommonKeys.LABEL
 MEASURED = 10_000
-"""Number of images that is enough to measure a normalisation or the gates."""
+"""Number of images that is enough to measure a normalisation, the gates or the styles."""
 ERROR = f"{TrainingError.__module__}.{TrainingError.__qualname__}"
+
+
+T = TypeVar("T")
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """All items, or a number of them, evenly spread."""
+    if len(items) <= most:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
 class Preprocessd(MapTransform):

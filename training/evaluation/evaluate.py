@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from models.card import StyleReference
+from models.scope import B_SCAN
 from training.data.unreadable import without
 from training.datasets import DataSet, Item, read_dataset
 from training.device import choose_device
@@ -20,11 +22,15 @@ from training.evaluation.bootstrap import METHOD, TOO_FEW, Weights, figures, res
 from training.evaluation.calibration import Calibrator, fit_calibration, prior_in_logits, target_prior
 from training.evaluation.conformal import PredictionSets, fit_prediction_sets, measure_sets
 from training.evaluation.figures import SplitFigures, write_figures
-from training.evaluation.kept import evaluation_path, record
+from training.evaluation.kept import Evaluation, evaluation_path, record
+from training.evaluation.map_sanity import check_maps
 from training.evaluation.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
 from training.evaluation.predict import NetworkOutputs, predict
+from training.evaluation.selective import Scores, measure_selective, rejection_scores
+from training.evaluation.verdicts import measure_verdicts
 from training.recipe import Recipe
 from training.run import Run
+from training.style.reference import fit_reference
 
 RESAMPLES = 1000
 
@@ -38,20 +44,25 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> SplitFigures:
     run.metrics()  # a damaged file shows now, and not after the split was opened
     data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
-    validation = predict(network, data.splits["val"], facts)
+    reference = fit_reference(network, data, facts)
+    validation = predict(network, data.splits["val"], facts, reference.module)
     calibrator = calibrate(recipe, data, validation)
     sets = fit_prediction_sets(recipe, data, calibrator, validation)
     if split == "test":
         log_opening(run, data)
     items = data.splits[split]
-    outputs = validation if split == "val" else predict(network, items, facts)
+    outputs = validation if split == "val" else predict(network, items, facts, reference.module)
     found = measure(recipe, data, calibrator, sets, outputs, items) | {"split": split}
+    scores = None if data.multi_label else scores_of(calibrator, validation, outputs)
+    found |= measure_trust(reference.reference, calibrator, outputs, scores, items)
+    found["maps"] = check_maps(network, items, facts, b_scans=recipe.card.modality == B_SCAN)
     attention = compare_attention(network, items, facts)
     if attention is not None:
         found["attention"] = attention
     report = SplitFigures.model_validate(found)
-    record(network, items, facts, outputs, calibrator).write(evaluation_path(run, split))
-    write_predictions(run, split, calibrator(outputs.logits), items, data.labels)
+    kept = record(network, items, facts, outputs, calibrator, scores["both"] if scores else None)
+    kept.write(evaluation_path(run, split))
+    write_predictions(run, split, kept, items, data.labels)
     write_figures(run.metrics_path, run.metrics() | {split: report})
     return report
 
@@ -169,12 +180,42 @@ def measure_at(
     }
 
 
-def write_predictions(run: Run, split: str, probabilities: Any, items: list[Item], labels: list[str]) -> None:
-    """One row an image: id, patient, true label (several with a semicolon between), and each class's probability."""
+def scores_of(calibrator: Calibrator, validation: NetworkOutputs, outputs: NetworkOutputs) -> dict[str, Scores]:
+    """By what the images are rejected, compared with the validation images."""
+    assert validation.style_shift is not None
+    assert outputs.style_shift is not None
+    of_validation = (validation.style_shift, calibrator(validation.logits))
+    return rejection_scores(outputs.style_shift, calibrator(outputs.logits), of_validation)
+
+
+def measure_trust(
+    reference: StyleReference,
+    calibrator: Calibrator,
+    outputs: NetworkOutputs,
+    scores: dict[str, Scores] | None,
+    items: list[Item],
+) -> dict[str, Any]:
+    """The verdicts of the style shift, and the accuracy when images are rejected; only the verdicts without scores."""
+    assert outputs.style_shift is not None
+    groups = [item.group for item in items]
+    if scores is None:
+        weights = resample(groups, np.zeros(len(items), np.int64), resamples=RESAMPLES)
+        return {"style_shift": measure_verdicts(reference, outputs.style_shift, None, weights)}
+    weights = resample(groups, outputs.labels, resamples=RESAMPLES)
+    right = calibrator(outputs.logits).argmax(axis=1) == outputs.labels
+    return {
+        "style_shift": measure_verdicts(reference, outputs.style_shift, right, weights),
+        "selective": measure_selective(scores, right, weights),
+    }
+
+
+def write_predictions(run: Run, split: str, kept: Evaluation, items: list[Item], labels: list[str]) -> None:
+    """One row an image: id, patient, true label (several with a semicolon between), each class's probability, shift."""
+    assert kept.style_shift is not None
     with (run.folder / f"predictions-{split}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "patient", "label", *labels])
-        for item, row in zip(items, probabilities, strict=True):
+        writer.writerow(["id", "patient", "label", *labels, "style_shift"])
+        for item, row in zip(items, np.column_stack([kept.probabilities, kept.style_shift]), strict=True):
             writer.writerow([item.id, item.group, true_label(item, labels), *(f"{value:.6f}" for value in row)])
 
 

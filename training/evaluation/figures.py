@@ -82,6 +82,73 @@ class AttentionFigures(Part):
     overlap_by_chance: float
 
 
+class Randomised(Part):
+    """How much explanations resemble the trained network's after a step of the randomisation, by rank."""
+
+    randomised_from: str
+    """The values from here to the classifier are permuted."""
+    map: float
+    gates: float | None
+    """None of a network without gates."""
+
+
+class RetinaMass(Part):
+    """Parts of B-scans that lie on the retina."""
+
+    mass: float
+    """Of the activation map."""
+    area: float
+    """Of the image: what a map has that knows nothing of the retina."""
+
+
+class MapFigures(Part):
+    """Whether explanations come from what the network learned; see :mod:`training.evaluation.map_sanity`."""
+
+    images: int
+    cascade: list[Randomised]
+    on_retina: RetinaMass | None = None
+    """None where the images are no B-scans."""
+
+
+class GroupAccuracy(Figure):
+    """The accuracy among some of the images."""
+
+    images: int
+
+
+class StyleShiftFigures(Part):
+    """What the style shift says of the split's images."""
+
+    usual_up_to: float
+    unlike_beyond: float
+    false_alarm_rate: Figure
+    """The share that is not usual. On a split like the training images, each of these is a false alarm."""
+    share: dict[str, Figure]
+    """Of ``usual``, ``unusual`` and ``unlike``."""
+    quantiles: dict[str, float]
+    """Of the shift: the part of the images to the value below which they lie."""
+    accuracy: dict[str, GroupAccuracy] | None
+    """Of ``usual`` and ``not_usual`` images, without a group that is empty; None of a multi-label task."""
+
+
+class RiskCoverage(Part):
+    """The figures when images are rejected by one score."""
+
+    accuracy: dict[str, Figure]
+    """Among the answered images, by coverage."""
+    aurc: Figure
+    """Area under the curve of risk by coverage; lower is better."""
+
+
+class SelectiveFigures(Part):
+    """Accuracy when the most doubtful images are not answered; see :mod:`training.evaluation.selective`."""
+
+    combination: str
+    """How ``both`` joins the two other scores."""
+    by: dict[str, RiskCoverage]
+    """``style_shift``, ``confidence`` and ``both``."""
+
+
 class Figures(Part):
     """The figures over all classes, and what they were measured on."""
 
@@ -113,6 +180,9 @@ class SplitFigures(Figures):
     confusion_by_label: dict[str, dict[str, int]] | None = None
     patient_metrics: dict[str, Figure] | None = None
     attention: AttentionFigures | None = None
+    maps: MapFigures | None = None
+    style_shift: StyleShiftFigures | None = None
+    selective: SelectiveFigures | None = None
 
 
 BY_SPLIT = TypeAdapter(dict[str, SplitFigures])

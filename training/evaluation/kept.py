@@ -1,7 +1,7 @@
 """What an evaluation leaves beside its figures, so that the report never opens a split again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,18 @@ class Evaluation:
     """(E, H, W, C), as the network saw them"""
     maps: NDArray[np.float32]
     """(E, 2, h, w), class activation for the predicted and for the true class"""
+    style_shift: NDArray[np.float64] | None = None
+    """(N,); None of an evaluation by a version that did not keep it"""
+    rejection_rank: NDArray[np.float64] | None = None
+    """(N,), the score ``both`` of :mod:`training.evaluation.selective`; None as above, and of a multi-label task"""
+
+    @property
+    def rejection_scores(self) -> dict[str, NDArray[np.float64]]:
+        """By what the images may be rejected, see :mod:`training.evaluation.selective`; empty where it was not kept."""
+        if self.style_shift is None or self.rejection_rank is None:
+            return {}
+        doubt = -self.probabilities.max(axis=1)
+        return {"style_shift": self.style_shift, "confidence": doubt, "both": self.rejection_rank}
 
     @property
     def truth(self) -> NDArray[np.bool_]:
@@ -53,7 +65,8 @@ class Evaluation:
         return has_label(self.labels, self.logits.shape[1])
 
     def write(self, path: Path) -> None:
-        np.savez_compressed(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
+        np.savez_compressed(path, **{name: array for name, array in kept.items() if array is not None})
 
     @classmethod
     def read(cls, run: Run, split: str) -> "Evaluation":
@@ -69,7 +82,8 @@ class Evaluation:
                 f"{run.folder} --split {split}` first"
             )
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+            names = [field.name for field in fields(cls) if field.default is MISSING or field.name in arrays]
+            return cls(**{name: arrays[name] for name in names})
 
 
 def evaluation_path(run: Run, split: str) -> Path:
@@ -77,7 +91,12 @@ def evaluation_path(run: Run, split: str) -> Path:
 
 
 def record(
-    network: ResNet, items: Sequence[Item], facts: RunFacts, outputs: NetworkOutputs, calibrator: Calibrator
+    network: ResNet,
+    items: Sequence[Item],
+    facts: RunFacts,
+    outputs: NetworkOutputs,
+    calibrator: Calibrator,
+    rejection_rank: NDArray[np.float64] | None,
 ) -> Evaluation:
     """Gather what the report will need of a split that is open now."""
     probabilities = calibrator(outputs.logits)
@@ -98,6 +117,8 @@ def record(
         examples=chosen,
         images=images,
         maps=np.take_along_axis(maps, shown[:, :, None, None], axis=1),
+        style_shift=outputs.style_shift,
+        rejection_rank=rejection_rank,
     )
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from models.card import InputSpec
 from models.resnet import ResNet
-from training.data.pipeline import PrepareBatch, cached, loader
+from models.style_shift import StyleShift, styles_of
+from training.data.pipeline import IMAGE, PrepareBatch, cached, loader
 from training.datasets import Item
 from training.run import RunFacts
 
@@ -25,16 +26,25 @@ class NetworkOutputs(NamedTuple):
     """(N, all gates)"""
     labels: NDArray[np.int64]
     """(N,); (N, K) of a multi-label task"""
+    style_shift: NDArray[np.float64] | None = None
+    """(N,); None where it was not asked for"""
 
 
 @torch.inference_mode()
-def predict(network: ResNet, items: Sequence[Item], facts: RunFacts, batch_size: int = 128) -> NetworkOutputs:
+def predict(
+    network: ResNet,
+    items: Sequence[Item],
+    facts: RunFacts,
+    style_shift: StyleShift | None = None,
+    batch_size: int = 128,
+) -> NetworkOutputs:
     """Return logits, gates and labels in the order of the items, computed on the device of the network.
 
-    At most :data:`CHUNK` images are decoded and in memory at a time.
+    A module ``style_shift``, on the CPU, adds the images' shift. At most :data:`CHUNK` images are decoded and in memory
+    at a time.
     """
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
-    logits, gates, labels = [], [], []
+    logits, gates, labels, shifts = [], [], [], []
     for batch in decoded(items, facts.input, batch_size):
         images, target = prepare(batch, device)
         explanation = network.explain(images)
@@ -42,7 +52,15 @@ def predict(network: ResNet, items: Sequence[Item], facts: RunFacts, batch_size:
         weights = list(explanation.recalibration_weights.values())
         gates.append(torch.cat(weights, dim=1).cpu().numpy() if weights else np.zeros((len(images), 0), np.float32))
         labels.append(target.cpu().numpy())
-    return NetworkOutputs(np.concatenate(logits), np.concatenate(gates), np.concatenate(labels).astype(np.int64))
+        if style_shift is not None:
+            styles = styles_of(batch[IMAGE].to(device).float(), explanation)
+            shifts.append(style_shift([style.cpu() for style in styles])[0].double().numpy())
+    return NetworkOutputs(
+        np.concatenate(logits),
+        np.concatenate(gates),
+        np.concatenate(labels).astype(np.int64),
+        np.concatenate(shifts) if shifts else None,
+    )
 
 
 def decoded(items: Sequence[Item], spec: InputSpec, batch_size: int) -> Iterator[Any]:

@@ -19,13 +19,20 @@ from models.card import (
     StyleReference,
 )
 from models.resnet import ResNet
+from models.scope import ImagingScope
 from training.errors import TrainingError
 from training.evaluation.calibration import Calibrator, frequencies, in_logits, prior_in_logits
-from training.evaluation.figures import SplitFigures
+from training.evaluation.figures import Figure, SplitFigures
 from training.evaluation.metrics import metric_of
 from training.evaluation.predict import NetworkOutputs
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions
+
+ANSWERED_80_PERCENT = {
+    "accuracy_on_the_most_confident_80_percent": "confidence",
+    "accuracy_on_the_most_confident_and_usual_80_percent": "both",
+}
+"""Results of a card to the score by which the other images are rejected."""
 
 
 def compose_card(
@@ -70,6 +77,7 @@ def compose_card(
             ),
             conformal=conformal(report),
             style=style,
+            scope=None if recipe.card.modality is None else ImagingScope.of(recipe.card.modality),
             parity=parity,
             intended_use=recipe.card.intended_use,
             limits=recipe.card.limits,
@@ -127,6 +135,17 @@ def conformal(report: SplitFigures) -> Conformal | None:
     )
 
 
+def trust_figures(report: SplitFigures) -> dict[str, Figure]:
+    """How often the style shift warns of test images, and how good the answers are without the most doubtful fifth."""
+    found = {}
+    if report.style_shift is not None:
+        found["style_shift_false_alarms"] = report.style_shift.false_alarm_rate
+    if report.selective is not None:
+        for name, score in ANSWERED_80_PERCENT.items():
+            found[name] = report.selective.by[score].accuracy["0.80"]
+    return found
+
+
 def measurement(recipe: Recipe, report: SplitFigures, openings: int) -> Measurement:
     """The test figures as the evaluation stored them, and how often the split was opened for them."""
     times = "once" if openings == 1 else f"{openings} times"
@@ -141,7 +160,7 @@ def measurement(recipe: Recipe, report: SplitFigures, openings: int) -> Measurem
                 split=report.split,
                 images=report.images,
             )
-            for metric, figure in report.metrics.items()
+            for metric, figure in (report.metrics | trust_figures(report)).items()
         ],
         interval_method=report.interval_method,
         seeds=1,

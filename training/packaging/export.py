@@ -2,10 +2,9 @@
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -17,7 +16,7 @@ from torch import nn
 from models.card import Card, InputSpec, Parity
 from models.fold import fold
 from models.package import INPUT, STYLE_OUTPUTS, PackageError, package_path, read_card, write_card
-from training.data.pipeline import MEASURED
+from training.data.pipeline import MEASURED, spread
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation.evaluate import calibrate, read_same_data
@@ -25,9 +24,8 @@ from training.evaluation.predict import predict
 from training.packaging.compose_card import compose_card
 from training.packaging.graph import PackagedNetwork
 from training.run import Run
-from training.style.reference import block_names, fit_style_shift, measure_styles
+from training.style.reference import fit_reference
 
-T = TypeVar("T")
 OPSET = 20
 PARITY_BATCHES = (1, 2, 7, 32)
 PARITY_TOLERANCE = 1e-4
@@ -54,13 +52,8 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
     data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
     validation = predict(network, data.splits["val"], facts)
-    measured = spread(data.splits["train"], MEASURED)
-    train = predict(network, measured, facts)  # for the gates' usual values
-    shift = fit_style_shift(
-        list(block_names(network)),
-        measure_styles(network, measured, facts.normalisation, facts.input),
-        measure_styles(network, data.splits["val"], facts.normalisation, facts.input),
-    )
+    train = predict(network, spread(data.splits["train"], MEASURED), facts)  # for the gates' usual values
+    shift = fit_reference(network, data, facts)
     network.cpu()
     calibrator = calibrate(recipe, data, validation)
     temperature, prior_shift = calibrator.temperature, calibrator.log_prior_shift.tolist()
@@ -111,13 +104,6 @@ def write_package(
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """All items, or a number of them, evenly spread."""
-    if len(items) <= most:
-        return list(items)
-    return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
 def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.architecture import Depth, RecalibrationName, Start, Stem
 from models.card import Name, Task, Text
+from models.scope import ImagingModality
 from training.errors import TrainingError
 from training.recipe.augmentation_spec import AugmentationSpec
 from training.recipe.dataset_specs import DatasetName, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
@@ -154,6 +155,8 @@ class CardText(Section):
 
     description: Text
     intended_use: Text
+    modality: ImagingModality | None = None
+    """The kind of image, for the card's scope; the service checks DICOM files against it. Null: not checked."""
     limits: list[Text] = Field(min_length=1)
 
 

@@ -17,13 +17,13 @@ from training.evaluation.figures import PriorFigures, SplitFigures
 from training.evaluation.kept import Evaluation
 from training.files import replace_text
 from training.packaging.compose_card import blocks_of
-from training.report.charts import MOST_CURVES, curves, gate_profiles, reliability, training_curves
+from training.report.charts import MOST_CURVES, curves, gate_profiles, reliability, risk_coverage, training_curves
 from training.report.history import TRAINING_LOSS, read_history
 from training.report.pictures import mistakes
 from training.report.subgroups import read_subgroups
 from training.run import Run
 
-CHARTS = ("curves", "reliability", "training", "gates")
+CHARTS = ("curves", "reliability", "selective", "training", "gates")
 FIGURES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -46,6 +46,9 @@ CLASS_FIGURES = {
     "specificity_at_sensitivity_0.90": "Spec. at sens. 0.90",
     "specificity_at_sensitivity_0.95": "Spec. at sens. 0.95",
 }
+
+SCORES = {"style_shift": "style shift", "confidence": "confidence", "both": "both"}
+"""Titles of the scores by which images are rejected."""
 
 
 def write_run_report(
@@ -107,6 +110,9 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
     charts = {"curves": curves(evaluation.probabilities, evaluation.truth, facts.labels)}
     if not several:
         charts["reliability"] = reliability(evaluation.uncalibrated, evaluation.probabilities, evaluation.labels)
+    if scores := evaluation.rejection_scores:
+        right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+        charts["selective"] = risk_coverage({SCORES[name]: each for name, each in scores.items()}, right)
     if loss is not None or history:
         charts["training"] = training_curves(loss, history, recipe.select_by)
     if blocks:
@@ -119,6 +125,10 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
         "report": report,
         "several": several,
         "sets": report.conformal,
+        "shift": report.style_shift,
+        "selective": report.selective,
+        "maps": report.maps,
+        "score_names": SCORES,
         "facts": facts,
         "network": recipe.network,
         "select_by": FIGURES.get(recipe.select_by, recipe.select_by),

@@ -1,4 +1,4 @@
-"""The report's figures: ROC and precision-recall curves, reliability, training curves, gate profiles."""
+"""The report's figures: ROC and precision-recall curves, reliability, risk by coverage, training, gate profiles."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +10,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models.card import Block
 from training.evaluation.metrics import ECE_BINS, Labels, Probabilities
+from training.evaluation.selective import Scores, cumulate
 from training.report.history import Curve
 from training.report.svg import GRID, INK, SERIES, SURFACE, colour, drawing, to_svg
 
@@ -17,6 +18,8 @@ MOST_CURVES = 10
 """Limit of classes in one figure. The page says so if there are more."""
 MOST_CHANNELS = 128
 """Channels drawn of a block."""
+FEWEST_ANSWERED = 10
+"""Images from which a risk is drawn; that of fewer is mostly chance."""
 
 
 def curves(probabilities: Probabilities, truth: NDArray[np.bool_], names: Sequence[str]) -> str:
@@ -72,6 +75,22 @@ def reliability(before: Probabilities, after: Probabilities, labels: Labels) -> 
         figure.subplots_adjust(left=0, right=1, wspace=0.16, hspace=0.12)
     text = "Reliability diagrams before and after temperature scaling; the calibration errors are in the table."
     return to_svg(figure, "reliability", text)
+
+
+def risk_coverage(scores: Mapping[str, Scores], right: NDArray[np.bool_]) -> str:
+    """The part of wrong answers by the part of answered images, a curve for each rejection score (N,)."""
+    with drawing():
+        figure = Figure(figsize=(5.6, 3.4))
+        axes = figure.subplots()
+        for index, (name, each) in enumerate(scores.items()):
+            images, mistakes = (part[0] for part in cumulate(each, right, np.ones((1, len(right)))))
+            shown = images >= min(FEWEST_ANSWERED, len(right))
+            axes.plot(images[shown] / len(right), (mistakes / images)[shown], color=SERIES[index], label=name)
+        axes.set(xlim=(0, 1.01), ylim=(0, None), xlabel="Coverage: answered images", ylabel="Risk: wrong answers")
+        figure.legend(loc="upper center", ncols=len(scores), bbox_to_anchor=(0.5, -0.02))
+        figure.subplots_adjust(left=0, right=1)
+    text = f"Risk by coverage when images are rejected by {', '.join(scores)}; the accuracies are in the table."
+    return to_svg(figure, "selective", text)
 
 
 def training_curves(loss: Curve | None, validation: Mapping[str, Curve], chosen: str) -> str:

@@ -28,10 +28,9 @@ from sklearn.neighbors import NearestNeighbors
 from models.card import InputSpec
 from models.package import read_card
 from models.preprocessing import fit, preprocess
-from training.data.pipeline import IMAGE, Preprocessd
+from training.data.pipeline import IMAGE, Preprocessd, spread
 from training.datasets import Item, read_dataset
 from training.datasets.released import SUFFIXES
-from training.packaging.export import spread
 from training.recipe import load_recipe
 from training.style.corruptions import FUNDUS, OCT, Corruption
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from models.card import InputSpec, StyleReference
 from models.resnet import ResNet
 from models.style_shift import INPUT_BLOCK, Density, StyleShift, styles_of
-from training.data.pipeline import IMAGE, Normalisation, PrepareBatch
-from training.datasets import Item
+from training.data.pipeline import IMAGE, MEASURED, Normalisation, PrepareBatch, spread
+from training.datasets import DataSet, Item
 from training.evaluation.predict import decoded
+from training.run import RunFacts
 
 NARROW = 128
 """Styles of up to this many values get a full covariance; wider ones one of low rank with a residual."""
@@ -40,6 +41,15 @@ class FittedShift(NamedTuple):
 
     module: StyleShift
     reference: StyleReference
+
+
+def fit_reference(network: ResNet, data: DataSet, facts: RunFacts) -> FittedShift:
+    """The style shift of a run's network, fitted on at most ``MEASURED`` of its training and validation images each."""
+    train, validation = (
+        measure_styles(network, spread(data.splits[split], MEASURED), facts.normalisation, facts.input)
+        for split in ("train", "val")
+    )
+    return fit_style_shift(list(block_names(network)), train, validation)
 
 
 def fit_style_shift(

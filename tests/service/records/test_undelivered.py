@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from service.app import create_app
 from service.http.problems import ProblemError
-from service.records.audit import audit
+from service.records.audit.accuracy import audit
 from service.records.errors import UncertainError
 from service.records.kept import Records
 from service.records.metrics import RecordMetrics

@@ -36,13 +36,14 @@ def probabilities(answer: PredictionAnswer) -> list[float]:
 def test_a_frame_is_answered_as_the_same_picture_in_a_png(
     client: TestClient, query: dict[str, int], index: int
 ) -> None:
-    data = dicom(VOLUME, frames=5, SOPClassUID=TOMOGRAPHY, ImageLaterality="L")
+    data = dicom(VOLUME, frames=5, SOPClassUID=TOMOGRAPHY, ImageLaterality="L", Modality="OPT")
     answer = answered(client, data, **query)
     alone = answered(client, encode(VOLUME[index], "PNG"))
     np.testing.assert_allclose(probabilities(answer), probabilities(alone), atol=1e-6)
+    size = {"width": 50, "height": 40}
     facts, png = answer.predictions[0].image, alone.predictions[0].image
-    assert facts.model_dump() == {"format": "DICOM", "width": 50, "height": 40, "frame": index + 1, "laterality": "L"}
-    assert png.model_dump() == {"format": "PNG", "width": 50, "height": 40, "frame": 1, "laterality": None}
+    assert facts.model_dump() == {**size, "format": "DICOM", "frame": index + 1, "laterality": "L", "modality": "OPT"}
+    assert png.model_dump() == {**size, "format": "PNG", "frame": 1, "laterality": None, "modality": None}
 
 
 def test_frames_that_are_not_there(client: TestClient) -> None:

@@ -83,7 +83,7 @@ class TestComparison:
             values = []
             for seed in (0, 1):
                 rows = list(csv.DictReader((compared / f"mine-{kind}-{seed}" / "predictions-val.csv").open(newline="")))
-                names = list(rows[0])[3:]
+                names = list(rows[0])[3:-1]  # the last is the style shift
                 probabilities = np.array([[float(row[name]) for name in names] for row in rows])
                 predicted = [names[k] for k in probabilities.argmax(axis=1)]
                 values.append(accuracy_score([row["label"] for row in rows], predicted))

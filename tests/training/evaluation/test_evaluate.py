@@ -136,7 +136,7 @@ class TestPredictions:
     @pytest.mark.parametrize("split", ["val", "test"])
     def test_hold_every_image_with_its_label(self, finished: Run, tiny_npz: Path, split: str) -> None:
         rows, probabilities, labels = predictions(finished, split)
-        assert list(rows[0]) == ["id", "patient", "label", *GRADES]
+        assert list(rows[0]) == ["id", "patient", "label", *GRADES, "style_shift"]
         np.testing.assert_array_equal(labels, np.load(tiny_npz)[f"{split}_labels"][:, 0])
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
         assert len({row["id"] for row in rows}) == len(rows)

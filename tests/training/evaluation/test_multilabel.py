@@ -180,9 +180,9 @@ class TestRun:
     def test_figures_are_those_of_the_predictions(self, run: Run) -> None:
         report = run.metrics()["test"]
         rows = [line.split(",") for line in (run.folder / "predictions-test.csv").read_text().splitlines()]
-        names = rows[0][3:]
+        names = rows[0][3:-1]  # the last is the style shift
         labels = np.array([[name in row[2].split(";") for name in names] for row in rows[1:]], dtype=int)
-        probabilities = np.array([[float(value) for value in row[3:]] for row in rows[1:]])
+        probabilities = np.array([[float(value) for value in row[3:-1]] for row in rows[1:]])
         assert labels.sum(axis=1).max() == 2
         assert report.metrics["macro_auc"].value == pytest.approx(
             roc_auc_score(labels, probabilities, average="macro"), abs=1e-3
@@ -196,6 +196,16 @@ class TestRun:
         )
         assert not np.allclose(probabilities.sum(axis=1), 1)
 
+    def test_has_the_verdicts_of_the_style_shift_and_no_accuracy_by_coverage(self, run: Run) -> None:
+        report = run.metrics()["test"]
+        assert report.selective is None
+        assert report.style_shift is not None
+        assert report.style_shift.accuracy is None
+        rows = (run.folder / "predictions-test.csv").read_text().splitlines()[1:]
+        usual = [float(row.rpartition(",")[2]) <= report.style_shift.usual_up_to for row in rows]
+        assert report.style_shift.share["usual"].value == pytest.approx(np.mean(usual))
+        assert report.style_shift.share["usual"].interval is not None
+
     def test_report_has_the_figures_by_image_and_by_patient(self, run: Run) -> None:
         page = write_run_report(run).read_text()
         report = run.metrics()["test"]
@@ -208,7 +218,10 @@ class TestRun:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         card = read_card(session)
         assert card.task == "multi-label"
-        assert {result.metric for result in card.measured.results} == set(multilabel.METRICS)
+        assert {result.metric for result in card.measured.results} == {
+            *multilabel.METRICS,
+            "style_shift_false_alarms",
+        }
         pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
         probabilities, maps = session.run(["probabilities", "class_activation"], {"image": pixels})
         logits = maps.mean(axis=(2, 3)) / card.calibration.temperature + card.calibration.log_prior_shift

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from scipy.special import softmax
 
 from tests.training.packaging.packages import answers, open_package
@@ -21,11 +22,17 @@ class TestCard:
     def test_repeats_the_measured_figures(self, finished: Run, package: Path) -> None:
         _, card = open_package(package)
         report = json.loads((finished.folder / "metrics.json").read_text())["test"]
+        by = report["selective"]["by"]
+        expected = report["metrics"] | {
+            "style_shift_false_alarms": report["style_shift"]["false_alarm_rate"],
+            "accuracy_on_the_most_confident_80_percent": by["confidence"]["accuracy"]["0.80"],
+            "accuracy_on_the_most_confident_and_usual_80_percent": by["both"]["accuracy"]["0.80"],
+        }
         assert {result.metric: result.value for result in card.measured.results} == {
-            name: figure["value"] for name, figure in report["metrics"].items()
+            name: figure["value"] for name, figure in expected.items()
         }
         for result in card.measured.results:
-            assert result.interval == tuple(report["metrics"][result.metric]["interval"])
+            assert result.interval == tuple(expected[result.metric]["interval"])
             assert (result.split, result.images, result.data) == ("test", 80, report["data"])
         assert card.measured.interval_method == report["interval_method"]
         assert card.calibration.temperature == report["temperature"]
@@ -45,6 +52,19 @@ class TestCard:
         members = [card.conformal.members(row.tolist()) for row in probabilities]
         covered = [label in inside for label, inside in zip(labels, members, strict=True)]
         assert np.mean(covered) == pytest.approx(card.conformal.measured.coverage, abs=1 / len(rows))
+
+    def test_says_what_the_model_is_for_where_the_recipe_does(
+        self, run_copy: Run, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scope = open_package(package)[1].scope
+        assert scope is not None
+        assert (scope.modality, scope.dicom_modalities) == ("colour fundus photograph", ["OP"])
+        monkeypatch.setattr("training.packaging.export.write_graph", lambda _, __, path: shutil.copy(package, path))
+        recipe = run_copy.folder / "recipe.yaml"
+        content = yaml.safe_load(recipe.read_text())
+        del content["card"]["modality"]  # as in a run from before there were scopes
+        recipe.write_text(yaml.safe_dump(content))
+        assert open_package(export(run_copy, tmp_path / "repository"))[1].scope is None
 
     def test_says_how_often_the_test_split_was_opened(self, package: Path) -> None:
         assert open_package(package)[1].measured.selection.endswith("test split opened once in this run")

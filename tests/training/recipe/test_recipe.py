@@ -29,6 +29,15 @@ class TestShipped:
     def test_load_by_name(self, path: Path) -> None:
         assert load_recipe(path.stem).name == yaml.safe_load(path.read_text())["name"]
 
+    def test_name_the_kind_of_image_where_it_is_known(self) -> None:
+        named = {name: load_recipe(name).card.modality for name in shipped_recipes()}
+        fundus = dict.fromkeys(("acrima", "lag", "odir", "retinamnist"), "colour fundus photograph")
+        scans = {"casia2": "anterior segment OCT", "octmnist": "OCT B-scan"}
+        assert {name: kind for name, kind in named.items() if kind} == fundus | scans
+        assert load_recipe("folder", ["card.modality=OCT B-scan"]).card.modality == "OCT B-scan"
+        with pytest.raises(TrainingError, match=r"card\.modality"):
+            load_recipe("folder", ["card.modality=OCT"])
+
     @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
     def test_round_trip_through_yaml(self, path: Path, tmp_path: Path) -> None:
         recipe = load_recipe(path.stem, ["data=some/where", "network.initial_weights=start.pth"])

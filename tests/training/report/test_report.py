@@ -78,7 +78,7 @@ class TestFile:
 
     def test_figures_have_a_text_for_screen_readers(self, page: Page) -> None:
         figures = [svg for svg in page.every("svg") if svg.get("role") == "img"]
-        assert len(figures) == len(page.every("svg")) == 4
+        assert len(figures) == len(page.every("svg")) == 5
         assert all(len(svg["aria-label"] or "") > 40 for svg in figures)
         assert all(image["alt"] for image in page.every("img"))
         levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
@@ -113,6 +113,19 @@ class TestContents:
         assert finished.facts().training_data.md5 in words
         assert finished.test_openings()[0] in words
         assert "not a medical device" in words
+
+    def test_are_the_verdicts_and_the_accuracy_by_coverage(self, finished: Run, page: Page) -> None:
+        report = finished.metrics()["test"]
+        assert report.style_shift is not None
+        assert report.selective is not None
+        section = page.text.partition("Style shift and selective answers")[2].partition("Mistakes")[0]
+        shown = [*report.style_shift.share.values()]
+        for curve in report.selective.by.values():
+            shown += [curve.aurc, *curve.accuracy.values()]
+        for figure in shown:
+            assert figure.interval is not None
+            assert "{:.3f} {:.3f} to {:.3f}".format(figure.value, *figure.interval) in section
+        assert any("by style shift, confidence, both" in (svg["aria-label"] or "") for svg in page.every("svg"))
 
     def test_show_the_most_confident_mistakes(self, finished: Run, page: Page) -> None:
         rows, probabilities, labels = predictions(finished, "test")
@@ -154,6 +167,28 @@ class TestWithoutSomeParts:
         assert "has no TensorBoard log" in page.text
         assert "Prediction sets" not in page.text
 
+    def test_shows_what_is_left_of_the_explanations(self, finished: Run, page: Page) -> None:
+        maps = finished.metrics()["test"].maps
+        assert maps is not None
+        assert [step.randomised_from for step in maps.cascade][-1] == "conv1"
+        for step in maps.cascade:
+            assert step.gates is not None
+            assert f"{step.map:.3f}" in page.text
+            assert f"{step.gates:.3f}" in page.text
+        assert "on the retina" not in page.text  # the images are no B-scans
+
+    def test_an_evaluation_of_before_has_no_style_shift(self, run_copy: Run) -> None:
+        stored = json.loads(run_copy.metrics_path.read_text())
+        for name in ("style_shift", "selective", "maps"):
+            del stored["test"][name]
+        run_copy.metrics_path.write_text(json.dumps(stored))
+        path = run_copy.folder / "evaluation-test.npz"
+        with np.load(path) as arrays:
+            np.savez(path, **{name: arrays[name] for name in arrays if name not in ("style_shift", "rejection_rank")})
+        source = write_run_report(run_copy).read_text()
+        assert "tyle shift" not in source
+        assert len(Page(source).every("svg")) == 4
+
     def test_of_a_multi_label_task(self, run_copy: Run) -> None:
         # As a multi-label evaluation leaves them: zeros and ones, no confusion matrix, no priors, no sets.
         with np.load(run_copy.folder / "evaluation-test.npz") as arrays:
@@ -162,11 +197,13 @@ class TestWithoutSomeParts:
         content["labels"][:10, 0] = 1
         for name in ("examples", "images", "maps"):
             content[name] = content[name][:0]
+        del content["rejection_rank"]
         np.savez(run_copy.folder / "evaluation-test.npz", **content)
         stored = json.loads(run_copy.metrics_path.read_text())
         report = stored["test"]
-        for name in ("per_class", "confusion", "at_prior", "without_temperature", "conformal"):
+        for name in ("per_class", "confusion", "at_prior", "without_temperature", "conformal", "selective"):
             del report[name]
+        report["style_shift"]["accuracy"] = None
         counts = {"true_positive": 17, "false_positive": 4, "false_negative": 9, "true_negative": 50}
         report["confusion_by_label"] = dict.fromkeys(report["class_auc"], counts)
         report["patient_metrics"] = report["metrics"]
@@ -176,6 +213,8 @@ class TestWithoutSomeParts:
         assert "By patient" in page.text
         assert "True positive" in page.text
         assert "Mistakes" not in page.text
+        assert "Style shift" in page.text
+        assert "AURC" not in page.text
         with pytest.raises(TrainingError, match="leave out --metadata"):
             write_run_report(run_copy, metadata=run_copy.folder / "any.csv")
 

@@ -51,7 +51,7 @@ def earlier(finished: Run, package: Path, tmp_path: Path) -> Path:
         if name not in named:
             model.graph.initializer.append(numpy_helper.from_array(values.numpy(), name))
     onnx.save(model, path)
-    write_card(path, card.model_copy(update={"style": None, "schema_version": 2}))
+    write_card(path, card.model_copy(update={"style": None, "scope": None, "schema_version": 2}))
     return path
 
 

@@ -4,17 +4,17 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from math import sqrt
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
 from models.card import Task
+from service.records.audit.periods import ModelKey, Period, chosen, period_of
 from service.records.store import Store
 from service.records.tables import feedback, models, predictions
 
-Period = Literal["week", "month"]
 BINS = 15  # as on the model cards
 Z = 1.959963984540054
 """The standard normal distribution's quantile for 95 %."""
@@ -51,16 +51,6 @@ class Cases:
         self.truths += other.truths
 
 
-class ModelKey(NamedTuple):
-    """A model's identity and what its probabilities mean."""
-
-    id: int
-    name: str
-    version: str
-    digest: str
-    task: Task
-
-
 def audit(store: Store, *, by: Period, model: str | None = None, since: datetime | None = None) -> list[Figures]:
     """Return the figures of each model for each period with predictions, then for all periods together.
 
@@ -73,7 +63,7 @@ def audit(store: Store, *, by: Period, model: str | None = None, since: datetime
     store.prepare()
     figures = []
     found = collect(store, by, model, since)
-    for row in sorted(found, key=lambda row: (row.name, int(row.version), row.id)):
+    for row in sorted(found, key=lambda row: row.place):
         cases, whole = found[row], Cases()
         for period in sorted(cases):
             figures.append(measure(row, period, cases[period]))
@@ -85,9 +75,7 @@ def audit(store: Store, *, by: Period, model: str | None = None, since: datetime
 def collect(store: Store, by: Period, model: str | None, since: datetime | None) -> dict[ModelKey, dict[str, Cases]]:
     """Read the number of predictions, and the cases with feedback, of each model and period."""
     found: dict[ModelKey, dict[str, Cases]] = defaultdict(lambda: defaultdict(Cases))
-    conditions = [] if model is None else [models.c.name == model]
-    if since is not None:
-        conditions.append(predictions.c.time >= since)
+    conditions = chosen(model, since)
     time = predictions.c.time
     day = func.date(func.timezone("UTC", time) if store.engine.dialect.name == "postgresql" else time)
     counts = (
@@ -121,13 +109,6 @@ def collect(store: Store, by: Period, model: str | None, since: datetime | None)
                 cases.probabilities.append(entry.probabilities)
                 cases.truths.append([indices[label] for label in entry.labels])
     return found
-
-
-def period_of(day: date, by: Period) -> str:
-    if by == "month":
-        return f"{day:%Y-%m}"
-    year, week, _ = day.isocalendar()
-    return f"{year}-W{week:02}"
 
 
 def measure(row: ModelKey, period: str | None, cases: Cases) -> Figures:

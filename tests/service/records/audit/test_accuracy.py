@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from models.card import Task
 from service.__main__ import app
-from service.records.audit import Figures, Period, audit
+from service.records.audit.accuracy import Figures, audit
+from service.records.audit.periods import Period
 from service.records.record import ModelFacts, Record
 from service.records.store import Store
 from tests.conftest import LABELS

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.__main__ import app
-from service.records.audit import audit
+from service.records.audit.accuracy import audit
 from service.records.store import Store
 from tests.service.records.facts import RecordMaker
 

@@ -1,0 +1,54 @@
+"""What an answer says of the image file itself, and whether it is what the model is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from models.scope import ImagingScope, ScopeVerdict, judged
+
+if TYPE_CHECKING:  # clients import this file without the decoders
+    from models.preprocessing import Preprocessed
+
+
+class ImageFacts(BaseModel):
+    """What the file says of its image. Of a DICOM file only its SOP class is read beside it, and no patient data."""
+
+    format: str = Field(description="JPEG, PNG, TIFF, BMP, WEBP or DICOM.")
+    width: int = Field(description="Size in pixels, upright.")
+    height: int
+    frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
+    laterality: Literal["R", "L", "B"] | None = Field(
+        default=None, description="The eye, if a DICOM file names it: R, L or B (both)."
+    )
+    modality: str | None = Field(
+        default=None, description="Modality (0008,0060) of a DICOM file, such as OP or OPT; null if it names none."
+    )
+
+
+class ImageScope(BaseModel):
+    """Whether a DICOM file is of the kind of image that the model is for."""
+
+    verdict: ScopeVerdict = Field(
+        description="`unknown` if the file does not say what made it, as a secondary capture without a modality."
+    )
+    reason: str = Field(description="What the model is for, and what the file says.")
+
+
+def image_facts(image: Preprocessed) -> dict[str, Any]:
+    """Write :class:`ImageFacts`."""
+    return {
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "frame": image.frame,
+        "laterality": image.laterality,
+        "modality": image.dicom.modality if image.dicom else None,
+    }
+
+
+def image_scope(scope: ImagingScope | None, image: Preprocessed) -> dict[str, str] | None:
+    """Write :class:`ImageScope`."""
+    judgement = judged(scope, image.dicom)
+    return None if judgement is None else judgement._asdict()
