@@ -258,8 +258,8 @@ def settle_batch_norm(network: ResNet, names: list[str], images: Tensor) -> None
         values = inputs[0].transpose(0, 1).flatten(1)
         mean, variance = values.mean(dim=1), values.var(dim=1, correction=0)
         old = (module.running_var + module.eps).sqrt()
-        module.bias += module.weight * (mean - module.running_mean) / old
-        module.weight *= (variance + module.eps).sqrt() / old
+        module.bias.add_(module.weight * (mean - module.running_mean) / old)
+        module.weight.mul_((variance + module.eps).sqrt() / old)
         module.running_mean.copy_(mean)
         module.running_var.copy_(variance)
 

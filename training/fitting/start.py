@@ -11,6 +11,7 @@ from models.checkpoint import read_checkpoint
 from models.fold import unfolded_state
 from models.initial_weights import load_initial_weights, settle_batch_norm
 from models.package import read_card
+from models.provenance import InitialWeights
 from models.resnet import ResNet
 from training.data.pipeline import IMAGE, Images, Normalisation, loader
 from training.errors import TrainingError
@@ -36,15 +37,17 @@ class Source(NamedTuple):
 
 def start_from(
     network: ResNet, recipe: Recipe, labels: list[str], images: Images, normalisation: Normalisation
-) -> list[str]:
-    """Load the recipe's initial weights, if it names any, and return the names of the values that stay fresh.
+) -> tuple[list[str], InitialWeights | None]:
+    """Load the recipe's initial weights, if it names any.
+
+    Returns the names of the values that stay fresh, and what the card says of the weights.
 
     Raises:
         TrainingError: if they can't be read or don't fit.
     """
     path = recipe.network.initial_weights
     if path is None:
-        return list(network.state_dict())
+        return list(network.state_dict()), None
     try:
         source = read_source(path)
         loaded = load_initial_weights(
@@ -63,7 +66,15 @@ def start_from(
         edge = (batch.shape[-1] - recipe.input.size) // 2  # images to be cropped are decoded larger
         middle = batch[..., edge : edge + recipe.input.size, edge : edge + recipe.input.size]
         settle_batch_norm(network, unsettled, normalisation(middle.float() / 255))
-    return loaded.fresh
+    return loaded.fresh, InitialWeights(
+        file=source.file.name,
+        sha256=sha256(source.file),
+        source=source.trained_on or recipe.network.initial_source,
+        licence=source.licence or recipe.network.initial_licence,
+        values=len(loaded.loaded),
+        start=recipe.network.start,
+        changes=loaded.changes,
+    )
 
 
 def read_source(path: Path) -> Source:
@@ -80,13 +91,14 @@ def read_source(path: Path) -> Source:
         network, _ = read_network(path)
         card = read_card(onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]))
         state, unsettled = unfolded_state(network)
-        data = card.training_data
-        return Source(path, state, unsettled, card.labels, data.name, data.licence)
+        trained_on = f"{card.name} version {card.version}, trained on {card.training_data.name}"
+        return Source(path, state, unsettled, card.labels, trained_on, card.training_data.licence)
     state, run = read_checkpoint(path), Run(path.parent)
     if not run.begun():
         return Source(path, state, [], None, None, None)
     facts = run.facts()
-    return Source(path, state, [], facts.labels, facts.training_data.name, facts.training_data.licence)
+    trained_on = f"{run.recipe().name}, trained on {facts.training_data.name}"
+    return Source(path, state, [], facts.labels, trained_on, facts.training_data.licence)
 
 
 def sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What a run starts from: a run folder, its checkpoint, a package; classifiers of other labels; fresh gates."""
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from training.run import Run
 def started(recipe: Any, material: Material) -> tuple[ResNet, list[str]]:
     torch.manual_seed(9)
     network = create_network(recipe, len(material.data.labels))
-    fresh = start_from(network, recipe, material.data.labels, material.images, material.normalisation)
+    fresh, _ = start_from(network, recipe, material.data.labels, material.images, material.normalisation)
     return network.eval(), fresh
 
 
@@ -74,6 +75,11 @@ def test_gates_learn_inside_a_frozen_stage(tmp_path: Path) -> None:
         epochs=1,
     )
     tuned = fit(recipe, tmp_path / "tuned", progress=False)
+    initial = tuned.facts().initial_weights
+    assert initial is not None
+    assert initial.sha256 == hashlib.sha256(plain.checkpoint("best").read_bytes()).hexdigest()
+    assert initial.source == "tiny, trained on data (not RetinaMNIST)"
+    assert initial.licence == "not stated"
     before, after = (run.network("last").state_dict() for run in (plain, tuned))
     for name, value in after.items():
         if name.startswith(("conv1", "bn1", "layer1")) and ".recalibration." not in name:
