@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Depth = Literal[18, 34, 50, 101, 152, 20, 32, 56, 110]
 Stem = Literal["imagenet", "small"]
 RecalibrationName = Literal["srm", "se", "ge", "none"]
+Start = Literal["identity", "as-is"]
+"""Of gates that initial weights lack; see :mod:`models.initial_weights`."""
 
 
 class Architecture(BaseModel):

@@ -8,12 +8,13 @@ is given: a package without a complete card is not written.
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from models.architecture import Architecture
+from models.provenance import InitialWeights, TrainingData
 from models.scope import ImagingScope
+from models.section import Section, Text
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 OUTPUTS = ("probabilities", "recalibration_weights", "class_activation")
 STYLE_OUTPUTS = ("style_shift", "style_shift_by_block")
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -24,12 +25,6 @@ Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
 """A positive whole number, as Triton's repository layout asks."""
 Verdict = Literal["usual", "unusual", "unlike"]
 Task = Literal["multi-class", "multi-label", "ordinal"]
-
-
-class Section(BaseModel):
-    """A part of the card: unknown fields are errors, values don't change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InputSpec(Section):
@@ -58,19 +53,6 @@ class GateReference(Section):
     mean: list[float]
     std: list[float]
     images: int = Field(ge=1)
-
-
-class TrainingData(Section):
-    """What the model was trained on."""
-
-    name: Text
-    licence: Text
-    source: Text
-    md5: Text
-    """Of the file, or of the sorted list of files and their MD5 sums; of ImageNet's, of their names and sizes."""
-    split_rule: Text
-    counts: dict[str, dict[str, int]]
-    """Split to label to number of images."""
 
 
 class Result(Section):
@@ -226,6 +208,8 @@ class Card(Section):
     gate_reference: GateReference | None
     """None for a network without recalibration."""
     training_data: TrainingData
+    initial_weights: InitialWeights | None = None
+    """None where training began from random weights, or by a version that did not say."""
     measured: Measurement
     calibration: Calibration
     conformal: Conformal | None = None

@@ -1,80 +1,73 @@
-"""Start from public weights: torchvision-named ResNet checkpoints, with a report of what was found."""
+"""Read a checkpoint: names and tensors, under the names of this project's networks. No pickled code is run."""
 
-from dataclasses import dataclass, field
+import re
+import warnings
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from models.resnet import ResNet
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """Which of the network's values came from the checkpoint."""
-
-    path: Path
-    loaded: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    """In the network, not in the checkpoint: they keep their fresh values."""
-    skipped: dict[str, str] = field(default_factory=dict)
-    """In the checkpoint, not used, and why."""
-
-    def __str__(self) -> str:
-        lines = [f"{self.path}: {len(self.loaded)} loaded, {len(self.missing)} missing, {len(self.skipped)} skipped"]
-        lines += [f"  missing: {name}" for name in self.missing]
-        lines += [f"  skipped: {name} ({why})" for name, why in self.skipped.items()]
-        return "\n".join(lines)
+WRAPPERS = ("network", "state_dict", "model")
+"""Keys under which checkpoints keep a ``state_dict``; the first is this project's own."""
+PREFIXES = re.compile(r"^(?:(?:module|model|backbone|_orig_mod)\.)+")
+"""What data-parallel training, Lightning, segmentation libraries and ``torch.compile`` put before names."""
+CIFAR_NAMES = ((re.compile(r"^linear\."), "fc."), (re.compile(r"\.shortcut\."), ".downsample."))
+"""Names of the widespread ResNets for CIFAR (after kuangliu's and akamaster's), and ours."""
 
 
-def load_initial_weights(network: ResNet, path: Path) -> LoadReport:
-    """Copy every value whose name and shape fit from a checkpoint into the network.
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return a checkpoint's values by name.
 
-    Reads ``.safetensors``, and ``.pth`` or ``.pt`` as torch saves a ``state_dict``, bare or under ``state_dict`` or
-    ``model``, with or without the ``module.`` that data-parallel training puts before names. A pickle that holds
-    more than tensors is refused, since unpickling it can run any code.
+    Reads ``.safetensors``, and ``.pth`` or ``.pt`` as torch saves a ``state_dict``, bare or under one of
+    :data:`WRAPPERS`. The prefixes of :data:`PREFIXES` are removed from names. A pickle that holds more than tensors
+    is refused, since unpickling it can run any code.
 
     Raises:
-        ValueError: if the file is missing, not a checkpoint, or has nothing in common with the network.
+        ValueError: if the file is missing or not such a checkpoint.
     """
-    state = read_state_dict(path)
-    own = network.state_dict()
-    report = LoadReport(path)
-    for name, value in state.items():
-        target = own.get(name)
-        if target is None:
-            report.skipped[name] = "the network has no such value"
-        elif target.shape != value.shape:
-            report.skipped[name] = f"shape {tuple(value.shape)}, the network's is {tuple(target.shape)}"
-        else:
-            own[name] = value
-            report.loaded.append(name)
-    report.missing.extend(name for name in own if name not in state or name in report.skipped)
-    if not report.loaded:
-        raise ValueError(f"{path}: none of its {len(state)} values fits the network: is it a ResNet of the same depth?")
-    network.load_state_dict(own)
-    return report
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
     try:
         content: object = load_file(path) if path.suffix == ".safetensors" else load_pickle(path)
     except Exception as error:  # a damaged pickle raises whatever its instructions run into
-        reason = str(error).partition("\n")[0] or "it ends too early"
+        held = code_in(path)
+        reason = (
+            f"it holds {', '.join(held)}: save its state_dict() alone"
+            if held
+            else str(error).partition("\n")[0] or "it ends too early"
+        )
         raise ValueError(
             f"{path} is not a checkpoint that can be loaded safely (a state_dict of tensors in .pth or "
             f".safetensors): {reason}"
         ) from None
-    for wrapper in ("state_dict", "model"):
+    for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise ValueError(f"{path} holds no state_dict: expected names with tensors")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    return {own_name(str(name)): value for name, value in content.items()}
+
+
+def own_name(name: str) -> str:
+    name = PREFIXES.sub("", name)
+    for pattern, ours in CIFAR_NAMES:
+        name = pattern.sub(ours, name)
+    return name
 
 
 def load_pickle(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def code_in(path: Path) -> list[str]:
+    """Names of the classes and functions that a pickle would call, without calling them; none if it can't be told."""
+    if path.suffix == ".safetensors":
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return sorted(get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # not torch's archive, or a damaged one: the error of loading says so
+        return []

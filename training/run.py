@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from models.architecture import Architecture
-from models.card import InputSpec, TrainingData
+from models.card import InputSpec
+from models.provenance import InitialWeights, TrainingData
 from models.resnet import ResNet
 from training.data.pipeline import Normalisation
 from training.data.unreadable import Unreadable
@@ -34,6 +35,7 @@ class RunFacts(BaseModel):
     input: InputSpec
     normalisation: Normalisation
     training_data: TrainingData
+    initial_weights: InitialWeights | None = None
     train_prior: list[float]
     skipped: list[Unreadable] = []
     """Images that could not be read and that ``on_corrupt: skip`` left out."""

@@ -41,6 +41,10 @@ export function CardText({ card, provider }) {
     Input: `${width} × ${height}, ${channels === 1 ? "grey" : "colour"}, from ${seen}`,
     Network: `ResNet-${depth}, ${recalibration === "none" ? "no recalibration" : recalibration.toUpperCase()}`,
     "Trained on": `${card.training_data.name} (${card.training_data.licence}); images: ${counts.join(", ")}`,
+    ...(card.initial_weights && {
+      "Began from": `${card.initial_weights.source} (${card.initial_weights.file}; ${card.initial_weights.licence})`,
+    }),
+    ...(card.scope && { "Made for": card.scope.modality }),
     Calibration: `${card.calibration.method}, ${card.calibration.fitted_on}`,
     Chosen: card.measured.selection,
     ...(provider && { "Runs on": provider }),

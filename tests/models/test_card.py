@@ -63,7 +63,14 @@ def sets(fields: Fields, **changes: object) -> Fields:
         "guarantee": "on average",
         "measured": measured,
     }
-    return {**fields, "schema_version": 3, "style": None, "scope": None, "conformal": {**conformal, **changes}}
+    return {
+        **fields,
+        "schema_version": 3,
+        "style": None,
+        "scope": None,
+        "initial_weights": None,
+        "conformal": {**conformal, **changes},
+    }
 
 
 def without_gates(fields: Fields) -> Fields:
@@ -71,7 +78,7 @@ def without_gates(fields: Fields) -> Fields:
 
 
 def test_survives_json(card_fields: Fields) -> None:
-    card_fields["style"] = card_fields["scope"] = None
+    card_fields["style"] = card_fields["scope"] = card_fields["initial_weights"] = None
     card = Card.model_validate_json(json.dumps(card_fields))
     assert json.loads(card.model_dump_json()) == card_fields
     assert Card.model_validate_json(card.model_dump_json()) == card
@@ -232,8 +239,8 @@ def test_every_field_is_required(card_fields: Fields, field: str) -> None:
 
 
 def test_required_means_required() -> None:
-    """Nothing but the version of the schema, prediction sets, the style reference and the scope may be left out."""
-    assert Card.model_fields.keys() == {*REQUIRED, "schema_version", "conformal", "style", "scope"}
+    """Only what a card of an earlier schema, or a model of another kind, does not have."""
+    assert Card.model_fields.keys() == {*REQUIRED, "schema_version", "conformal", "style", "scope", "initial_weights"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import TrainingData
+from models.provenance import TrainingData
 from training.errors import TrainingError
 
 SPLITS = ("train", "val", "test")

@@ -12,7 +12,6 @@ from monai.transforms import Randomizable
 from torch import nn
 
 from models.architecture import Architecture
-from models.checkpoint import load_initial_weights
 from models.resnet import ResNet
 from training import distributed
 from training.data.augmentation import BatchAugmentation
@@ -26,24 +25,17 @@ from training.fitting.optimisation import create_loss, create_optimiser, create_
 from training.fitting.resume import TrainingState
 from training.fitting.selection import Selection
 from training.recipe import Recipe
+from training.recipe.network_spec import NetworkSpec
 
 
 def create_network(recipe: Recipe, classes: int) -> ResNet:
-    spec = recipe.network
     architecture = Architecture(
-        **spec.model_dump(exclude={"initial_weights"}),
+        **recipe.network.model_dump(include=set(NetworkSpec.model_fields) & set(Architecture.model_fields)),
         in_channels=recipe.input.channels,
         num_classes=classes,
         image_size=recipe.input.size,
     )
-    network = ResNet(architecture)
-    if spec.initial_weights is not None:
-        try:
-            report = load_initial_weights(network, spec.initial_weights)
-        except ValueError as error:
-            raise TrainingError(str(error)) from None
-        print(report)
-    return network
+    return ResNet(architecture)
 
 
 def assemble(

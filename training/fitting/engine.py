@@ -16,6 +16,7 @@ from monai.utils import set_determinism
 from torch import nn
 
 from models.architecture import Architecture
+from models.provenance import InitialWeights
 from training import distributed
 from training.device import choose_device
 from training.errors import TrainingError
@@ -26,6 +27,7 @@ from training.fitting.fine_tuning import freeze
 from training.fitting.material import Material, gather_material, validation_images
 from training.fitting.resume import TrainingState, refuse_changes
 from training.fitting.run_writer import RunWriter
+from training.fitting.start import start_from
 from training.fitting.tracking import Tracker, require_mlflow
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions, source_commit
@@ -56,8 +58,9 @@ def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool
     distributed.own_batch_size(recipe.batch_size)  # a mistake in it shows now and not hours later
     material = gather_material(recipe)
     network = create_network(recipe, len(material.data.labels))
-    frozen = freeze(network, recipe.fine_tuning.freeze)
-    facts = describe(material, network.architecture)
+    fresh, initial = start_from(network, recipe, material.data.labels, material.images, material.normalisation)
+    frozen = freeze(network, recipe.fine_tuning.freeze, fresh)
+    facts = describe(material, network.architecture, initial)
     run, going_on = begin(recipe, folder, facts, overwrite=overwrite, resume=resume)
     if going_on and run.finished():
         return run
@@ -152,13 +155,14 @@ def logged(
         tracker.finish("FINISHED")
 
 
-def describe(material: Material, architecture: Architecture) -> RunFacts:
+def describe(material: Material, architecture: Architecture, initial: InitialWeights | None) -> RunFacts:
     return RunFacts(
         labels=material.data.labels,
         architecture=architecture,
         input=material.spec,
         normalisation=material.normalisation,
         training_data=material.data.provenance(),
+        initial_weights=initial,
         train_prior=material.data.prior("train").tolist(),
         skipped=material.unreadable,
         source_commit=source_commit(),

@@ -65,6 +65,7 @@ def compose_card(
             blocks=blocks_of(run.network(recipe.checkpoint)),
             gate_reference=gate_reference(train.gates),
             training_data=facts.training_data,
+            initial_weights=facts.initial_weights,
             measured=measurement(recipe, report, openings=len(run.test_openings())),
             calibration=Calibration(
                 method="temperature scaling" if recipe.calibration.temperature else "none",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import Text
+from models.section import Text
 
 DatasetName = Literal[
     "folder",

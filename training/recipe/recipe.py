@@ -7,31 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from models.architecture import Depth, RecalibrationName, Stem
-from models.card import Name, Task, Text
+from models.card import Name, Task
 from models.scope import ImagingModality
+from models.section import Text
 from training.errors import TrainingError
 from training.recipe.augmentation_spec import AugmentationSpec
 from training.recipe.dataset_specs import DatasetName, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NetworkSpec(Section):
-    """The part of :class:`models.architecture.Architecture` that does not follow from the data."""
-
-    depth: Depth = 18
-    recalibration: RecalibrationName = "srm"
-    stem: Stem = "imagenet"
-    width: float = Field(default=1.0, gt=0)
-    correction: Literal[0, 1] = 1
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    initial_weights: Path | None = None
-    """A torchvision-named ResNet checkpoint, ``.pth`` or ``.safetensors``, to start from."""
+from training.recipe.network_spec import NetworkSpec
+from training.recipe.section import Section
 
 
 class Provenance(Section):
@@ -71,7 +56,7 @@ class ScheduleSpec(Section):
     name: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Part of all steps during which the learning rate rises from 0."""
-    milestones: list[Annotated[int, Field(ge=1)]] = []
+    milestones: list[Annotated[int, Field(ge=1)]] = Field(default=[])
     """Of ``step``: the epochs after which the learning rate is multiplied by ``factor``."""
     factor: float = Field(default=0.1, gt=0, lt=1)
 
@@ -111,7 +96,7 @@ class LossSpec(Section):
 class FineTuningSpec(Section):
     """How a network that starts from ``network.initial_weights`` is fine-tuned: frozen parts, lower learning rates."""
 
-    freeze: list[str] = []
+    freeze: list[str] = Field(default=[])
     """Parts that do not train, such as ``[conv1, bn1, layer1]``; their batch normalisation stays in evaluation mode."""
     stage_decay: float = Field(default=1.0, gt=0, le=1)
     """The learning rate's factor from each stage to the one before it: with 0.5, ``fc`` trains at the full rate,

@@ -9,21 +9,18 @@ packages whose run is gone.
 from pathlib import Path
 from typing import Annotated
 
-import onnx
 import onnxruntime
 import torch
 import typer
-from onnx import numpy_helper
 
 from models.card import Card, InputSpec, Parity
-from models.fold import fold
 from models.package import OUTPUTS, package_path, read_card
-from models.resnet import ResNet
-from training.data.pipeline import IMAGE, Normalisation, cached
+from training.data.pipeline import IMAGE, cached
 from training.datasets import DataSet, Item, read_dataset
 from training.errors import TrainingError
 from training.packaging.export import write_package
 from training.packaging.graph import PackagedNetwork
+from training.packaging.unpack import read_network
 from training.recipe import load_recipe
 from training.style.reference import block_names, fit_style_shift, measure_styles
 
@@ -75,29 +72,6 @@ def add_style(package: Path, data: DataSet, repository: Path, version: str) -> P
     target = package_path(repository, card.name, version)
     write_package(target, packaged, packaged, card.input, described)
     return target
-
-
-def read_network(package: Path) -> tuple[ResNet, Normalisation]:
-    """The folded network and the normalisation that a package's graph holds.
-
-    Raises:
-        TrainingError: if the graph's weights do not have the names that the export gives them.
-    """
-    card = read_card(onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"]))
-    weights = {
-        entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy())
-        for entry in onnx.load(package).graph.initializer
-    }
-    network = fold(ResNet(card.architecture).eval())
-    try:
-        network.load_state_dict({name: weights[f"network.{name}"] for name in network.state_dict()})
-        scale, offset = weights["scale"].flatten(), weights["offset"].flatten()
-    except (KeyError, RuntimeError) as error:
-        raise TrainingError(
-            f"{package} was not exported by this project, or by another version of it: {error}"
-        ) from None
-    std = 1 / (255 * scale)
-    return network.eval(), Normalisation((-offset * std).tolist(), std.tolist())
 
 
 def refuse_changes(before: onnxruntime.InferenceSession, after: Path, items: list[Item], spec: InputSpec) -> None:

@@ -8,7 +8,8 @@ import torch
 from scipy.stats import spearmanr
 
 from models.architecture import Architecture
-from models.card import InputSpec, TrainingData
+from models.card import InputSpec
+from models.provenance import TrainingData
 from models.resnet import ResNet
 from training.data.pipeline import Normalisation
 from training.datasets import Item
