@@ -1,24 +1,19 @@
 """How well a package's style shift tells images unlike training from a test split, beside other scores.
 
-    python -m training.style.detection models/repository/oct/1/model.onnx folder --set data=SCANS \\
-        --corruptions oct --against fundus=PHOTOGRAPHS --output shift.json
-
-The recipe reads the package's own splits. Nothing is fitted here but the baselines, on the training images; thresholds
+``python -m training shift`` prints it. Nothing is fitted here but the baselines, on the training images; thresholds
 are the 95th percentile of the validation images. The style shift stands beside that of the network's blocks alone,
 without the block that is the image itself. Baselines: the largest probability (Hendrycks and Gimpel 2017), energy
 (Liu et al. 2020), Mahalanobis distance (Lee et al. 2018) and distance to the 10th nearest neighbour (Sun et al. 2022),
 both on the features before the classifier.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-import typer
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from scipy.special import logsumexp
@@ -30,10 +25,9 @@ from models.card import STYLE_OUTPUTS, InputSpec
 from models.package import read_card
 from models.preprocessing import fit, preprocess
 from training.data.pipeline import IMAGE, Preprocessd, spread
-from training.datasets import Item, read_dataset
+from training.datasets import DataSet, Item
 from training.datasets.released import SUFFIXES
-from training.recipe import load_recipe
-from training.style.corruptions import FUNDUS, OCT, Corruption
+from training.style.corruptions import Corruption
 
 MOST = 300
 """Images of a folder, spread evenly, and of a split for each corruption."""
@@ -45,20 +39,23 @@ Pixels = NDArray[np.uint8]
 Scores = dict[str, NDArray[np.float64]]
 
 
-def main(
+def detect(
     package: Path,
-    recipe: str,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A value of the recipe, such as data=FOLDER.")] = None,
-    against: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of other images; repeatable.")] = None,
-    corruptions: Annotated[Literal["oct", "fundus"], typer.Option(help="Whose corruptions.")] = "oct",
-    side: Annotated[
-        int | None,
-        typer.Option(help="Change pictures at this many pixels, before the resize; default: the input's size."),
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-) -> None:
-    """Print AUROC and detection at the 95th percentile of validation, for every set of unusual images and score."""
-    data = read_dataset(load_recipe(recipe, set_ or ()))
+    data: DataSet,
+    corruptions: Mapping[str, Corruption],
+    *,
+    against: Mapping[str, Path] | None = None,
+    side: int | None = None,
+) -> dict[str, Any]:
+    """Print and return AUROC and detection at the 95th percentile of validation, by set of images and score.
+
+    Args:
+        package: with a style reference.
+        data: its own data, in its splits.
+        corruptions: by name.
+        against: other folders of images by name.
+        side: change pictures at this many pixels, before the resize; the input's size unless named.
+    """
     spec = read_card(onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])).input
     measure = Measure(package, pixels_of(data.splits["train"], spec))
     validation, test = (measure(pixels_of(data.splits[split], spec)) for split in ("val", "test"))
@@ -68,7 +65,7 @@ def main(
     drawn = spec if side is None else spec.model_copy(update={"height": side, "width": side})
     pictures = [Image.fromarray(pixels.squeeze()) for pixels in pixels_of(spread(data.splits["test"], MOST), drawn)]
     unchanged = measure([fit(picture, spec) for picture in pictures])  # resized as the changed ones are
-    for name, images in unusual(pictures, spec, against or [], {"oct": OCT, "fundus": FUNDUS}[corruptions]):
+    for name, images in unusual(pictures, spec, against or {}, corruptions):
         scores = measure(images)
         rows = {
             score: {"AUROC": auroc(unchanged[score], values), "detected": float((values > limits[score]).mean())}
@@ -76,8 +73,7 @@ def main(
         }
         figures[name] = rows
         print_row(name, {score: row["AUROC"] for score, row in rows.items()}, rows["style shift"]["detected"])
-    if output is not None:
-        output.write_text(json.dumps(figures, indent=2))
+    return figures
 
 
 def auroc(usual: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -130,14 +126,13 @@ def with_features(package: Path) -> bytes:
 
 
 def unusual(
-    pictures: Sequence[Image.Image], spec: InputSpec, against: Iterable[str], corruptions: Mapping[str, Corruption]
+    pictures: Sequence[Image.Image], spec: InputSpec, against: Mapping[str, Path], corruptions: Mapping[str, Corruption]
 ) -> Iterator[tuple[str, list[Pixels]]]:
     """Every set of unusual images by its name: other folders, made-up pictures, changed pictures of the test split."""
     random = np.random.default_rng(0)
     shape = (spec.height, spec.width, spec.channels)
-    for entry in against:
-        name, _, folder = entry.partition("=")
-        files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    for name, folder in against.items():
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         yield name, [preprocess(path.read_bytes(), spec).pixels for path in spread(files, MOST)]
     yield "blank", [np.full(shape, grey, np.uint8) for grey in range(0, 256, 5)]
     yield "noise", [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(50)]
@@ -177,7 +172,3 @@ def batches(images: Sequence[Pixels]) -> Iterator[Pixels]:
 
 def unit_length(features: NDArray[np.float64]) -> NDArray[np.float64]:
     return features / np.linalg.norm(features, axis=1, keepdims=True)
-
-
-if __name__ == "__main__":
-    typer.run(main)

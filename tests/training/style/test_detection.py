@@ -11,8 +11,9 @@ from PIL import Image
 
 from models.package import read_card
 from tests.training.tiny_data import medmnist_arrays
+from training.errors import TrainingError
 from training.run import Run
-from training.style import detection
+from training.style.commands import shift
 from training.style.detection import Measure, auroc
 
 
@@ -45,11 +46,32 @@ def test_the_command_writes_every_set(package: Path, tiny_npz: Path, tmp_path: P
     for index in range(3):
         Image.fromarray(np.full((40, 40, 3), 90 * index, np.uint8)).save(other / f"{index}.png")
     output = tmp_path / "shift.json"
-    detection.main(package, "retinamnist", [f"data={tiny_npz}"], [f"flat={other}"], "fundus", None, output)
+    shift(package, [f"flat={other}"], "retinamnist", [f"data={tiny_npz}"], "fundus", None, output)
     figures = json.loads(output.read_text())
     assert {"false alarms", "flat", "blank", "noise", "inverted", "JPEG compression, 5"} <= figures.keys()
     assert figures["noise"]["style shift"]["AUROC"] > 0.9
-    assert set(figures["flat"]) == {"style shift", "softmax", "energy", "Mahalanobis", "neighbours"}
+    scores = {"style shift", "without the image's own", "softmax", "energy", "Mahalanobis", "neighbours"}
+    assert set(figures["flat"]) == scores
     card = read_card(onnxruntime.InferenceSession(package))
     assert card.style is not None
     assert 0 <= figures["false alarms"]["style shift"] <= 1
+
+
+def test_a_run_is_measured_by_the_package_that_it_would_become(
+    finished: Run, package: Path, tiny_npz: Path, tmp_path: Path
+) -> None:
+    shift(finished.folder, None, None, None, "fundus", None, tmp_path / "run.json")
+    shift(package, None, "retinamnist", [f"data={tiny_npz}"], "fundus", None, tmp_path / "package.json")
+    of_run, of_package = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("run", "package"))
+    assert of_run["noise"]["style shift"] == of_package["noise"]["style shift"]
+
+
+@pytest.mark.parametrize("entry", ["photographs", "a=nowhere"])
+def test_another_folder_needs_a_name_and_must_exist(entry: str, package: Path, tiny_npz: Path) -> None:
+    with pytest.raises(TrainingError, match="expected NAME=FOLDER, with a folder that exists"):
+        shift(package, [entry], "retinamnist", [f"data={tiny_npz}"])
+
+
+def test_a_package_needs_a_recipe(package: Path) -> None:
+    with pytest.raises(TrainingError, match="--recipe"):
+        shift(package)
