@@ -1,7 +1,7 @@
 """The command line of training: ``python -m training COMMAND``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -9,15 +9,14 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from training.errors import TrainingError
+from training.evaluation.commands import external
 from training.style.commands import shift
-
-if TYPE_CHECKING:
-    from training.evaluation.figures import Figures
 
 app = typer.Typer(
     help="Train, evaluate and export SRM-ResNets on retinal images.", no_args_is_help=True, add_completion=False
 )
 app.command()(shift)
+app.command()(external)
 console = Console()
 
 RecipeArgument = Annotated[str, typer.Argument(help="An included recipe (see `recipes`) or a path to a YAML file.")]
@@ -109,6 +108,7 @@ def fit(
     """Train a recipe, then measure it on validation and on the test split."""
     from training.distributed import rank
     from training.evaluation.evaluate import evaluate
+    from training.evaluation.show import show
     from training.fitting.engine import fit
     from training.recipe import load_recipe
 
@@ -143,6 +143,7 @@ def cross_validate(
     """
     from training.comparison.cross_validation import cross_validate
     from training.evaluation.figures import Figures
+    from training.evaluation.show import show
     from training.recipe import load_recipe
 
     loaded = load_recipe(recipe, [*(set_ or ()), *tracked(mlflow)])
@@ -164,6 +165,7 @@ def evaluate(
 ) -> None:
     """Measure a run on a split, with intervals, into its metrics.json."""
     from training.evaluation.evaluate import evaluate
+    from training.evaluation.show import show
     from training.run import Run
 
     show(evaluate(Run.open(run), split))
@@ -273,16 +275,6 @@ def analyse(
 def tell(line: str) -> None:
     """Print a line of progress without markup."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def show(report: "Figures") -> None:
-    """Print an evaluation as a table."""
-    title = f"{report.data}, {report.split} split, {report.images} images"
-    table = Table("figure", "value", "95 % interval", title=title, caption=report.interval_method)
-    for name, figure in report.metrics.items():
-        shown = "{:.4f} to {:.4f}".format(*figure.interval) if figure.interval else "none"
-        table.add_row(name, f"{figure.value:.4f}", shown)
-    console.print(table)
 
 
 def main() -> None:

@@ -7,24 +7,30 @@ const TICKS = [0, 0.25, 0.5, 0.75, 1];
 
 const number = (value) => value.toFixed(3);
 
-/** Measured figures as a table, with their 95 % intervals drawn between 0 and 1 where they lie there. */
+/** Measured figures as a table for each data set, with their 95 % intervals drawn between 0 and 1 where they lie there. */
 export function Intervals({ results, method }) {
+  const origins = Map.groupBy(results, ({ data, split, images }) =>
+    split === "external" ? `${data}, data of another origin, ${images} images` : `${data}, ${split} split, ${images} images`,
+  );
   return html`<div class="scroll" tabindex="0" role="group" aria-label="Measured results">
-    <table class="intervals">
-      <caption>Measured on ${[...new Set(results.map(({ data, split, images }) => `${data}, ${split} split, ${images} images`))].join("; ")}</caption>
-      <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th><th scope="col"><span class="visually-hidden">Drawn from 0 to 1</span><span class="axis" aria-hidden="true"><span>0</span><span>1</span></span></th></tr></thead>
-      <tbody>
-        ${results.map(
-          ({ metric, value, interval }) =>
-            html`<tr>
-              <th scope="row">${metricName(metric)}</th>
-              <td>${number(value)}</td>
-              <td>${interval ? `${number(interval[0])} to ${number(interval[1])}` : "none"}</td>
-              <td><${Whisker} value=${value} interval=${interval ?? [value, value]} /></td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>
+    ${[...origins].map(
+      ([origin, measured]) =>
+        html`<table class="intervals">
+          <caption>Measured on ${origin}</caption>
+          <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th><th scope="col"><span class="visually-hidden">Drawn from 0 to 1</span><span class="axis" aria-hidden="true"><span>0</span><span>1</span></span></th></tr></thead>
+          <tbody>
+            ${measured.map(
+              ({ metric, value, interval }) =>
+                html`<tr>
+                  <th scope="row">${metricName(metric)}</th>
+                  <td>${number(value)}</td>
+                  <td>${interval ? `${number(interval[0])} to ${number(interval[1])}` : "none"}</td>
+                  <td><${Whisker} value=${value} interval=${interval ?? [value, value]} /></td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>`,
+    )}
     <p class="muted">Intervals: ${method}</p>
   </div>`;
 }

@@ -17,17 +17,17 @@ from training.datasets import DataSet, Item, read_dataset
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation import multilabel
-from training.evaluation.attention import compare_attention
 from training.evaluation.bootstrap import METHOD, TOO_FEW, Weights, figures, resample, with_intervals
 from training.evaluation.calibration import Calibrator, fit_calibration, prior_in_logits, target_prior
 from training.evaluation.conformal import PredictionSets, fit_prediction_sets, measure_sets
 from training.evaluation.figures import SplitFigures, write_figures
 from training.evaluation.kept import Evaluation, evaluation_path, record
-from training.evaluation.map_sanity import check_maps
 from training.evaluation.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
 from training.evaluation.predict import NetworkOutputs, predict
 from training.evaluation.selective import Scores, measure_selective, rejection_scores
 from training.evaluation.verdicts import measure_verdicts
+from training.maps.attention import compare_attention
+from training.maps.sanity import check_maps
 from training.recipe import Recipe
 from training.run import Run
 from training.style.reference import fit_reference

@@ -72,7 +72,7 @@ class PredictionSetFigures(Part):
 
 
 class AttentionFigures(Part):
-    """Activation maps against recorded attention; see :mod:`training.evaluation.attention`."""
+    """Activation maps against recorded attention; see :mod:`training.maps.attention`."""
 
     images: int
     correlation: float
@@ -102,7 +102,7 @@ class RetinaMass(Part):
 
 
 class MapFigures(Part):
-    """Whether explanations come from what the network learned; see :mod:`training.evaluation.map_sanity`."""
+    """Whether explanations come from what the network learned; see :mod:`training.maps.sanity`."""
 
     images: int
     cascade: list[Randomised]

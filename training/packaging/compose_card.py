@@ -21,6 +21,7 @@ from models.card import (
 from models.resnet import ResNet
 from models.scope import ImagingScope
 from training.errors import TrainingError
+from training.evaluation import external
 from training.evaluation.calibration import Calibrator, frequencies, in_logits, prior_in_logits
 from training.evaluation.figures import Figure, SplitFigures
 from training.evaluation.metrics import metric_of
@@ -66,7 +67,7 @@ def compose_card(
             gate_reference=gate_reference(train.gates),
             training_data=facts.training_data,
             initial_weights=facts.initial_weights,
-            measured=measurement(recipe, report, openings=len(run.test_openings())),
+            measured=measurement(recipe, report, external.read(run), openings=len(run.test_openings())),
             calibration=Calibration(
                 method="temperature scaling" if recipe.calibration.temperature else "none",
                 temperature=calibrator.temperature,
@@ -147,21 +148,20 @@ def trust_figures(report: SplitFigures) -> dict[str, Figure]:
     return found
 
 
-def measurement(recipe: Recipe, report: SplitFigures, openings: int) -> Measurement:
-    """The test figures as the evaluation stored them, and how often the split was opened for them."""
+def measurement(
+    recipe: Recipe, report: SplitFigures, elsewhere: dict[str, SplitFigures], *, openings: int
+) -> Measurement:
+    """The test figures as the evaluation stored them, how often the split was opened, and the chief external ones."""
     times = "once" if openings == 1 else f"{openings} times"
     chosen = "last epoch" if recipe.checkpoint == "last" else f"best epoch by {recipe.select_by} on validation"
     return Measurement(
         results=[
-            Result(
-                metric=metric,
-                value=figure.value,
-                interval=figure.interval,
-                data=report.data,
-                split=report.split,
-                images=report.images,
-            )
-            for metric, figure in (report.metrics | trust_figures(report)).items()
+            *results(report, report.metrics | trust_figures(report)),
+            *(
+                result
+                for other in elsewhere.values()
+                for result in results(other, {name: other.metrics[name] for name in external.headline(other)})
+            ),
         ],
         interval_method=report.interval_method,
         seeds=1,
@@ -169,3 +169,17 @@ def measurement(recipe: Recipe, report: SplitFigures, openings: int) -> Measurem
         confusion=report.confusion,
         reliability=report.reliability,
     )
+
+
+def results(report: SplitFigures, figures: dict[str, Figure]) -> list[Result]:
+    return [
+        Result(
+            metric=metric,
+            value=figure.value,
+            interval=figure.interval,
+            data=report.data,
+            split=report.split,
+            images=report.images,
+        )
+        for metric, figure in figures.items()
+    ]

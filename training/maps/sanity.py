@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from models.resnet import Explanation, ResNet
 from training.data.pipeline import IMAGE, PrepareBatch, spread
 from training.datasets import Item
-from training.evaluation.attention import correlation
 from training.evaluation.predict import decoded
+from training.maps.attention import correlation
 from training.run import RunFacts
 
 MOST = 100

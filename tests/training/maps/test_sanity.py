@@ -13,7 +13,7 @@ from models.provenance import TrainingData
 from models.resnet import ResNet
 from training.data.pipeline import Normalisation
 from training.datasets import Item
-from training.evaluation.map_sanity import (
+from training.maps.sanity import (
     check_maps,
     mass_on_retina,
     permute_values,

@@ -10,9 +10,9 @@ from tests.training import released_trees as trees
 from tests.training.tiny_data import tiny_recipe
 from training.datasets import read_dataset
 from training.errors import TrainingError
-from training.evaluation.attention import compare_attention, correlation, overlap
 from training.evaluation.evaluate import evaluate
 from training.fitting.engine import fit
+from training.maps.attention import compare_attention, correlation, overlap
 from training.run import Run
 
 
