@@ -15,8 +15,9 @@ Encoders write at most 10. Each scan takes a few bytes, but decoding it passes o
 MAX_TILES = 4096
 """Limit for a JPEG 2000 picture. OpenJPEG allocates about 10 kB for each tile before it decodes the first."""
 
-START_OF_IMAGE, START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
+START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 HUFFMAN_FRAMES, JPEG_LS_FRAME = (0xC0, 0xC1, 0xC2, 0xC3), 0xF7
+LOSSLESS_FRAME = 0xC3
 OTHER_FRAMES = (0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 """Hierarchical and arithmetic coding, which are hardly ever used."""
 J2K_START = b"\xff\x4f\xff\x51"
@@ -38,7 +39,7 @@ def read_jpeg(data: bytes) -> Codestream:
         ValueError: if there is no frame header, or its coding is not supported here.
     """
     if not data.startswith(START_OF_IMAGE):
-        raise ValueError("no JPEG picture")
+        raise ValueError("it does not begin like a JPEG")
     position = 2
     while True:
         position = data.index(b"\xff", position)
@@ -50,8 +51,45 @@ def read_jpeg(data: bytes) -> Codestream:
             bits, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
             return Codestream(width, height, components, bits)
         if marker in OTHER_FRAMES or marker == START_OF_SCAN[1]:
-            raise ValueError("no JPEG frame header of a known coding")
+            raise ValueError("it has no frame header of a coding that is read here")
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+
+
+def is_lossless_jpeg(data: bytes) -> bool:
+    """Whether a file is a lossless JPEG (process 14), as far as its markers can be read."""
+    position = 2
+    while data.startswith(START_OF_IMAGE) and position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker in (*HUFFMAN_FRAMES, *OTHER_FRAMES, START_OF_SCAN[1]):
+            return marker == LOSSLESS_FRAME
+        position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4])
+    return False
+
+
+def with_whole_band(jpeg: bytes) -> bytes:
+    """A sequential JPEG whose scans end with coefficient 63 (Se), which alone is allowed there (T.81 B.2.3).
+
+    Some writers leave 0, and libjpeg refuses the picture. Of other codings the bytes are returned as they are.
+    """
+    position, repaired, sequential = 2, bytearray(jpeg), False
+    while (position := jpeg.find(b"\xff", position)) >= 0 and position + 4 < len(jpeg):
+        marker = jpeg[position + 1]
+        if marker in (0x00, 0xFF, 0x01) or 0xD0 <= marker <= 0xD9:  # no marker, fill, or one without a length
+            position += 1 if marker == 0xFF else 2
+            continue
+        sequential = sequential or marker in (0xC0, 0xC1)
+        if marker == START_OF_SCAN[1] and sequential:
+            last = position + 6 + 2 * jpeg[position + 4]
+            if last < len(jpeg):
+                repaired[last] = 63
+        position += 2 + struct.unpack_from(">H", jpeg, position + 2)[0]
+    return bytes(repaired)
+
+
+def without_stray_zero(jpeg_ls: bytes) -> bytes | None:
+    """A JPEG-LS picture without a zero byte before its end marker, which some writers add; None if there is none."""
+    end = jpeg_ls.rstrip(b"\0")
+    return end[:-3] + END_OF_IMAGE if end.endswith(b"\0" + END_OF_IMAGE) else None
 
 
 def read_jpeg_2000(data: bytes) -> Codestream:
@@ -61,11 +99,11 @@ def read_jpeg_2000(data: bytes) -> Codestream:
         ValueError: if there is no size marker, or it names more tiles than any encoder makes.
     """
     if not data.startswith(J2K_START):
-        raise ValueError("no JPEG 2000 codestream")
+        raise ValueError("it does not begin like JPEG 2000")
     right, bottom, left, top, tile_width, tile_height, _, _, components = struct.unpack_from(">8IH", data, 8)
     width, height = right - left, bottom - top
     if -(-width // tile_width) * -(-height // tile_height) > MAX_TILES:
-        raise ValueError("too many tiles")
+        raise ValueError(f"it has more than {MAX_TILES} tiles")
     bits = max((depth & 0x7F) + 1 for depth in data[42 : 42 + 3 * components : 3])
     return Codestream(width, height, components, bits)
 

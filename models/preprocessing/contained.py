@@ -52,7 +52,7 @@ class Worker:
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy would reserve address space for each thread
         self.process = subprocess.Popen(
-            [sys.executable, "-I", str(PROGRAM)],
+            [sys.executable, "-I", str(PROGRAM), json.dumps(sys.path)],  # libraries may lie on a path of PYTHONPATH
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -123,7 +123,7 @@ def decode_apart(codestream: bytes, codec: Codec, pixels: int, **more: Any) -> A
     ``pydicom`` the ``syntax``, ``plugin`` and ``options`` of its decoder.
 
     Raises:
-        ImageError: if it took too long.
+        ImageError: if it took too long, or the decoder is not installed.
         ValueError: if the decoder refused the codestream or crashed.
     """
     limit_s = BASE_LIMIT_S + MEGAPIXEL_LIMIT_S * pixels / 1e6
@@ -145,6 +145,12 @@ def decode_apart(codestream: bytes, codec: Codec, pixels: int, **more: Any) -> A
         IDLE.append(worker)
     else:
         worker.close()
+    if "missing" in answer.about:
+        raise ImageError(
+            "unsupported",
+            f"The decoder for the picture in the DICOM file is not installed where the service runs: the module "
+            f"{answer.about['missing']} can't be imported.",
+        )
     if not answer.pixels:
         raise ValueError("the decoder failed")
     return answer

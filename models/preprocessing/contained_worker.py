@@ -81,8 +81,12 @@ def limit_memory() -> None:
 
 
 def main() -> None:
-    """Answer requests of standard input until it ends: a line of JSON, then the codestream of ``length`` bytes."""
+    """Answer requests of standard input until it ends: a line of JSON, then the codestream of ``length`` bytes.
+
+    The argument is where to import from, a JSON list.
+    """
     limit_memory()
+    sys.path[:] = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     requests = sys.stdin.buffer
@@ -92,6 +96,8 @@ def main() -> None:
         try:
             about, pixels = decode(request, codestream)
             about = about | {"length": len(pixels)}
+        except ImportError as error:
+            about, pixels = {"length": 0, "missing": str(error.name)[:100]}, b""
         except Exception:  # hostile bytes make a decoder raise many kinds of errors
             about, pixels = {"length": 0}, b""
         if hasattr(signal, "setitimer"):

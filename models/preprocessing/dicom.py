@@ -21,7 +21,7 @@ from pydicom.uid import UID
 
 from models.preprocessing.dicom_codecs import ENCAPSULATED, NATIVE, decode_frame
 from models.preprocessing.dicom_display import as_eight_bit, functional_group
-from models.preprocessing.faults import ImageError, check_size
+from models.preprocessing.faults import ImageError, check_size, damaged
 from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE
 from models.preprocessing.metered import MeteredBytes
 from models.scope import DicomKind
@@ -66,6 +66,15 @@ IMAGE_ELEMENTS = (
     "ExtendedOffsetTableLengths",
 )
 TAGS: list[BaseTag | int] = [tag for keyword in IMAGE_ELEMENTS if (tag := tag_for_keyword(keyword))]
+NEEDED = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+)
 TRANSFER_SYNTAX = 0x00020010
 FLOAT_PIXELS, PIXELS = 0x7FE00008, 0x7FE00010
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -95,6 +104,7 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
         ImageError: if the file is damaged, has no such frame or no image, has an unsupported compression, or if a frame
             has more than ``max_pixels`` pixels.
     """
+    stage = "header"
     try:
         stream = MeteredBytes(data)
         syntax = transfer_syntax(stream, data)
@@ -102,13 +112,16 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
             stream, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=at_pixels, specific_tags=TAGS
         )
         vr = find_pixels(stream, syntax, header)
+        check_complete(header)
         check_size(int(header.Columns), int(header.Rows), max_pixels)
         check_layout(header)
         frames = max(int(header.get("NumberOfFrames") or 1), 1)
         number = (frames + 1) // 2 if frame is None else frame
         if number > frames:
             raise ImageError("frame", f"There is no frame {number}: this DICOM file has {frames}, counted from 1.")
+        stage = "pixel data (7FE0,0010)"
         pixels, photometric = decode_frame(stream, header, syntax, number - 1, vr)
+        stage = "description of how values become grey or colour"
         return Frame(
             as_eight_bit(pixels, photometric, header, number - 1, syntax.is_little_endian),
             number,
@@ -117,12 +130,8 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
         )
     except ImageError:
         raise
-    except Exception:  # hostile bytes raise many kinds of errors
-        raise ImageError(
-            "damaged",
-            "The DICOM file is damaged, truncated or contradicts itself: check that the whole file was sent, or export "
-            "it again.",
-        ) from None
+    except Exception:  # hostile bytes raise many kinds of errors, whose texts may quote values of the file
+        raise damaged(f"The {stage} of the DICOM file can't be read") from None
 
 
 def transfer_syntax(stream: io.BytesIO, data: bytes) -> UID:
@@ -157,8 +166,8 @@ def find_pixels(stream: io.BytesIO, syntax: UID, header: Dataset) -> str:
     """Move from the header of the pixel data element to its value (PS3.5 7.1), and return its value representation.
 
     Raises:
-        ImageError: if there are no integer pixels.
-        ValueError: if the pixels are compressed and the transfer syntax says that they are not, or the reverse.
+        ImageError: if there are no integer pixels, or if they are compressed and the transfer syntax says that they are
+            not, or the reverse.
     """
     order = "<" if syntax.is_little_endian else ">"
     start = stream.read(8)
@@ -176,8 +185,24 @@ def find_pixels(stream: io.BytesIO, syntax: UID, header: Dataset) -> str:
     implicit = header.original_encoding[0]  # some writers use implicit VR even if their transfer syntax is explicit
     length = struct.unpack(f"{order}I", start[4:] if implicit else stream.read(4))[0]
     if (length == UNDEFINED_LENGTH) != syntax.is_encapsulated:
-        raise ValueError("pixel data and transfer syntax")
+        kinds = ("compressed", "uncompressed")
+        said, found = kinds if syntax.is_encapsulated else kinds[::-1]
+        raise damaged(
+            f"The transfer syntax (0002,0010) of the DICOM file says that the pixels are {said}, and they are {found}"
+        )
     return "OW" if implicit else start[4:6].decode("ascii")
+
+
+def check_complete(header: Dataset) -> None:
+    """Check that the elements without which pixels have no meaning are there (PS3.3 C.7.6.3).
+
+    Raises:
+        ImageError: with the name and tag of what is missing.
+    """
+    missing = [keyword for keyword in NEEDED if header.get(keyword) in (None, "")]
+    if missing:
+        named = ", ".join(f"{keyword} {BaseTag(tag_for_keyword(keyword) or 0)}" for keyword in missing)
+        raise damaged(f"The DICOM file does not say {named}")
 
 
 def check_layout(header: Dataset) -> None:

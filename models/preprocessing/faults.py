@@ -25,3 +25,8 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
             f"The image has {width} x {height} = {width * height:,} pixels and the limit is {max_pixels:,}: "
             "send a smaller one.",
         )
+
+
+def damaged(what: str) -> ImageError:
+    """A file that is damaged, with what is wrong with it: a clause without a full stop."""
+    return ImageError("damaged", f"{what}: check that the whole file was sent, or export it again.")

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from models.card import InputSpec
-from models.preprocessing.codestream import MAX_SCANS, has_too_many_scans
+from models.preprocessing.codestream import MAX_SCANS, has_too_many_scans, is_lossless_jpeg
 from models.preprocessing.faults import ImageError, check_size
 from models.preprocessing.metered import MeteredBytes
+from models.preprocessing.repairs import as_classic_tiff, without_ancillary_chunks
 
 DICOM_PREAMBLE, DICOM_MAGIC = 128, b"DICM"  # a DICOM file has these bytes after a preamble of this length (PS3.10, 7.1)
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
@@ -18,8 +19,22 @@ PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 Image.MAX_IMAGE_PIXELS = None
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_PLANES, TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_PLANES, TIFF_COLOUR_MAP, TIFF_SAMPLE_FORMAT = 258, 262, 284, 320, 339
 WHITE_IS_ZERO, SEPARATE, UNSIGNED = 0, 2, 1
+
+
+TRANSPOSE, TRANSVERSE = Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE
+ROTATE_90, ROTATE_270 = Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: TRANSPOSE,
+    6: ROTATE_270,
+    7: TRANSVERSE,
+    8: ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
 
 
 class Picture(NamedTuple):
@@ -38,6 +53,8 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
         ImageError: if it is not an image file, is damaged, has no such page, or the page has more than ``max_pixels``
             pixels.
     """
+    for repair in (without_ancillary_chunks, as_classic_tiff):
+        data = repair(data)
     try:
         image = Image.open(MeteredBytes(data), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
@@ -65,11 +82,15 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
                 f"The JPEG file has more than {MAX_SCANS} scans; encoders write at most 10: save it again.",
             )
         longer = 2 * max(spec.width, spec.height)  # the picture may be turned by EXIF, and the crop is square
-        image.draft("L" if spec.channels == 1 else "RGB", (longer, longer))
+        if not is_lossless_jpeg(data):  # libjpeg can neither scale these nor convert their colours
+            image.draft("L" if spec.channels == 1 else "RGB", (longer, longer))
         image.load()
-        if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # Pillow has already turned a TIFF
+        turn = TURNS.get(orientation(image))
+        if turn in (TRANSPOSE, TRANSVERSE, ROTATE_90, ROTATE_270):
             width, height = height, width
-        flat = eight_bit(ImageOps.exif_transpose(image), getattr(image, "tag_v2", {}))
+        flat = eight_bit(image, getattr(image, "tag_v2", {}))
+        if turn is not None:
+            flat = flat.transpose(turn)
     except ImageError:
         raise
     except Exception as error:
@@ -77,6 +98,22 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
     # MPO: a JPEG of a phone that holds a second picture
     file_format = "JPEG" if image.format == "MPO" else str(image.format)
     return Picture(flat, width, height, file_format)
+
+
+def orientation(image: Image.Image) -> int:
+    """The orientation in a file's EXIF data, 1 to 8; 1 without any, or if they can't be read.
+
+    That of XMP and of ImageMagick's text chunks does not count, as in browsers: what a person sees is classified.
+    Pillow has already turned a TIFF.
+    """
+    raw, exif = image.info.get("exif"), Image.Exif()
+    if image.format == "TIFF" or not raw:
+        return 1
+    try:
+        exif.load(raw)
+        return int(exif.get(ExifTags.Base.Orientation, 1))
+    except Exception:  # of hostile bytes; a picture with broken EXIF data is still a picture
+        return 1
 
 
 def damaged(error: Exception) -> ImageError:
@@ -122,6 +159,8 @@ def eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
             "The TIFF file has 16-bit colours in separate planes, which is not supported: save it with interleaved "
             "colours.",
         )
+    if image.mode == "P" and image.format == "TIFF" and max(tags.get(TIFF_COLOUR_MAP, (256,))) < 256:
+        image.putpalette(np.reshape(tags[TIFF_COLOUR_MAP], (3, -1)).T.astype(np.uint8).tobytes())  # as libtiff reads it
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
@@ -129,8 +168,15 @@ def eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
         table = np.rint(np.arange(65536).clip(max=white) * (255 / white)).astype(np.uint8)
         if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts these at 8 bits, but not at 16
             table = 255 - table
+        if isinstance(image.info.get("transparency"), int):
+            table[image.info["transparency"]] = 0
         return Image.fromarray(table[np.asarray(image).astype(np.uint16, copy=False)])
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colour = image.info.get("transparency")
+        if isinstance(colour, tuple) and max(colour) > 255:  # of 16 bits, of which Pillow has kept the upper byte
+            image.info["transparency"] = tuple(value >> 8 for value in colour)
+        if image.mode == "La":
+            image = image.convert("LA")
         picture = image.convert("RGBA")
         flat = Image.new("RGB", picture.size)
         flat.paste(picture, mask=picture.getchannel("A"))

@@ -1,5 +1,6 @@
 """Decoding in a process of its own: the pixels come back, and a decoder that stalls or dies is an error of the file."""
 
+import os
 import subprocess
 import sys
 import time
@@ -60,6 +61,27 @@ def test_a_process_gets_no_secret_of_the_service(monkeypatch: pytest.MonkeyPatch
 def test_nonsense_is_refused(codec: Codec) -> None:
     with pytest.raises(ValueError, match="the decoder failed"):
         decode_apart(b"nonsense", codec, 100)
+
+
+def test_libraries_on_pythonpath_are_found(tmp_path: Path) -> None:
+    """As where dependencies are unpacked into a folder: the process finds what the service found."""
+    (tmp_path / "jpeg_ls.py").write_text(
+        "def decode_pixel_data(codestream):\n    return b'found', {'components': 1, 'interleave_mode': 0}\n"
+    )
+    script = "from models.preprocessing import contained\nprint(contained.decode_apart(b'x', 'jpeg-ls', 100).pixels)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert run.stdout.strip() == "b'found'", run.stderr
+
+
+def test_a_missing_decoder_is_no_damaged_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "jpeg_ls.py").write_text("import no_such_library\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(contained, "IDLE", [])
+    with pytest.raises(ImageError, match=r"not installed .* no_such_library can't be imported") as caught:
+        preprocess(VALID["dicom-jpeg-ls"], SPEC)
+    assert caught.value.fault == "unsupported"
+    contained.close()
 
 
 @pytest.mark.parametrize("name", ["dicom-jpeg-ls", "dicom-jpeg-2000", "dicom-jpeg"])

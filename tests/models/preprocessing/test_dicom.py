@@ -223,3 +223,59 @@ def test_every_valid_kind_is_read() -> None:
     kinds = [name for name in VALID if name.startswith("dicom")]
     assert len(kinds) >= 15
     assert {result(VALID[name]).format for name in kinds} == {"DICOM"}
+
+
+def reason_of(data: bytes) -> str:
+    with pytest.raises(ImageError) as caught:
+        picture_of(data)
+    assert caught.value.fault == "damaged"
+    return str(caught.value)
+
+
+class TestReasons:
+    """What the sender is told: the element or the codestream, and never a value of the file."""
+
+    @pytest.mark.parametrize(
+        ("keyword", "tag"),
+        [("Rows", "(0028,0010)"), ("BitsStored", "(0028,0101)"), ("PixelRepresentation", "(0028,0103)")],
+    )
+    def test_a_missing_element_is_named(self, keyword: str, tag: str) -> None:
+        image = dataset(noise(4, 6))
+        delattr(image, keyword)
+        assert f"does not say {keyword} {tag}" in reason_of(written(image))
+
+    def test_too_few_pixels(self) -> None:
+        image = dataset(noise(4, 6))
+        image.PixelData = image.PixelData[:10]
+        assert "(7FE0,0010) of the DICOM file hold fewer bytes" in reason_of(written(image))
+
+    def test_another_size_in_the_codestream(self) -> None:
+        image = dataset(noise(40, 45))
+        image.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+        image.Rows = 41
+        assert "has 45 x 40 pixels of 1 components, and its header says 45 x 41 of 1" in reason_of(
+            written(image, uid.JPEGLSLossless)
+        )
+
+    @pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGBaseline8Bit])
+    def test_a_scrambled_codestream(self, syntax: uid.UID) -> None:
+        """As some manufacturers store it: the file is whole, and only their own viewers read it."""
+        image = dataset(noise(40, 45))
+        image.PixelData = encapsulate([bytes(range(256)) * 4])
+        image["PixelData"].is_undefined_length = True
+        reason = reason_of(written(image, syntax))
+        assert f"are not the codestream that its transfer syntax names ({syntax.name})" in reason
+        assert "Some manufacturers scramble it" in reason
+
+    def test_a_codestream_that_breaks_off(self) -> None:
+        image, jpeg = dataset(noise(40, 45)), encode(noise(40, 45), "JPEG")
+        image.PixelData = encapsulate([jpeg[: len(jpeg) // 2]])
+        image["PixelData"].is_undefined_length = True
+        reason = reason_of(written(image, uid.JPEGBaseline8Bit))
+        assert f"The {uid.JPEGBaseline8Bit.name} codestream in the DICOM file can't be decoded" in reason
+
+    def test_compressed_pixels_in_an_uncompressed_file(self) -> None:
+        image = dataset(noise(40, 45))
+        image.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+        data = written(image, uid.JPEGLSLossless).replace(b"1.2.840.10008.1.2.4.80", b"1.2.840.10008.1.2.1\0\0\0")
+        assert "says that the pixels are uncompressed, and they are compressed" in reason_of(data)

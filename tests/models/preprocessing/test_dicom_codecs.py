@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import uid
-from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom import dcmread, uid
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import UID
 
 from models.preprocessing import dicom_codecs
@@ -38,12 +38,14 @@ class TestLossless:
     @pytest.mark.parametrize("bits", [10, 16])
     def test_deep_grey(self, syntax: UID, bits: int) -> None:
         values = np.random.default_rng(bits).integers(0, 2**bits, (40, 45)).astype(np.uint16)
+        values.flat[:2] = 0, 2**bits - 1  # without a window the values present span black to white
         wanted = np.rint(values * (255 / (2**bits - 1)))
         assert np.array_equal(picture_of(dicom(values, syntax, bits=bits)), wanted)
 
     @each_lossless
     def test_signed(self, syntax: UID) -> None:
         values = np.random.default_rng(0).integers(-2048, 2048, (40, 45)).astype(np.int16)
+        values.flat[:2] = -2048, 2047
         wanted = np.rint((values + 2048.0) * (255 / 4095))
         assert np.array_equal(picture_of(dicom(values, syntax, bits=12)), wanted)
 
@@ -60,7 +62,7 @@ class TestLossless:
 
     def test_big_endian(self) -> None:
         values = (np.arange(40 * 45).reshape(40, 45) * 36).astype(">u2")
-        wanted = np.rint(values.astype(float) / 257)
+        wanted = np.rint(values.astype(float) * (255 / values.max()))
         assert np.array_equal(picture_of(dicom(values, uid.ExplicitVRBigEndian)), wanted)
 
     def test_planes(self) -> None:
@@ -141,8 +143,30 @@ class TestJpeg:
 
     def test_twelve_bits(self) -> None:
         """Two values that pydicom's own tests give for this file, of 4,095."""
-        picture = picture_of(bundled("JPGExtended.dcm"))
+        image = dcmread(io.BytesIO(bundled("JPGExtended.dcm")))
+        image.WindowCenter, image.WindowWidth = 2048, 4096
+        picture = picture_of(written(image, image.file_meta.TransferSyntaxUID))
         assert (picture[420, 140], picture[230, 120]) == (round(244 / 4095 * 255), round(95 / 4095 * 255))
+
+    def test_a_last_coefficient_of_0_is_read_as_63(self) -> None:
+        """T.81 B.2.3 allows a sequential scan 63 alone; some writers leave 0."""
+        whole = bundled("JPGExtended.dcm")
+        scan = whole.index(b"\xff\xda\0\x08\x01")
+        assert whole[scan + 8] == 63
+        assert np.array_equal(picture_of(whole[: scan + 8] + b"\0" + whole[scan + 9 :]), picture_of(whole))
+
+
+class TestJpegLs:
+    def test_a_zero_before_the_end_is_passed_over(self) -> None:
+        values = noise(40, 45)
+        image = dataset(values)
+        image.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+        frame = generate_frames(image.PixelData, number_of_frames=1)
+        [codestream] = frame
+        plain = codestream.rstrip(b"\0")
+        assert plain.endswith(b"\xff\xd9")
+        image.PixelData = encapsulate([plain[:-2] + b"\0\xff\xd9"])
+        assert np.array_equal(picture_of(written(image, uid.JPEGLSLossless)), values)
 
 
 BUNDLED = {

@@ -122,7 +122,71 @@ class TestGrey:
         image.add_new("PixelPaddingRangeLimit", "SS", -1990)
         shown = picture_of(written(image, syntax))[0]
         assert shown[:2].tolist() == [0, 0]
-        assert shown[2] == (251 if photometric == "MONOCHROME1" else 4)  # 59 / 4095 of 255
+        black, white = (255, 0) if photometric == "MONOCHROME1" else (0, 255)  # the range is that of the image alone
+        assert shown[2:].tolist() == [black, abs(black - 127), white]  # 1989 / 3988 of 255 is 127.2
+
+
+class TestNoWindow:
+    """What is shown where the file does not say."""
+
+    @pytest.mark.parametrize(("low", "high"), [(0, 100), (-300, 40), (1000, 1001), (0, 65535), (-32768, 32767)])
+    @pytest.mark.parametrize("slope", [1, 0.5, -2])
+    def test_more_than_eight_bits_span_the_values_present(self, low: int, high: int, slope: float) -> None:
+        values = np.random.default_rng(0).integers(low, high, (9, 13), endpoint=True)
+        values.flat[:2] = low, high
+        stored = values.astype(np.int16 if low < 0 else np.uint16)
+        wanted = (values - low) / (high - low)
+        shown = picture_of(dicom(stored, RescaleSlope=slope, RescaleIntercept=7))
+        assert np.abs(shown - (wanted if slope > 0 else 1 - wanted) * 255).max() <= 0.5 + 1e-6
+
+    def test_eight_bits_are_shown_as_they_are(self) -> None:
+        dark = noise(9, 13) // 8
+        assert np.array_equal(picture_of(dicom(dark)), dark)
+
+    def test_each_frame_spans_its_own_values(self) -> None:
+        frames = np.stack([np.arange(100).reshape(10, 10), np.arange(100).reshape(10, 10) * 20]).astype(np.uint16)
+        first, second = (picture_of(dicom(frames, frames=2), number) for number in (1, 2))
+        assert np.array_equal(first, second)
+
+    def test_one_value_alone_is_shown_by_the_range_of_the_bits(self) -> None:
+        assert np.unique(picture_of(dicom(np.full((4, 5), 1000, np.uint16), bits=12))).tolist() == [62]
+
+    @pytest.mark.parametrize(
+        ("centres", "widths"),
+        [([10, 1000], [0, 400]), ([10, 7, 1000], [-3, 0.5, 400])],
+        ids=str,
+    )
+    def test_the_first_usable_window_counts(self, centres: list[float], widths: list[float]) -> None:
+        wanted = picture_of(dicom(ALL_12_BITS, bits=12, WindowCenter=1000, WindowWidth=400))
+        shown = picture_of(dicom(ALL_12_BITS, bits=12, WindowCenter=centres, WindowWidth=widths))
+        assert np.array_equal(shown, wanted)
+
+    def test_empty_elements_are_no_window(self) -> None:
+        shown = picture_of(dicom(ALL_12_BITS, bits=12, WindowCenter="", WindowWidth=""))
+        assert np.array_equal(shown, picture_of(dicom(ALL_12_BITS, bits=12)))
+
+    @pytest.mark.parametrize("width", [0, -5, 0.5])
+    def test_without_a_usable_window_there_is_none(self, width: float) -> None:
+        shown = picture_of(dicom(ALL_12_BITS, bits=12, WindowCenter=10, WindowWidth=width))
+        assert np.array_equal(shown, picture_of(dicom(ALL_12_BITS, bits=12)))
+
+    def test_a_narrow_window_is_one_where_the_function_allows_it(self) -> None:
+        elements: dict[str, Any] = {"WindowCenter": 10, "WindowWidth": 0.5, "VOILUTFunction": "LINEAR_EXACT"}
+        shown = picture_of(dicom(ALL_12_BITS, bits=12, **elements)).ravel()
+        assert (shown[9], shown[11]) == (0, 255)
+
+    @pytest.mark.parametrize("data", [None, b""])
+    @pytest.mark.parametrize("sequence", ["ModalityLUTSequence", "VOILUTSequence"])
+    def test_a_table_without_values_is_none(self, sequence: str, data: bytes | None) -> None:
+        elements: dict[str, Any] = {sequence: item(LUTDescriptor=[256, 0, 8], LUTData=data)}
+        shown = picture_of(dicom(ALL_12_BITS, bits=12, WindowCenter=1000, WindowWidth=400, **elements))
+        assert np.array_equal(shown, picture_of(dicom(ALL_12_BITS, bits=12, WindowCenter=1000, WindowWidth=400)))
+
+    def test_the_next_table_with_values_counts(self) -> None:
+        entries = np.arange(4096)[::-1] * 16
+        tables = [*item(LUTDescriptor=[256, 0, 8], LUTData=b""), *table(entries, 0, 16)]
+        shown = picture_of(dicom(ALL_12_BITS, bits=12, VOILUTSequence=tables))
+        assert np.array_equal(shown, picture_of(dicom(ALL_12_BITS, bits=12, VOILUTSequence=table(entries, 0, 16))))
 
 
 class TestColour:
@@ -155,8 +219,6 @@ class TestColour:
     [
         ({"PhotometricInterpretation": "CMYK"}, "unsupported"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "unsupported"),
-        ({"WindowCenter": 10, "WindowWidth": 0}, "damaged"),
-        ({"WindowCenter": 10, "WindowWidth": -5}, "damaged"),
         ({"WindowCenter": 10, "WindowWidth": 5, "VOILUTFunction": "CUBIC"}, "damaged"),
         ({"RescaleSlope": "1e400", "RescaleIntercept": 0}, "damaged"),
         ({"VOILUTSequence": item(LUTDescriptor=[256, 0, 8], LUTData=b"12")}, "damaged"),

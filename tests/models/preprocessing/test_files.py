@@ -1,6 +1,9 @@
 """Files that Pillow reads, made here with pixels known beforehand, through :func:`models.preprocessing.preprocess`."""
 
+import struct
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +24,8 @@ from tests.models.preprocessing.image_files import (
     spec_for,
     tiff,
 )
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
 
 class TestDecoding:
@@ -205,6 +210,33 @@ class TestPixelFormats:
         pixels = decode(encode(image, "PNG", transparency=key), 3, 4)
         assert pixels[1:].max() == 0
         assert pixels[0, 0].tolist() == ([9, 8, 7] if mode == "RGB" else [0, 0, 0])
+
+    @pytest.mark.parametrize(("kind", "samples"), [(0, 1), (2, 3)])
+    def test_a_transparent_colour_of_16_bits_is_composited_on_black(self, kind: int, samples: int) -> None:
+        """PNG 3rd edition, 11.3.1.1: the value is of 16 bits too."""
+        values = np.random.default_rng(0).integers(0x1000, 0xFFFF, (5, 4, samples)).astype(">u2")
+        rows = b"".join(b"\0" + row.tobytes() for row in values)
+        header = struct.pack(">IIBBBBB", 4, 5, 16, kind, 0, 0, 0)
+        parts = [(b"IHDR", header), (b"tRNS", values[2, 1].tobytes()), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+        png = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in parts
+        )
+        shown = decode(png, 5, 4, 3 if samples == 3 else 1)
+        wanted = np.rint(values / 257)
+        wanted[2, 1] = 0
+        assert np.abs(shown - wanted).max() <= 1
+        assert shown[2, 1].max() == 0
+
+    def test_lossless_jpeg_is_the_same_for_every_input(self) -> None:
+        """Grey and colour, at a size that would otherwise be decoded at a reduced scale."""
+        for name in ("jpeg_lossless_grey8.jpg", "jpeg_lossless_rgb8.jpg"):
+            path = FIXTURES / name
+            whole = decode(path.read_bytes(), 128, 128)
+            small = preprocess(path.read_bytes(), spec_for(16, 16)).pixels
+            wanted = Image.fromarray(whole).resize((16, 16), Image.Resampling.BICUBIC)
+            assert np.array_equal(small, np.asarray(wanted))
+            assert preprocess(path.read_bytes(), spec_for(16, 16, 1)).pixels.std() > 10
 
     def test_cmyk(self) -> None:
         inks = noise(6, 7, 4)

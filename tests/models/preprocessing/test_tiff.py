@@ -139,3 +139,24 @@ def test_unsupported_pixels_message_says_what_to_save() -> None:
     with pytest.raises(ImageError, match="grey or RGB with 8 or 16 bits") as caught:
         preprocess(tiff_file([values.tobytes()], page(values) | {ROWS: [12]}), spec_for(8, 8))
     assert caught.value.fault == "damaged"
+
+
+@pytest.mark.parametrize("extra", [1, 2], ids=["associated", "unassociated"])
+@pytest.mark.parametrize("samples", [2, 4])
+def test_alpha_of_a_tiff_is_composited_on_black(samples: int, extra: int) -> None:
+    """TIFF 6.0, section 18: associated alpha is multiplied already."""
+    pixels = noise(5, 4, samples)
+    alpha = pixels[..., -1:].astype(float)
+    if extra == 1:
+        pixels[..., :-1] = np.minimum(pixels[..., :-1], pixels[..., -1:])
+    wanted = pixels[..., :-1] * (1.0 if extra == 1 else alpha / 255)
+    entries = page(pixels) | {EXTRA: [extra], PHOTOMETRIC: [1 if samples == 2 else 2]}
+    shown = decode(tiff_file([pixels.tobytes()], entries), 5, 4)
+    assert np.abs(shown - wanted).max() <= 2
+
+
+def test_palette_of_8_bits_in_a_tiff() -> None:
+    """libtiff's rule: a table without a value above 255 is one of 8 bits."""
+    colours, indices = noise(256, 3), noise(9, 7)
+    entries = page(indices) | {PHOTOMETRIC: [3], 320: colours.T.ravel().tolist()}
+    assert np.array_equal(decode(tiff_file([indices.tobytes()], entries), 9, 7), colours[indices])
