@@ -75,6 +75,9 @@ class ReliabilityBin(Section):
     accuracy: float = Field(ge=0, le=1)
     """How many of the most probable labels were right."""
     images: int = Field(ge=1)
+    share: float | None = Field(None, ge=0, le=1)
+    """Of all images at the class frequencies that the probabilities assume. Then confidence and accuracy are at these
+    frequencies too. None in earlier cards, where all three are of the images as they are."""
 
 
 class Measurement(Section):
@@ -90,6 +93,10 @@ class Measurement(Section):
     """Test images by true label (rows) and most probable label (columns); None where multi-label or not kept."""
     reliability: list[ReliabilityBin] | None = None
     """15 bins of equal width over the probability of the most probable label, without the empty ones; None as above."""
+    effective_images: float | None = Field(None, gt=0)
+    """``nll``, ``brier``, ``ece`` and ``reliability`` are at the class frequencies that the probabilities assume, for
+    which the images were weighted. They are then worth this many images of equal weight. None where they were not
+    weighted: in earlier cards, and where multi-label."""
 
 
 class Calibration(Section):
@@ -104,7 +111,13 @@ class Calibration(Section):
     """The class frequencies that the probabilities assume."""
     ece_before: float = Field(ge=0)
     ece_after: float = Field(ge=0)
-    """Expected calibration error on the validation split, 15 bins, before and after."""
+    """Expected calibration error on the validation split, 15 bins, before and after the temperature."""
+    ece_interval: tuple[float, float] | None = None
+    """95 % bootstrap interval of ``ece_after``; None where there is none."""
+    effective_images: float | None = Field(None, gt=0)
+    """The two errors are at the class frequencies of ``target_prior``, for which the validation images were weighted.
+    They are then worth this many images of equal weight. None in earlier cards: there the errors are at the class
+    frequencies of the validation split, which the probabilities do not assume."""
     fitted_on: Text
 
 

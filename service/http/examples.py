@@ -5,7 +5,7 @@ ANSWER: dict[str, object] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:ae88446214af3cd194cea0f0b689bda3377a8129b3af9639b6dd47a34e327484",
+        "digest": "sha256:0be7d45a916e88fee4ee526f3d20288f716d5c5477ee13c06cce896cf3824b9b",
     },
     "notice": "Research use only; not a medical device.",
     "predictions": [

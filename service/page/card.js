@@ -25,7 +25,7 @@ export function CardPanel({ model, version }) {
     <summary>Model card: ${model.name}, version ${version}</summary>
     ${fault && html`<p>The card can't be shown: ${fault}.</p>`}
     ${!fault && !card && html`<p class="muted">Loading…</p>`}
-    ${card && html`<${CardText} card=${card} provider=${model.provider} /><${Intervals} results=${card.measured.results} method=${card.measured.interval_method} />`}
+    ${card && html`<${CardText} card=${card} provider=${model.provider} /><${Intervals} results=${card.measured.results} method=${card.measured.interval_method} worth=${card.measured.effective_images} />`}
   </details>`;
 }
 

@@ -8,7 +8,7 @@ const TICKS = [0, 0.25, 0.5, 0.75, 1];
 const number = (value) => value.toFixed(3);
 
 /** Measured figures as a table for each data set, with their 95 % intervals drawn between 0 and 1 where they lie there. */
-export function Intervals({ results, method }) {
+export function Intervals({ results, method, worth }) {
   const origins = Map.groupBy(results, ({ data, split, images }) =>
     split === "external" ? `${data}, data of another origin, ${images} images` : `${data}, ${split} split, ${images} images`,
   );
@@ -32,6 +32,7 @@ export function Intervals({ results, method }) {
         </table>`,
     )}
     <p class="muted">Intervals: ${method}</p>
+    ${worth && html`<p class="muted">Calibration error, log loss and Brier score are at the class frequencies that the probabilities assume. Weighted to these, the images are worth ${worth.toFixed(0)}.</p>`}
   </div>`;
 }
 
@@ -67,11 +68,13 @@ export function Confusion({ labels, counts }) {
   </div>`;
 }
 
-/** How often the most probable label was right, by its probability; a larger dot stands for more images. */
+/** How often the most probable label was right, by its probability; a larger dot stands for a larger share. */
 export function Reliability({ bins }) {
   const x = (value) => PAD.left + value * SIDE;
   const y = (value) => PAD.top + (1 - value) * SIDE;
-  const most = Math.max(...bins.map(({ images }) => images));
+  const weighted = bins.every(({ share }) => share != null);
+  const size = ({ share, images }) => (weighted ? share : images);
+  const most = Math.max(...bins.map(size));
   const words = bins
     .map(({ confidence, accuracy, images }) => `of ${images} images at ${percent(confidence)}, ${percent(accuracy)} right`)
     .join("; ");
@@ -87,10 +90,10 @@ export function Reliability({ bins }) {
       )}
       <line class="ideal" x1=${x(0)} y1=${y(0)} x2=${x(1)} y2=${y(1)} />
       ${bins.map(
-        ({ confidence, accuracy, images }) =>
+        ({ confidence, accuracy, images, share }) =>
           html`<g>
             <line class="gap" x1=${x(confidence)} x2=${x(confidence)} y1=${y(confidence)} y2=${y(accuracy)} />
-            <circle class="dot" cx=${x(confidence)} cy=${y(accuracy)} r=${2.5 + 7 * Math.sqrt(images / most)}>
+            <circle class="dot" cx=${x(confidence)} cy=${y(accuracy)} r=${2.5 + 7 * Math.sqrt(size({ share, images }) / most)}>
               <title>${images} images: probability ${percent(confidence)}, right ${percent(accuracy)}</title>
             </circle>
           </g>`,
@@ -98,6 +101,6 @@ export function Reliability({ bins }) {
       <text x=${x(0.5)} y=${y(0) + 34} text-anchor="middle">probability of the most probable label</text>
       <text transform=${`translate(11 ${y(0.5)}) rotate(-90)`} text-anchor="middle">share that was right</text>
     </svg>
-    <figcaption class="muted">Reliability on the test images: dots on the diagonal are honest, below it overconfident.</figcaption>
+    <figcaption class="muted">Reliability on the test images, at ${weighted ? "the class frequencies that the probabilities assume" : "their own class frequencies"}: dots on the diagonal are honest, below it overconfident.</figcaption>
   </figure>`;
 }

@@ -56,7 +56,7 @@ function Version({ model, version }) {
       html`<p>${card.description}</p>
         <${CardText} card=${card} provider=${model.provider} />
         <div class="plots">
-          <${Intervals} results=${card.measured.results} method=${card.measured.interval_method} />
+          <${Intervals} results=${card.measured.results} method=${card.measured.interval_method} worth=${card.measured.effective_images} />
           ${card.measured.confusion && html`<${Confusion} labels=${card.labels} counts=${card.measured.confusion} />`}
           ${card.measured.reliability && html`<${Reliability} bins=${card.measured.reliability} />`}
         </div>

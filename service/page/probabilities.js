@@ -35,9 +35,20 @@ function PredictionSet({ set: { coverage, labels } }) {
   </p>`;
 }
 
-function calibrationNote({ calibration: { method, ece_after: error, fitted_on: data, target_prior: prior } }) {
+/** How right the probabilities are, and at which class frequencies; earlier cards have the error at validation's own. */
+function calibrationNote({ task, calibration }) {
+  const { method, ece_after: error, ece_interval: range, effective_images: worth } = calibration;
+  const { fitted_on: data, target_prior: prior } = calibration;
   if (method === "none") return "These probabilities were not calibrated.";
   const alike = prior.every((share) => Math.abs(share - prior[0]) < 1e-3);
   const classes = alike ? "equally frequent classes" : "the class frequencies that its card names";
-  return `Calibrated on the ${data}, for ${classes}: there they are off by ${percent(error)} on average.`;
+  const start = `Calibrated on the ${data}, for ${classes}`;
+  if (!worth) return `${start}. At the validation images' own class frequencies they are off by ${percent(error)} on average.`;
+  const [answers, right] = task === "multi-label" ? ["statements", "true"] : ["findings", "right"];
+  const hundred = (value) => (100 * value).toFixed(0);
+  const chance = range ? ` (95 % interval ${hundred(range[0])} to ${hundred(range[1])})` : "";
+  return (
+    `${start}. At these frequencies, ${hundred(error)}${chance} more or fewer of 100 ${answers} are ${right} than their ` +
+    `probabilities say. Weighted to these frequencies, the images are worth ${worth.toFixed(0)}.`
+  );
 }

@@ -17,7 +17,7 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "model": {
         "name": "oct",
         "version": "1",
-        "digest": "sha256:ae88446214af3cd194cea0f0b689bda3377a8129b3af9639b6dd47a34e327484",
+        "digest": "sha256:0be7d45a916e88fee4ee526f3d20288f716d5c5477ee13c06cce896cf3824b9b",
     },
     "task": "multi-class",
     "input_digest": "sha256:5d0f2c0e7b1fd6e4f0b9a1a8de1c6f6d1d1f4ac03b0b8a9d7fd0c2d8b1e7a642",

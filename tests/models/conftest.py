@@ -64,7 +64,8 @@ def card_fields() -> dict[str, Any]:
             "seeds": 1,
             "selection": "last epoch",
             "confusion": [[20, 1, 0], [2, 9, 1], [0, 1, 6]],
-            "reliability": [{"confidence": 0.7, "accuracy": 0.8, "images": 40}],
+            "reliability": [{"confidence": 0.7, "accuracy": 0.8, "images": 40, "share": 1.0}],
+            "effective_images": 31.0,
         },
         "calibration": {
             "method": "temperature scaling",
@@ -73,6 +74,8 @@ def card_fields() -> dict[str, Any]:
             "target_prior": [0.5, 0.3, 0.2],
             "ece_before": 0.08,
             "ece_after": 0.03,
+            "ece_interval": [0.02, 0.06],
+            "effective_images": 41.5,
             "fitted_on": "validation split",
         },
         "conformal": None,

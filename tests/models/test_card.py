@@ -84,6 +84,19 @@ def test_survives_json(card_fields: Fields) -> None:
     assert Card.model_validate_json(card.model_dump_json()) == card
 
 
+def test_an_earlier_card_says_nothing_of_class_frequencies(card_fields: Fields) -> None:
+    """Its errors are then known to be at those of the split: there is no number of images that a weighting left."""
+    for part, names in {"calibration": ("ece_interval", "effective_images"), "measured": ("effective_images",)}.items():
+        for name in names:
+            del card_fields[part][name]
+    del card_fields["measured"]["reliability"][0]["share"]
+    card = Card.model_validate(card_fields)
+    assert card.calibration.effective_images is None
+    assert card.measured.effective_images is None
+    assert card.measured.reliability is not None
+    assert card.measured.reliability[0].share is None
+
+
 def test_survives_json_with_prediction_sets(card_fields: Fields) -> None:
     card = Card.model_validate_json(json.dumps(sets(card_fields)))
     assert json.loads(card.model_dump_json()) == sets(card_fields)
@@ -311,6 +324,8 @@ def test_versions_that_triton_would_not_read(card_fields: Fields, version: str) 
         ("measured.results.0.interval", [0.1]),
         ("calibration.temperature", 0),
         ("calibration.ece_after", -0.1),
+        ("calibration.effective_images", 0),
+        ("measured.reliability.0.share", 1.1),
         ("parity.opset", 19),
         ("limits", []),
     ],

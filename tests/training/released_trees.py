@@ -3,6 +3,7 @@
 import csv
 import pickle
 import struct
+import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,27 @@ def cifar10(root: Path) -> Path:
     meta = {"num_cases_per_batch": 10, "label_names": ["airplane", "automobile"], "num_vis": 3072}
     (root / "batches.meta").write_bytes(python2_pickle(meta))
     return root
+
+
+def cifar10_images(root: Path) -> Path:
+    """A copy as images: 24 in training and 8 in test of each of two classes, of random colours."""
+    random = np.random.default_rng(0)
+    for split, count in (("train", 24), ("test", 8)):
+        for label, name in enumerate(("airplane", "automobile")):
+            folder = root / split / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                pixels = random.integers(0, 160, (32, 32, 3)) + 90 * label
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:04}.jpg", quality=90)
+    return root
+
+
+def tar(root: Path, archive: Path) -> Path:
+    """The folder's contents as a tar archive, compressed as its name says."""
+    compression: Any = {".xz": "w:xz", ".gz": "w:gz"}.get(archive.suffix, "w")
+    with tarfile.open(archive, compression) as file:
+        file.add(root, arcname=".")
+    return archive
 
 
 def cifar100(root: Path) -> Path:

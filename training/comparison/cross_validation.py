@@ -12,7 +12,8 @@ from training.device import choose_device
 from training.evaluation import evaluate, multilabel
 from training.evaluation.bootstrap import METHOD, TOO_FEW, figures, resample, with_intervals
 from training.evaluation.figures import SplitFigures
-from training.evaluation.metrics import METRICS, confusion, metrics_for
+from training.evaluation.label_shift import effective_images, importance
+from training.evaluation.metrics import confusion, figure_of, metrics_for
 from training.files import write_atomically
 from training.fitting.engine import fit
 from training.recipe import Recipe, check_recipe
@@ -80,10 +81,13 @@ def pooled(recipe: Recipe, reports: list[SplitFigures], rows: list[list[str]], l
         truth = np.array([labels.index(row[3]) for row in rows], dtype=np.int64)
         weights = resample(patients, truth, resamples=evaluate.RESAMPLES)
         unit = "patients" if by_patient else "images"
-        values = {name: METRICS[name](probabilities, truth) for name in metrics_for(recipe.task)}
+        prior = np.mean([report.target_prior for report in reports], axis=0)
+        importances = importance(truth, prior)
+        values = {name: figure_of(name, probabilities, truth, importances) for name in metrics_for(recipe.task)}
         measured = {
             "interval_method": TOO_FEW if weights is None else METHOD.format(unit=unit, resamples=len(weights)),
-            "metrics": with_intervals(values, {} if weights is None else figures(probabilities, truth, weights)),
+            "metrics": with_intervals(values, {} if weights is None else figures(probabilities, truth, weights, prior)),
+            "effective_images": effective_images(importances),
             "confusion": confusion(probabilities, truth),
         }
     for name, figure in measured["metrics"].items():

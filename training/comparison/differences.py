@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.comparison.significance import difference, holm
 from training.errors import TrainingError
 from training.evaluation import multilabel
 from training.evaluation.bootstrap import Values, figures, resample
-from training.evaluation.figures import Figures
+from training.evaluation.figures import Figures, SplitFigures
 from training.evaluation.kept import Evaluation
 
 Key = tuple[str, int]
@@ -56,7 +57,7 @@ def differences(
 ) -> dict[str, dict[str, Any]]:
     """Kind to figure to its difference to the baseline, over the seeds that both have."""
     names = list(next(iter(reports.values())).metrics)
-    drawn = resampled(evaluations)
+    drawn = resampled(evaluations, {key: assumed_prior(report) for key, report in reports.items()})
     result: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         seeds = [seed for k, seed in reports if k == kind and (baseline, seed) in reports]
@@ -87,7 +88,16 @@ def differences(
     return result
 
 
-def resampled(evaluations: Mapping[Key, Evaluation]) -> dict[Key, Values]:
+def assumed_prior(report: Figures) -> NDArray[np.float64] | None:
+    """The class frequencies to which an evaluation weighted its figures of the probabilities; None where it did not."""
+    if isinstance(report, SplitFigures) and report.effective_images is not None:
+        return np.asarray(report.target_prior)
+    return None
+
+
+def resampled(
+    evaluations: Mapping[Key, Evaluation], priors: Mapping[Key, NDArray[np.float64] | None]
+) -> dict[Key, Values]:
     """Every network's figures in the same resamples of the patients, which keeps the pairing; empty if too few."""
     first = next(iter(evaluations.values()))
     patients = first.patients.tolist()
@@ -95,7 +105,7 @@ def resampled(evaluations: Mapping[Key, Evaluation]) -> dict[Key, Values]:
         weights = resample(patients, first.labels, resamples=RESAMPLES)
         if weights is None:
             return {}
-        return {key: figures(e.probabilities, e.labels, weights) for key, e in evaluations.items()}
+        return {key: figures(e.probabilities, e.labels, weights, priors[key]) for key, e in evaluations.items()}
     draws = resample(patients, np.zeros(len(patients), np.int64), resamples=RESAMPLES)
     assert draws is not None  # with a single class every draw is complete
     count = draws @ first.labels

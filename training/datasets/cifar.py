@@ -1,25 +1,34 @@
-"""CIFAR-10 and CIFAR-100 as released for Python: pickled batches, read without running code in the pickle.
+"""CIFAR-10 and CIFAR-100: as released for Python, pickles that are read without running code in them, or as images.
 
 Krizhevsky: "Learning Multiple Layers of Features from Tiny Images", 2009, https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
 import hashlib
+import io
+import lzma
 import pickle
+import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from numpy._core.multiarray import _reconstruct  # the only function that a pickled array calls
+from numpy.typing import NDArray
+from PIL import Image
 
 from training.datasets.base import DataSet, Item
-from training.datasets.released import release_folder
-from training.datasets.splits import cut_validation
+from training.datasets.released import SUFFIXES, images_in, release_folder
+from training.datasets.splits import cut_validation, tree_md5
 from training.errors import TrainingError
 from training.recipe import FolderSpec, Provenance
 
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 PIXELS = 3 * 32 * 32
+IMAGES = "{train,test}/<class>/*.jpg"
+"""The layout of copies as images."""
+SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -89,11 +98,14 @@ class ArrayUnpickler(pickle.Unpickler):
 def read_cifar(dataset: str, path: Path | None, spec: FolderSpec, provenance: Provenance) -> DataSet:
     """Read one of the releases, or other files in the same layout; validation is cut from the training images.
 
-    As with MedMNIST, only files with the published MD5 sums bear the release's name.
+    Copies as images are read too: a folder of ``{train,test}/<class>/``, or a tar archive of one, which is kept in
+    memory. As with MedMNIST, only files with the published MD5 sums bear the release's name.
     """
     release = RELEASES[dataset]
+    if path is not None and (path.is_file() or (path / "train").is_dir()):
+        return read_images(path, release, spec, provenance)
     files = release.train | release.test | release.meta
-    layout = f"FOLDER/{{{','.join(files)}}}, or these in FOLDER/{release.folder}/"
+    layout = f"FOLDER/{{{','.join(files)}}} or these in FOLDER/{release.folder}/; or FOLDER/{IMAGES}, or a tar of it"
     folder = release_folder(
         path, release.folder, release.title, f"Unpack the version for Python from {SOURCE}.", layout
     )
@@ -121,6 +133,69 @@ def read_cifar(dataset: str, path: Path | None, spec: FolderSpec, provenance: Pr
         split_rule=f"published test split; validation is {spec.validation:.3g} of the published training images, "
         f"stratified by class, seed {spec.split_seed}",
     )
+
+
+def read_images(path: Path, release: Release, spec: FolderSpec, provenance: Provenance) -> DataSet:
+    """Read a copy as images: a folder, whose files are opened in training, or a tar archive of one."""
+    found: Mapping[str, Path | NDArray[np.uint8]] = (
+        images_of_archive(path) if path.is_file() else images_of_folder(path)
+    )
+    folders = {name.rpartition("/")[0] for name in found}
+    labels = sorted({folder.partition("/")[2] for folder in folders})
+    missing = [f"{split}/{label}" for split in SPLITS for label in labels if f"{split}/{label}" not in folders]
+    if len(labels) < 2 or missing:
+        which = f"no images in {', '.join(missing[:3])}" if missing else f"{len(labels)} classes"
+        raise TrainingError(f"{path} holds {which}; expected layout: {IMAGES}")
+    published: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    for name, image in sorted(found.items()):
+        split, label, _ = name.split("/")
+        published[split].append(Item(image, labels.index(label), name, name))
+    train, val = cut_validation(published["train"], spec)
+    if path.is_file():
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+    else:
+        md5 = tree_md5(path, list(found))
+    return DataSet(
+        labels=labels,
+        splits={"train": train, "val": val, "test": published["test"]},
+        name=f"{provenance.name or path.resolve().name} (images, not the release of {release.title})",
+        licence=provenance.licence,
+        source=provenance.source,
+        md5=md5,
+        split_rule=f"its test folder; validation is {spec.validation:.3g} of its training images, stratified by class, "
+        f"seed {spec.split_seed}",
+    )
+
+
+def images_of_folder(root: Path) -> dict[str, Path]:
+    """Name (split/class/file) to file."""
+    classes = [folder for split in SPLITS for folder in sorted((root / split).glob("[!.]*")) if folder.is_dir()]
+    return {image.relative_to(root).as_posix(): image for folder in classes for image in images_in(folder)}
+
+
+def images_of_archive(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """Name (split/class/file) to pixels (H, W, 3). Nothing is unpacked onto the disk."""
+    found: dict[str, NDArray[np.uint8]] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                parts = PurePosixPath(member.name).parts[-3:]
+                wanted = len(parts) == 3 and parts[0] in SPLITS and PurePosixPath(parts[2]).suffix.lower() in SUFFIXES
+                file = archive.extractfile(member) if wanted and member.isreg() else None
+                if file is not None:
+                    found["/".join(parts)] = decoded(file.read(), f"{path}: {member.name}")
+    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+        raise TrainingError(f"{path} can't be read as a tar archive ({error}); expected layout: {IMAGES}") from None
+    return found
+
+
+def decoded(content: bytes, name: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TrainingError(f"{name} can't be read as an image ({error}): fetch the archive again") from None
 
 
 def read_batch(path: Path, release: Release, classes: int) -> list[Item]:

@@ -72,9 +72,15 @@ def chunks(weights: Weights) -> Iterator[slice]:
     return (slice(start, start + rows) for start in range(0, len(weights), rows))
 
 
-def figures(probabilities: Probabilities, labels: Labels, weights: Weights) -> Values:
-    """All of :data:`training.evaluation.metrics.METRICS` and the classes' figures, in each resample."""
-    parts = [decisions(probabilities, labels, weights) | errors(probabilities, labels, weights)]
+def figures(
+    probabilities: Probabilities, labels: Labels, weights: Weights, prior: NDArray[np.float64] | None = None
+) -> Values:
+    """All of :data:`training.evaluation.metrics.METRICS` and the classes' figures, in each resample.
+
+    With a prior (K,), those of :data:`training.evaluation.metrics.CALIBRATION` are weighted to it in each resample.
+    """
+    of_errors = weights if prior is None else weighted_to(prior, labels, weights)
+    parts = [decisions(probabilities, labels, weights) | errors(probabilities, labels, of_errors)]
     curves = [ranked(probabilities, labels, weights[rows]) for rows in chunks(weights)]
     parts.append({name: np.concatenate([part[name] for part in curves]) for name in curves[0]})
     return {name: values for part in parts for name, values in part.items()} | {
@@ -110,6 +116,14 @@ def decisions(probabilities: Probabilities, labels: Labels, weights: Weights) ->
         "specificity": specificity,
         "f1": f1,
     }
+
+
+def weighted_to(prior: NDArray[np.float64], labels: Labels, weights: Weights) -> Weights:
+    """Weights (R, N) under which the classes are as frequent as the prior says in each resample."""
+    has = weights @ indicator(labels, len(prior)) / weights.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        factor = np.where(has > 0, prior / has, 0.0)
+    return np.asarray(weights * factor[:, labels])
 
 
 def errors(probabilities: Probabilities, labels: Labels, weights: Weights) -> Values:

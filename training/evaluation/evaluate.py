@@ -22,7 +22,8 @@ from training.evaluation.calibration import Calibrator, fit_calibration, prior_i
 from training.evaluation.conformal import PredictionSets, fit_prediction_sets, measure_sets
 from training.evaluation.figures import SplitFigures, write_figures
 from training.evaluation.kept import Evaluation, evaluation_path, record
-from training.evaluation.metrics import METRICS, class_metrics, confusion, metrics_for, reliability
+from training.evaluation.label_shift import effective_images, importance
+from training.evaluation.metrics import CALIBRATION, class_metrics, confusion, figure_of, metrics_for, reliability
 from training.evaluation.predict import NetworkOutputs, predict
 from training.evaluation.selective import Scores, measure_selective, rejection_scores
 from training.evaluation.verdicts import measure_verdicts
@@ -111,7 +112,11 @@ def measure(
     outputs: NetworkOutputs,
     items: list[Item],
 ) -> dict[str, Any]:
-    """All figures of the task with intervals: at the recipe's target prior, the training prior and a uniform one."""
+    """All figures of the task with intervals: at the recipe's target prior, the training prior and a uniform one.
+
+    Those of the probabilities are weighted to the prior that the probabilities assume; the others are of the images as
+    they are.
+    """
     labels, names, target = outputs.labels, data.labels, calibrator.target_prior
     groups = [item.group for item in items]
     patients = len(set(groups))
@@ -138,6 +143,7 @@ def measure(
         )
     shown = at_prior["target"]
     untempered = calibrator._replace(temperature=1.0)(outputs.logits)
+    importances = importance(labels, target)
     unit = "patients" if by_patient else "images"
     report = origin | {
         "interval_method": METHOD.format(unit=unit, resamples=RESAMPLES) if weights is not None else TOO_FEW,
@@ -145,11 +151,12 @@ def measure(
         "class_auc": {name: row["auc"]["value"] for name, row in shown["per_class"].items()},
         "per_class": shown["per_class"],
         "confusion": shown["confusion"],
-        "reliability": reliability(calibrator(outputs.logits), labels),
-        "without_temperature": {name: METRICS[name](untempered, labels) for name in ("nll", "brier", "ece")},
+        "effective_images": shown["effective_images"],
+        "reliability": reliability(calibrator(outputs.logits), labels, importances),
+        "without_temperature": {name: metric(untempered, labels, importances) for name, metric in CALIBRATION.items()},
         "at_prior": {
             name: {"prior": dict(zip(names, priors[name].tolist(), strict=True))}
-            | {key: part[key] for key in ("metrics", "confusion")}
+            | {key: part[key] for key in ("effective_images", "metrics", "confusion")}
             for name, part in at_prior.items()
         },
     }
@@ -163,10 +170,15 @@ def measure_at(
 ) -> dict[str, Any]:
     """Figures of the probabilities that one calibration gives, over all classes and of each against the rest."""
     probabilities, labels = calibrator(outputs.logits), outputs.labels
-    values: dict[str, Any] = {name: METRICS[name](probabilities, labels) for name in metrics_for(recipe.task)}
+    prior = calibrator.target_prior
+    importances = importance(labels, prior)
+    values: dict[str, Any] = {
+        name: figure_of(name, probabilities, labels, importances) for name in metrics_for(recipe.task)
+    }
     by_class = class_metrics(probabilities, labels)
-    drawn = figures(probabilities, labels, weights) if weights is not None else {}
+    drawn = figures(probabilities, labels, weights, prior) if weights is not None else {}
     return {
+        "effective_images": effective_images(importances),
         "metrics": with_intervals(values, drawn),
         "per_class": {
             label: {"images": int((labels == k).sum())}

@@ -46,6 +46,9 @@ class PriorFigures(Part):
     """The figures at one set of class frequencies."""
 
     prior: dict[str, float]
+    effective_images: float | None = None
+    """Images of equal weight that are worth as much as those that were weighted to the prior; None of an earlier
+    version, which did not weight them."""
     metrics: dict[str, Figure]
     confusion: list[list[int]]
 
@@ -173,6 +176,8 @@ class SplitFigures(Figures):
     per_class: dict[str, ClassFigures] | None = None
     """This and what follows are None where the task has no such figures."""
     confusion: list[list[int]] | None = None
+    effective_images: float | None = None
+    """As of :class:`PriorFigures`, at the target prior."""
     reliability: list[ReliabilityBin] | None = None
     without_temperature: dict[str, float] | None = None
     at_prior: dict[str, PriorFigures] | None = None

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import (
@@ -19,9 +18,9 @@ from sklearn.metrics import (
     multilabel_confusion_matrix,
     roc_curve,
 )
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from training.evaluation import multilabel
+from training.evaluation.label_shift import ImageWeights
 
 Probabilities = NDArray[np.float64]
 """(N, K), each row summing to 1"""
@@ -74,24 +73,32 @@ def mcc(probabilities: Probabilities, labels: Labels) -> float:
     return float(matthews_corrcoef(labels, probabilities.argmax(1)))
 
 
-def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> float:
-    return float(log_loss(labels, probabilities, labels=list(range(probabilities.shape[1]))))
+def negative_log_likelihood(probabilities: Probabilities, labels: Labels, weights: ImageWeights | None = None) -> float:
+    classes = list(range(probabilities.shape[1]))
+    return float(log_loss(labels, probabilities, labels=classes, sample_weight=weights))
 
 
-def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins, weighted by images (Guo et al., ICML 2017)."""
-    below_one = torch.from_numpy(probabilities).clamp(max=1 - 1e-7)  # torchmetrics gives a confidence of 1 its own bin
-    value = multiclass_calibration_error(
-        below_one, torch.from_numpy(labels), num_classes=probabilities.shape[1], n_bins=ECE_BINS
-    )
-    return float(value)
+def expected_calibration_error(
+    probabilities: Probabilities, labels: Labels, weights: ImageWeights | None = None
+) -> float:
+    """Mean gap between confidence and accuracy over 15 equal bins, by what is in them (Guo et al., ICML 2017)."""
+    bins = reliability(probabilities, labels, weights)
+    return float(sum(each["share"] * abs(each["confidence"] - each["accuracy"]) for each in bins))
 
 
-def brier(probabilities: Probabilities, labels: Labels) -> float:
+def brier(probabilities: Probabilities, labels: Labels, weights: ImageWeights | None = None) -> float:
     """Mean squared distance from the one-hot truth, summed over the classes: 0 to 2 (Brier 1950)."""
     classes = list(range(probabilities.shape[1]))
-    return float(brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False))
+    return float(brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False, sample_weight=weights))
 
+
+CALIBRATION: dict[str, Callable[[Probabilities, Labels, ImageWeights | None], float]] = {
+    "nll": negative_log_likelihood,
+    "brier": brier,
+    "ece": expected_calibration_error,
+}
+"""Figures that compare probabilities with how often they come true. They mean something only on images with the class
+frequencies that the probabilities assume; :func:`training.evaluation.label_shift.importance` gives the weights."""
 
 METRICS: dict[str, Callable[[Probabilities, Labels], float]] = {
     "accuracy": accuracy,
@@ -104,6 +111,13 @@ METRICS: dict[str, Callable[[Probabilities, Labels], float]] = {
     "brier": brier,
     "ece": expected_calibration_error,
 }
+
+
+def figure_of(name: str, probabilities: Probabilities, labels: Labels, weights: ImageWeights) -> float:
+    """The figure of this name; one of :data:`CALIBRATION` with the weights, any other of the images as they are."""
+    if name in CALIBRATION:
+        return CALIBRATION[name](probabilities, labels, weights)
+    return METRICS[name](probabilities, labels)
 
 
 def metric_of(task: str, name: str) -> Callable[[Probabilities, Labels], float]:
@@ -159,15 +173,23 @@ def confusion(probabilities: Probabilities, labels: Labels) -> list[list[int]]:
     return rows
 
 
-def reliability(probabilities: Probabilities, labels: Labels) -> list[dict[str, float]]:
-    """Mean confidence, accuracy and number of images in each of 15 equal bins of confidence that holds any."""
+def reliability(
+    probabilities: Probabilities, labels: Labels, weights: ImageWeights | None = None
+) -> list[dict[str, float]]:
+    """Mean confidence and accuracy, number of images and share of the weight in each of 15 equal bins of confidence.
+
+    Empty bins are left out.
+    """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    weights = np.ones(len(labels)) if weights is None else weights
     place = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    inside = [place == each for each in np.unique(place[weights > 0])]
     return [
         {
-            "confidence": float(confidence[place == each].mean()),
-            "accuracy": float(right[place == each].mean()),
-            "images": int((place == each).sum()),
+            "confidence": float(np.average(confidence[own], weights=weights[own])),
+            "accuracy": float(np.average(right[own], weights=weights[own])),
+            "images": int(own.sum()),
+            "share": float(weights[own].sum() / weights.sum()),
         }
-        for each in np.unique(place)
+        for own in inside
     ]

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import cohen_kappa_score, f1_score, multilabel_confusion_matrix
-from torchmetrics.functional.classification import binary_calibration_error
+
+from training.evaluation.label_shift import ImageWeights
 
 Probabilities = NDArray[np.float64]
 """(N, K), each label's own"""
@@ -20,6 +20,7 @@ Labels = NDArray[np.int64]
 """(N, K), 0 or 1"""
 
 THRESHOLD = 0.5
+ECE_BINS = 15
 METHOD = "95 % percentile bootstrap over {unit}, {resamples} resamples"
 MOST_DRAWS = 20
 """Limit of draws per resample. Above it a split is too small for intervals."""
@@ -68,10 +69,14 @@ def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> flo
     return float(-np.log(np.clip(given, np.finfo(np.float64).eps, None)).mean())
 
 
-def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> float:
+def expected_calibration_error(
+    probabilities: Probabilities, labels: Labels, weights: ImageWeights | None = None
+) -> float:
     """Mean gap between a label's probability and how often it is true, over 15 equal bins of all images and labels."""
-    below_one = torch.from_numpy(probabilities.ravel()).clamp(max=1 - 1e-7)
-    return float(binary_calibration_error(below_one, torch.from_numpy(labels.ravel()), n_bins=15))
+    gap = probabilities - labels
+    gap = (gap if weights is None else gap * weights / weights.mean()).ravel()
+    place = np.minimum((probabilities.ravel() * ECE_BINS).astype(int), ECE_BINS - 1)
+    return float(np.abs(np.bincount(place, gap)).sum() / len(gap))
 
 
 METRICS: dict[str, Callable[[Probabilities, Labels], float]] = {

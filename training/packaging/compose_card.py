@@ -22,9 +22,7 @@ from models.resnet import ResNet
 from models.scope import ImagingScope
 from training.errors import TrainingError
 from training.evaluation import external
-from training.evaluation.calibration import Calibrator, frequencies, in_logits, prior_in_logits
 from training.evaluation.figures import Figure, SplitFigures
-from training.evaluation.metrics import metric_of
 from training.evaluation.predict import NetworkOutputs
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions
@@ -39,8 +37,7 @@ ANSWERED_80_PERCENT = {
 def compose_card(
     run: Run,
     facts: RunFacts,
-    calibrator: Calibrator,
-    validation: NetworkOutputs,
+    calibration: Calibration,
     train: NetworkOutputs,
     style: StyleReference,
     parity: Parity,
@@ -48,12 +45,6 @@ def compose_card(
     version: str,
 ) -> Card:
     recipe, report = run.recipe(), run.metrics()["test"]
-    multi_label = recipe.task == "multi-label"
-    here = frequencies(validation.labels, len(facts.labels))
-    held = prior_in_logits(np.asarray(facts.train_prior), recipe.loss, multi_label=multi_label)
-    before = Calibrator(1.0, in_logits(here, multi_label) - in_logits(held, multi_label), here, multi_label)
-    calibration_error = metric_of(recipe.task, "ece")
-    after = calibrator.towards(here)
     try:
         return Card(
             name=name,
@@ -68,15 +59,7 @@ def compose_card(
             training_data=facts.training_data,
             initial_weights=facts.initial_weights,
             measured=measurement(recipe, report, external.read(run), openings=len(run.test_openings())),
-            calibration=Calibration(
-                method="temperature scaling" if recipe.calibration.temperature else "none",
-                temperature=calibrator.temperature,
-                log_prior_shift=calibrator.log_prior_shift.tolist(),
-                target_prior=calibrator.target_prior.tolist(),
-                ece_before=calibration_error(before(validation.logits), validation.labels),
-                ece_after=calibration_error(after(validation.logits), validation.labels),
-                fitted_on=f"validation split, {len(validation.labels)} images",
-            ),
+            calibration=calibration,
             conformal=conformal(report),
             style=style,
             scope=None if recipe.card.modality is None else ImagingScope.of(recipe.card.modality),
@@ -168,6 +151,7 @@ def measurement(
         selection=f"recipe chosen on validation data; {chosen}; test split opened {times} in this run",
         confusion=report.confusion,
         reliability=report.reliability,
+        effective_images=report.effective_images,
     )
 
 

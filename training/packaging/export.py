@@ -21,6 +21,7 @@ from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation.evaluate import calibrate, read_same_data
 from training.evaluation.predict import predict
+from training.packaging.calibration_section import calibration_section
 from training.packaging.compose_card import compose_card
 from training.packaging.graph import PackagedNetwork
 from training.run import Run
@@ -57,6 +58,13 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
     network.cpu()
     calibrator = calibrate(recipe, data, validation)
     temperature, prior_shift = calibrator.temperature, calibrator.log_prior_shift.tolist()
+    calibration = calibration_section(
+        calibrator,
+        validation.logits,
+        validation.labels,
+        [item.group for item in data.splits["val"]],
+        fitted=recipe.calibration.temperature,
+    )
     packaged, reference = (
         PackagedNetwork(
             each,
@@ -74,7 +82,7 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
         reference,
         facts.input,
         lambda _, parity: compose_card(
-            run, facts, calibrator, validation, train, shift.reference, parity, name or recipe.name, version
+            run, facts, calibration, train, shift.reference, parity, name or recipe.name, version
         ),
     )
     return target

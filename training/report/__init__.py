@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from training.errors import TrainingError
 from training.evaluation.evaluate import RESAMPLES
 from training.evaluation.figures import PriorFigures, SplitFigures
 from training.evaluation.kept import Evaluation
+from training.evaluation.label_shift import importance
 from training.files import replace_text
 from training.packaging.compose_card import blocks_of
 from training.report.charts import MOST_CURVES, curves, gate_profiles, reliability, risk_coverage, training_curves
@@ -104,12 +106,17 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
     several = evaluation.labels.ndim == 2
     if several and metadata is not None:
         raise TrainingError("subgroups are of one label an image; this is a multi-label task: leave out --metadata")
+    # The figures of an earlier version are of the split as it is, so charts and groups beside them are too.
+    prior = None if report.effective_images is None else np.asarray(report.target_prior)
     history = read_history(run.folder / "tensorboard")
     loss = history.pop(TRAINING_LOSS, None)
     blocks = blocks_of(run.network(recipe.checkpoint))
     charts = {"curves": curves(evaluation.probabilities, evaluation.truth, facts.labels)}
     if not several:
-        charts["reliability"] = reliability(evaluation.uncalibrated, evaluation.probabilities, evaluation.labels)
+        weights = None if prior is None else importance(evaluation.labels, prior)
+        charts["reliability"] = reliability(
+            evaluation.uncalibrated, evaluation.probabilities, evaluation.labels, weights
+        )
     if scores := evaluation.rejection_scores:
         right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
         charts["selective"] = risk_coverage({SCORES[name]: each for name, each in scores.items()}, right)
@@ -139,7 +146,7 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
         "priors": by_prior(report),
         "charts": {name: Markup(charts[name]) if name in charts else None for name in CHARTS},
         "most_curves": MOST_CURVES,
-        "subgroups": None if metadata is None else read_subgroups(metadata, evaluation, RESAMPLES),
+        "subgroups": None if metadata is None else read_subgroups(metadata, evaluation, RESAMPLES, prior),
         "metadata": metadata.name if metadata else None,
         "mistakes": mistakes(evaluation, facts.labels) if images else [],
         "wrong": None if several else int((evaluation.probabilities.argmax(axis=1) != evaluation.labels).sum()),

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models.card import Block
+from training.evaluation.label_shift import ImageWeights
 from training.evaluation.metrics import ECE_BINS, Labels, Probabilities
+from training.evaluation.metrics import reliability as measured_bins
 from training.evaluation.selective import Scores, cumulate
 from training.report.history import Curve
 from training.report.svg import GRID, INK, SERIES, SURFACE, colour, drawing, to_svg
@@ -49,22 +51,23 @@ def square(axes: Axes, x: str, y: str, title: str) -> None:
     axes.set_title(title)
 
 
-def reliability(before: Probabilities, after: Probabilities, labels: Labels) -> str:
-    """Accuracy by confidence in 15 bins, larger dots for more images, without and with the temperature."""
+def reliability(before: Probabilities, after: Probabilities, labels: Labels, weights: ImageWeights | None) -> str:
+    """Accuracy by confidence in 15 bins, larger dots for a larger share, without and with the temperature."""
     with drawing():
         figure = Figure(figsize=(8.8, 4.3))
         grid = figure.subplots(2, 2, height_ratios=[4, 1], sharex=True)
         for column, (title, probabilities) in enumerate({"Before temperature": before, "After": after}.items()):
-            confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-            place = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-            count = np.bincount(place, minlength=ECE_BINS)
-            used = count > 0
-            mean = np.bincount(place, confidence, ECE_BINS)[used] / count[used]
-            accuracy = np.bincount(place, right, ECE_BINS)[used] / count[used]
+            bins = measured_bins(probabilities, labels, weights)
+            mean, accuracy, share = (
+                np.array([each[key] for each in bins]) for key in ("confidence", "accuracy", "share")
+            )
+            count = np.bincount(
+                (probabilities.max(axis=1) * ECE_BINS).astype(int).clip(max=ECE_BINS - 1), minlength=ECE_BINS
+            )
             upper, lower = grid[0, column], grid[1, column]
             upper.plot([0, 1], [0, 1], color=INK, linewidth=0.7, linestyle=(0, (1, 3)))
             upper.vlines(mean, np.minimum(mean, accuracy), np.maximum(mean, accuracy), color=GRID, linewidth=4)
-            sizes = 12 + 90 * count[used] / count.max()
+            sizes = 12 + 90 * share / share.max()
             upper.scatter(mean, accuracy, sizes, color=SERIES[0], edgecolor=SURFACE, linewidth=0.8, zorder=3)
             upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="Accuracy" if column == 0 else "")
             upper.set_title(title)

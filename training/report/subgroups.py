@@ -13,7 +13,8 @@ from training.errors import TrainingError
 from training.evaluation.bootstrap import figures, resample, with_intervals
 from training.evaluation.figures import Figure
 from training.evaluation.kept import Evaluation
-from training.evaluation.metrics import METRICS
+from training.evaluation.label_shift import importance
+from training.evaluation.metrics import figure_of
 
 KEYS = ("id", "file", "patient")
 """Columns that identify the image or patient of a row, in the order in which they are tried."""
@@ -49,10 +50,13 @@ class Subgroups(NamedTuple):
     """Columns with too many values to be groups."""
 
 
-def read_subgroups(path: Path, evaluation: Evaluation, resamples: int) -> Subgroups:
+def read_subgroups(
+    path: Path, evaluation: Evaluation, resamples: int, prior: NDArray[np.float64] | None = None
+) -> Subgroups:
     """Join a CSV to the images by ``id``, ``file`` or ``patient``, and measure each group of each other column.
 
-    Numbers of more than twelve values are cut at their quartiles.
+    Numbers of more than twelve values are cut at their quartiles. The calibration error is at the class frequencies of
+    ``prior`` (K,), or of the images as they are.
 
     Raises:
         TrainingError: if the file is not a CSV, or if none of its rows is about an image of the evaluation.
@@ -83,7 +87,7 @@ def read_subgroups(path: Path, evaluation: Evaluation, resamples: int) -> Subgro
         for name in dict.fromkeys(names[1]):
             chosen = np.array([value == name for value in names[0]])
             if chosen.any():
-                groups.append(measure_group(column, name, chosen, evaluation, resamples))
+                groups.append(measure_group(column, name, chosen, evaluation, prior, resamples))
     return Subgroups(groups, key, sum(row is None for row in known), left_out)
 
 
@@ -122,8 +126,18 @@ def quartiles(numbers: NDArray[np.float64]) -> tuple[list[str], list[str]]:
 
 
 def measure_group(
-    column: str, name: str, chosen: NDArray[np.bool_], evaluation: Evaluation, resamples: int
+    column: str,
+    name: str,
+    chosen: NDArray[np.bool_],
+    evaluation: Evaluation,
+    prior: NDArray[np.float64] | None,
+    resamples: int,
 ) -> Subgroup:
+    """Size and figures of a group.
+
+    With a prior (K,), the calibration error is of the group within a population of these class frequencies: a class may
+    still be more frequent in the group than in the others.
+    """
     labels, probabilities = evaluation.labels[chosen], evaluation.probabilities[chosen]
     patients = evaluation.patients[chosen]
     images, people = int(chosen.sum()), len(set(patients.tolist()))
@@ -134,8 +148,16 @@ def measure_group(
     shown: dict[str, Figure | None] = {}
     if not fault:
         weights = resample(patients.tolist(), labels, resamples=resamples)
-        drawn = figures(probabilities, labels, weights) if weights is not None else {}
-        values = {name: METRICS[name](probabilities, labels) for name in SHOWN if complete or name not in NEED_ALL}
+        importances, within = np.ones(images), None
+        if prior is not None:
+            importances = importance(evaluation.labels, prior)[chosen]
+            within = np.bincount(labels, importances, len(prior)) / importances.sum()
+        drawn = figures(probabilities, labels, weights, within) if weights is not None else {}
+        values = {
+            name: figure_of(name, probabilities, labels, importances)
+            for name in SHOWN
+            if complete or name not in NEED_ALL
+        }
         found = {name: Figure.model_validate(figure) for name, figure in with_intervals(values, drawn).items()}
         shown = dict.fromkeys(SHOWN) | found
     return Subgroup(column, name, images, people, shown, fault)

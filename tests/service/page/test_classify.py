@@ -89,6 +89,31 @@ def test_the_overlay_follows_class_and_opacity(page: Page, demo: Path) -> None:
     expect(page.get_by_role("img", name="oct.jpeg, with the evidence for drusen")).to_be_visible()
 
 
+def test_the_calibration_error_says_at_which_class_frequencies_it_is(page: Page, service: str, demo: Path) -> None:
+    card = httpx.get(f"{service}/v1/models/oct/card").json()
+    calibration = card["calibration"]
+    page.set_input_files("#file", demo / "oct.jpeg")
+    low, high = (f"{100 * end:.0f}" for end in calibration["ece_interval"])
+    expect(page.get_by_text("Calibrated on the validation split, 155 images")).to_contain_text(
+        f"for equally frequent classes. At these frequencies, {100 * calibration['ece_after']:.0f} (95 % interval "
+        f"{low} to {high}) more or fewer of 100 findings are right than their probabilities say. Weighted to these "
+        f"frequencies, the images are worth {calibration['effective_images']:.0f}."
+    )
+
+
+def test_the_calibration_error_of_an_earlier_card_is_at_validations_frequencies(page: Page, demo: Path) -> None:
+    def older(route: Any) -> None:
+        card = route.fetch().json()
+        card["calibration"] |= {"ece_after": 0.027, "ece_interval": None, "effective_images": None}
+        route.fulfill(json=card)
+
+    page.route("**/v1/models/oct/versions/1/card", older)
+    page.set_input_files("#file", demo / "oct.jpeg")
+    expect(page.get_by_text("Calibrated on the validation split, 155 images")).to_contain_text(
+        "At the validation images' own class frequencies they are off by 2.7 % on average."
+    )
+
+
 def test_gates_are_shown_against_training(page: Page, service: str, demo: Path) -> None:
     page.set_input_files("#file", demo / "oct.jpeg")
     page.wait_for_selector(".extremes")

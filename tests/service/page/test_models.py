@@ -18,6 +18,19 @@ BINS = [
 ]
 
 
+def test_reliability_at_the_class_frequencies_assumed(page: Page, service: str) -> None:
+    """A dot is as large as its bin's share of the population that the probabilities assume."""
+    card = httpx.get(f"{service}/v1/models/oct/card").json()
+    bins = [each | {"share": share} for each, share in zip(BINS, (0.64, 0.2, 0.16), strict=True)]
+    measured = card["measured"] | {"reliability": bins}
+    page.route("**/v1/models/oct/versions/1/card", lambda route: route.fulfill(json=card | {"measured": measured}))
+    page.goto(f"{service}/models")
+    diagram = page.get_by_role("region", name="oct, version 1").locator(".reliability")
+    expect(diagram).to_contain_text("at the class frequencies that the probabilities assume")
+    radii = [float(dot.get_attribute("r") or "") for dot in diagram.locator("circle").all()]
+    assert radii == pytest.approx([2.5 + 7, 2.5 + 7 * (0.2 / 0.64) ** 0.5, 2.5 + 7 / 2])
+
+
 @pytest.mark.parametrize("context", ["light", "dark"], indirect=True)
 def test_cards_results_and_plots(page: Page, service: str, screenshot: Keep) -> None:
     """The cards are the shipped ones; the plots' data are made up until a package with them is shipped."""
@@ -39,6 +52,9 @@ def test_cards_results_and_plots(page: Page, service: str, screenshot: Keep) -> 
     counts = section.locator(".confusion tbody td").all_inner_texts()
     assert [int(count) for count in counts] == [count for row in CONFUSION for count in row]
     expect(section.locator(".reliability circle")).to_have_count(3)
+    expect(section.locator(".reliability")).to_contain_text("at their own class frequencies")  # no bin has a share
+    worth = f"Weighted to these, the images are worth {card['measured']['effective_images']:.0f}."
+    expect(section.get_by_text(worth)).to_be_visible()
     x, y = (float(section.locator(".reliability circle").nth(1).get_attribute(name) or "") for name in ("cx", "cy"))
     assert (x, y) == pytest.approx((44 + 0.8 * 240, 8 + 0.3 * 240))
     expect(page.get_by_role("region", name="retinamnist, version 1").locator(".confusion")).to_have_count(0)

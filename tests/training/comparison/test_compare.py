@@ -1,6 +1,7 @@
 """Comparing kinds of recalibration: a real comparison through the command line, and what can go wrong in one."""
 
 import csv
+import dataclasses
 import io
 import json
 import shutil
@@ -16,7 +17,7 @@ from models.resnet import ResNet
 from tests.training.command_line import call
 from tests.training.tiny_data import medmnist_arrays, recipe_content, write_medmnist
 from training.comparison.compare import plan
-from training.comparison.differences import differences
+from training.comparison.differences import differences, resampled
 from training.comparison.parallel import Job, fit_all
 from training.comparison.tables import markdown
 from training.errors import TrainingError
@@ -210,6 +211,18 @@ class TestDifferences:
             )
             reports[key] = measured("accuracy", part)
         return reports, evaluations
+
+    def test_figures_of_probabilities_are_resampled_at_the_class_frequencies_assumed(self) -> None:
+        """Right in class 0 and wrong in class 1, at frequencies of 1 and 0: all are right, in every resample."""
+        _, evaluations = self.make({("none", 0): 1.0})
+        (key,) = evaluations
+        evaluation = evaluations[key]
+        wrong = np.where(evaluation.labels[:, None] == 1, 1 - evaluation.probabilities, evaluation.probabilities)
+        evaluations = {key: dataclasses.replace(evaluation, probabilities=wrong)}
+        drawn = resampled(evaluations, {key: np.array([1.0, 0.0])})[key]
+        np.testing.assert_allclose(drawn["brier"], 0.1**2 + 0.1**2)
+        assert drawn["accuracy"].std() > 0  # of the images as they are
+        assert resampled(evaluations, {key: None})[key]["brier"].std() > 0
 
     def test_are_over_the_seeds_that_both_have(self) -> None:
         reports, evaluations = self.make({("none", 0): 0.5, ("none", 1): 0.6, ("srm", 1): 0.9, ("srm", 2): 1.0})

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from tests.training.tiny_data import tiny_recipe, write_manifest, write_tree
 from training.comparison.cross_validation import cross_validate
@@ -52,6 +52,10 @@ def test_pools_the_held_out_predictions(crossed: tuple[Path, dict[str, Any]]) ->
     figures = report["metrics"]
     assert figures["macro_auc"]["value"] == pytest.approx(roc_auc_score(truth, ill), abs=1e-4)
     assert figures["accuracy"]["value"] == pytest.approx(accuracy_score(truth, ill > 0.5))
+    targets = [Run.open(folder / f"fold-{index}").metrics()["test"].target_prior for index in range(FOLDS)]
+    weight = np.mean(targets, axis=0)[truth.astype(int)] / np.where(truth, truth.mean(), 1 - truth.mean())
+    assert figures["nll"]["value"] == pytest.approx(log_loss(truth, ill, sample_weight=weight), abs=1e-4)
+    assert report["effective_images"] == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
     for figure in figures.values():
         low, high = figure["interval"]
         assert low <= figure["value"] + 1e-9

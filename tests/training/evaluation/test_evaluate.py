@@ -26,6 +26,7 @@ from tests.training.run_folder import change_recipe, predictions
 from tests.training.tiny_data import COUNTS, medmnist_arrays, write_manifest, write_medmnist, write_tree
 from training.errors import TrainingError
 from training.evaluation.evaluate import evaluate, read_same_data
+from training.evaluation.kept import Evaluation
 from training.fitting.engine import fit
 from training.packaging.export import export
 from training.report import write_run_report
@@ -69,7 +70,8 @@ class TestMetricsFile:
             "quadratic_kappa": cohen_kappa_score(labels, predicted, weights="quadratic"),
             "macro_f1": f1_score(labels, predicted, average="macro"),
             "mcc": matthews_corrcoef(labels, predicted),
-            "nll": log_loss(labels, probabilities, labels=classes),
+            # The split's classes are equally frequent, the target is the training split's frequencies.
+            "nll": log_loss(labels, probabilities, labels=classes, sample_weight=np.array(COUNTS["train"])[labels]),
         }
         report = finished.metrics()[split]
         for name, value in expected.items():
@@ -130,6 +132,28 @@ class TestPriors:
         assert found.confusion == confusion_matrix(labels, uniform.argmax(axis=1), labels=range(5)).tolist()
         assert found.confusion != report.confusion
         assert found.metrics["nll"].value == pytest.approx(log_loss(labels, uniform), abs=2e-4)
+
+    def test_the_images_are_worth_fewer_where_they_are_weighted(self, finished: Run) -> None:
+        report = finished.metrics()["test"]
+        assert report.at_prior is not None
+        assert report.at_prior["uniform"].effective_images == pytest.approx(80)  # the split's own frequencies
+        weight = np.array(COUNTS["train"])
+        assert report.effective_images == pytest.approx(80 * weight.mean() ** 2 / (weight**2).mean())
+        assert report.at_prior["target"].effective_images == report.effective_images
+
+    def test_reliability_and_the_error_before_are_at_the_target(self, finished: Run) -> None:
+        report = finished.metrics()["test"]
+        _, probabilities, labels = predictions(finished, "test")
+        weight = np.array(COUNTS["train"])[labels]
+        right = probabilities.argmax(axis=1) == labels
+        assert report.reliability is not None
+        assert report.without_temperature is not None
+        of_bins = sum((each.share or 0) * each.accuracy for each in report.reliability)
+        assert of_bins == pytest.approx(np.average(right, weights=weight))
+        assert of_bins != pytest.approx(right.mean(), abs=1e-3)
+        joint = Evaluation.read(finished, "test").uncalibrated
+        expected = log_loss(labels, joint, labels=range(5), sample_weight=weight)
+        assert report.without_temperature["nll"] == pytest.approx(expected, abs=1e-6)
 
 
 class TestPredictions:

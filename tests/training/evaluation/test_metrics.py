@@ -9,10 +9,20 @@ import torch
 from torchmetrics.functional.classification import (
     binary_sensitivity_at_specificity,
     binary_specificity_at_sensitivity,
+    multiclass_calibration_error,
 )
 
 from tests.training.evaluation.samples import Array, Labels, sample
-from training.evaluation.metrics import FIXED_RATES, METRICS, class_metrics, confusion, metrics_for, reliability
+from training.evaluation.metrics import (
+    CALIBRATION,
+    FIXED_RATES,
+    METRICS,
+    class_metrics,
+    confusion,
+    figure_of,
+    metrics_for,
+    reliability,
+)
 
 
 def table(probabilities: Array, labels: Labels) -> Array:
@@ -152,6 +162,32 @@ class TestFigures:
         assert set(metrics_for("ordinal")) == set(METRICS)
 
 
+class TestWeights:
+    """A weight of n is the image n times: of figures that know no weights, n rows."""
+
+    @pytest.mark.parametrize("name", CALIBRATION)
+    def test_count_as_repeated_images(self, name: str) -> None:
+        probabilities, labels = sample(7)
+        times = np.arange(120) % 4
+        rows = np.repeat(np.arange(120), times)
+        expected = NAIVE[name](probabilities[rows], labels[rows])
+        assert CALIBRATION[name](probabilities, labels, times.astype(float)) == pytest.approx(expected)
+
+    def test_calibration_error_is_torchmetrics(self) -> None:
+        probabilities, labels = sample(8)
+        times = 1 + np.arange(120) % 3
+        given, truth = (torch.from_numpy(np.repeat(each, times, axis=0)) for each in (probabilities, labels))
+        expected = float(multiclass_calibration_error(given, truth, num_classes=4, n_bins=15))
+        found = CALIBRATION["ece"](probabilities, labels, times.astype(float))
+        assert found == pytest.approx(expected, abs=1e-6)  # float32
+
+    def test_do_not_touch_figures_of_the_images_as_they_are(self) -> None:
+        probabilities, labels = sample(9)
+        weights = np.linspace(0.1, 3, 120)
+        assert figure_of("accuracy", probabilities, labels, weights) == METRICS["accuracy"](probabilities, labels)
+        assert figure_of("brier", probabilities, labels, weights) != METRICS["brier"](probabilities, labels)
+
+
 class TestClassFigures:
     @pytest.mark.parametrize("seed", range(3))
     def test_of_the_most_probable_class_are_counts(self, seed: int) -> None:
@@ -206,5 +242,6 @@ def test_reliability_bins_hold_the_calibration_error() -> None:
     assert sum(each["images"] for each in bins) == len(labels)
     right = sum(each["accuracy"] * each["images"] for each in bins)
     assert right == pytest.approx(np.trace(table(probabilities, labels)))
+    assert [each["share"] for each in bins] == pytest.approx([each["images"] / len(labels) for each in bins])
     gaps = sum(each["images"] * abs(each["accuracy"] - each["confidence"]) for each in bins)
     assert gaps / len(labels) == pytest.approx(METRICS["ece"](probabilities, labels), abs=1e-6)

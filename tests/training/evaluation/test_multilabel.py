@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, roc_auc_score
+from torchmetrics.functional.classification import binary_calibration_error
 
 from models.package import read_card
 from tests.training import released_trees as trees
@@ -50,6 +51,16 @@ class TestFigures:
         probabilities, labels = np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([[1, 0], [0, 0]])
         # Two decisions at .9, half of them true; two at .1, none of them true.
         assert multilabel.METRICS["ece"](probabilities, labels) == pytest.approx((0.4 + 0.1) / 2, abs=1e-6)
+
+    def test_calibration_error_is_torchmetrics_and_weights_are_repeated_decisions(self) -> None:
+        random = np.random.default_rng(0)
+        probabilities = random.random((60, 3))
+        labels = (random.random((60, 3)) < probabilities**2).astype(np.int64)
+        times = random.integers(1, 4, (60, 3))
+        given, truth = (torch.from_numpy(np.repeat(each.ravel(), times.ravel())) for each in (probabilities, labels))
+        expected = float(binary_calibration_error(given, truth, n_bins=15))
+        found = multilabel.expected_calibration_error(probabilities, labels, times.astype(float))
+        assert found == pytest.approx(expected, abs=1e-6)
 
     def test_of_perfect_answers(self) -> None:
         _, labels = example()

@@ -106,20 +106,31 @@ class TestCard:
         np.testing.assert_allclose(card.gate_reference.std, gates.std(axis=0), atol=1e-4)
 
     def test_calibration_error_before_and_after(self, finished: Run, package: Path, tiny_npz: Path) -> None:
-        # The validation split has uniform classes, the logits hold the training split's.
+        # The target is the training split's frequencies, which the logits hold; validation has uniform classes.
         _, card = open_package(package)
         arrays, prior = np.load(tiny_npz), np.array(COUNTS["train"]) / 240
         maps = answers(package, arrays["val_images"])["class_activation"]
         logits, labels = maps.mean(axis=(2, 3)).astype(float), arrays["val_labels"][:, 0]
+        weight = prior[labels] / prior[labels].sum()
 
         def error(temperature: float) -> float:
-            probabilities = softmax(logits / temperature - np.log(prior), axis=1)
+            probabilities = softmax(logits / temperature, axis=1)
             confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
             bins = np.minimum((confidence * 15).astype(int), 14)
-            return sum(abs((confidence - right)[bins == k].sum()) for k in range(15)) / len(labels)
+            return sum(abs((weight * (confidence - right))[bins == k].sum()) for k in range(15))
 
         assert card.calibration.ece_before == pytest.approx(error(1.0), abs=2e-3)
         assert card.calibration.ece_after == pytest.approx(error(card.calibration.temperature), abs=2e-3)
+        assert card.calibration.ece_interval is not None
+        low, high = card.calibration.ece_interval
+        assert 0 <= low < high
+        assert card.calibration.effective_images == pytest.approx(1 / (weight**2).sum())
+
+    def test_says_to_which_frequencies_the_test_figures_are_weighted(self, finished: Run, package: Path) -> None:
+        _, card = open_package(package)
+        assert card.measured.effective_images == finished.metrics()["test"].effective_images
+        assert card.measured.reliability is not None
+        assert sum(each.share or 0 for each in card.measured.reliability) == pytest.approx(1)
 
     def test_states_the_parity(self, package: Path) -> None:
         _, card = open_package(package)

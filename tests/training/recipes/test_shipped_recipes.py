@@ -20,6 +20,7 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "casia2": trees.casia2,
     "acrima": trees.acrima,
     "cifar10": trees.cifar10,
+    "pretrain": trees.cifar10_images,
     "cifar100": trees.cifar100,
     "dtd": trees.dtd,
     "office-home": trees.office_home,
@@ -60,6 +61,28 @@ def test_runs(name: str, tmp_path: Path) -> None:
     weights = torch.load(run.checkpoint(recipe.checkpoint), weights_only=True)["network"]
     assert torch.isfinite(weights["fc.weight"]).all()
     assert weights["layer1.0.recalibration.cfc"].abs().max() > 0  # zero before training
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pretraining_and_then_a_retinal_recipe(channels: int, tmp_path: Path) -> None:
+    """The two commands of the first recipe's comment: what was learned goes on, the classifier and no other is new."""
+    pretrain = [f"data={data_of('pretrain', tmp_path)}", *tiny("pretrain"), f"input.channels={channels}"]
+    first = fit(load_recipe("pretrain", pretrain), tmp_path / "first", progress=False)
+    start = [f"network.initial_weights={first.folder}", "optimiser.learning_rate=1e-12"]
+    recipe = load_recipe("octmnist", [f"data={data_of('octmnist', tmp_path)}", *tiny("octmnist"), *start])
+    second = fit(recipe, tmp_path / "second", progress=False)
+    learned = first.network("last").state_dict()
+    weights = torch.load(second.checkpoint("last"), weights_only=True)["raw_network"]
+    if channels == 3:
+        learned["conv1.weight"] = learned["conv1.weight"].sum(dim=1, keepdim=True)
+    gates = [name for name in learned if name.endswith(".recalibration.cfc")]
+    assert gates
+    for name in (*gates, "conv1.weight", "layer4.1.conv2.weight"):
+        torch.testing.assert_close(weights[name], learned[name])
+    assert weights["fc.weight"].shape != learned["fc.weight"].shape
+    initial = second.facts().initial_weights
+    assert initial is not None
+    assert initial.source == "pretrain, trained on pretrain (images, not the release of CIFAR-10)"
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

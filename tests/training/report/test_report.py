@@ -109,6 +109,7 @@ class TestContents:
             assert f"{row.figures['sensitivity_at_specificity_0.95'].value:.3f}" in page.text
         words = " ".join(page.text.split())
         assert "Target and training class frequencies" in words
+        assert f"they are worth {report.effective_images:.0f} images of equal weight" in words
         assert report.conformal.guarantee in words
         assert finished.facts().training_data.md5 in words
         assert finished.test_openings()[0] in words

@@ -9,6 +9,7 @@ import pytest
 
 from training.errors import TrainingError
 from training.evaluation.kept import Evaluation
+from training.evaluation.metrics import METRICS
 from training.report.subgroups import Subgroup, read_subgroups
 
 IMAGES = 120
@@ -63,6 +64,22 @@ def test_figures_are_those_of_the_group(evaluation: Evaluation, tmp_path: Path) 
     low, high = figure.interval
     assert low < figure.value < high
     assert found["sex M"].figures["accuracy"].value == pytest.approx(right[80:].mean())  # type: ignore[union-attr]
+
+
+def test_calibration_error_is_of_the_group_at_the_class_frequencies_assumed(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    """With weights 3 and 1 for the classes, as of rows that stand there so often."""
+    rows = [{"id": f"i{index}", "sex": "F" if index < 80 else "M"} for index in range(IMAGES)]
+    share = np.bincount(evaluation.labels) / IMAGES
+    prior = share * np.array([3.0, 1.0]) / (share @ [3.0, 1.0])
+    path = write(tmp_path / "m.csv", rows)
+    found = read_subgroups(path, evaluation, 50, prior).rows[0].figures["ece"]
+    own = np.repeat(np.arange(80), np.array([3, 1])[evaluation.labels[:80]])
+    expected = METRICS["ece"](evaluation.probabilities[own], evaluation.labels[own])
+    assert found is not None
+    assert found.value == pytest.approx(expected)
+    assert found.value != pytest.approx(groups(evaluation, path)["sex F"].figures["ece"].value)  # type: ignore[union-attr]
 
 
 def test_joined_by_patient(evaluation: Evaluation, tmp_path: Path) -> None:
