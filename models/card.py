@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from models.architecture import Architecture
+from models.perturbation import PerturbationResult
 from models.provenance import InitialWeights, TrainingData
 from models.scope import ImagingScope
 from models.section import Section, Text
@@ -90,6 +91,8 @@ class Measurement(Section):
     """Test images by true label (rows) and most probable label (columns); None where multi-label or not kept."""
     reliability: list[ReliabilityBin] | None = None
     """15 bins of equal width over the probability of the most probable label, without the empty ones; None as above."""
+    perturbations: list[PerturbationResult] | None = None
+    """What ordinary changes of the test images cost, the largest loss first; None where it was not measured."""
 
 
 class Calibration(Section):

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from training.errors import TrainingError
+from training.perturbation.commands import perturb
 from training.style.commands import shift
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Train, evaluate and export SRM-ResNets on retinal images.", no_args_is_help=True, add_completion=False
 )
-app.command()(shift)
+for command in (shift, perturb):
+    app.command()(command)
 console = Console()
 
 RecipeArgument = Annotated[str, typer.Argument(help="An included recipe (see `recipes`) or a path to a YAML file.")]

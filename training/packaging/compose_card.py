@@ -18,6 +18,7 @@ from models.card import (
     Result,
     StyleReference,
 )
+from models.perturbation import PerturbationResult
 from models.resnet import ResNet
 from models.scope import ImagingScope
 from training.errors import TrainingError
@@ -25,6 +26,7 @@ from training.evaluation.calibration import Calibrator, frequencies, in_logits, 
 from training.evaluation.figures import Figure, SplitFigures
 from training.evaluation.metrics import metric_of
 from training.evaluation.predict import NetworkOutputs
+from training.perturbation.figures import Perturbations, kept_perturbations
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions
 
@@ -66,7 +68,7 @@ def compose_card(
             gate_reference=gate_reference(train.gates),
             training_data=facts.training_data,
             initial_weights=facts.initial_weights,
-            measured=measurement(recipe, report, openings=len(run.test_openings())),
+            measured=measurement(recipe, report, len(run.test_openings()), kept_perturbations(run, "test")),
             calibration=Calibration(
                 method="temperature scaling" if recipe.calibration.temperature else "none",
                 temperature=calibrator.temperature,
@@ -147,8 +149,26 @@ def trust_figures(report: SplitFigures) -> dict[str, Figure]:
     return found
 
 
-def measurement(recipe: Recipe, report: SplitFigures, openings: int) -> Measurement:
-    """The test figures as the evaluation stored them, and how often the split was opened for them."""
+def perturbation_results(found: Perturbations) -> list[PerturbationResult]:
+    """What each change costs of the figure by which the changes are in order."""
+    return [
+        PerturbationResult(
+            name=change.name,
+            meaning=change.meaning,
+            metric=found.sorted_by,
+            value=change.metrics[found.sorted_by].value,
+            difference=change.differences[found.sorted_by].value,
+            interval=change.differences[found.sorted_by].interval,
+            flagged=change.flagged.value,
+        )
+        for change in found.changes
+    ]
+
+
+def measurement(
+    recipe: Recipe, report: SplitFigures, openings: int, perturbations: Perturbations | None
+) -> Measurement:
+    """The test figures as they were stored, and how often the split was opened for them."""
     times = "once" if openings == 1 else f"{openings} times"
     chosen = "last epoch" if recipe.checkpoint == "last" else f"best epoch by {recipe.select_by} on validation"
     return Measurement(
@@ -168,4 +188,5 @@ def measurement(recipe: Recipe, report: SplitFigures, openings: int) -> Measurem
         selection=f"recipe chosen on validation data; {chosen}; test split opened {times} in this run",
         confusion=report.confusion,
         reliability=report.reliability,
+        perturbations=None if perturbations is None else perturbation_results(perturbations),
     )

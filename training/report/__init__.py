@@ -17,6 +17,7 @@ from training.evaluation.figures import PriorFigures, SplitFigures
 from training.evaluation.kept import Evaluation
 from training.files import replace_text
 from training.packaging.compose_card import blocks_of
+from training.perturbation.figures import kept_perturbations
 from training.report.charts import MOST_CURVES, curves, gate_profiles, reliability, risk_coverage, training_curves
 from training.report.history import TRAINING_LOSS, read_history
 from training.report.pictures import mistakes
@@ -127,6 +128,7 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
         "sets": report.conformal,
         "shift": report.style_shift,
         "selective": report.selective,
+        "perturbations": kept_perturbations(run, split),
         "maps": report.maps,
         "score_names": SCORES,
         "facts": facts,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.training.data.augmenting import HIGH, LOW, Forced, noise_images, only
 from training.data.augmentation import BatchAugmentation
-from training.data.overlays import draw_borders
+from training.data.overlays import Borders, draw_borders
 from training.recipe import AugmentationSpec
 
 NEW = {"squash": 0.5, "gamma": 0.7, "borders": 0.6, "caption": 0.6}
@@ -32,6 +32,18 @@ class TestBorders:
         inner = torch.nn.functional.interpolate(images, (height - 2 * rows, width - 2 * columns), mode="bilinear")
         expected = torch.nn.functional.pad(inner, (columns, columns, rows, rows), value=0.2)
         torch.testing.assert_close(changed, expected, atol=1e-5, rtol=0)
+
+    def test_of_one_side_and_of_each_width_stand_where_they_are(self) -> None:
+        images = noise_images(2, 1, 20, 40)
+        # Left 8 of 40 pixels, right none, top 2 of 20, bottom 4: the ends of the inner place, from -1 to 1.
+        ends = (torch.full((2,), value) for value in (-0.6, 1.0, -0.8, 0.6, 1.0))
+        borders = Borders(*ends)
+        theta = borders.inner(torch.eye(2, 3).repeat(2, 1, 1))
+        grid = torch.nn.functional.affine_grid(theta, [2, 1, 20, 40], align_corners=False)
+        warped = torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        inner = torch.nn.functional.interpolate(images, (14, 32), mode="bilinear")
+        expected = torch.nn.functional.pad(inner, (8, 0, 2, 4), value=1)
+        torch.testing.assert_close(borders.paint(warped), expected, atol=1e-5, rtol=0)
 
     def test_go_with_flips_and_shifts_of_the_image_alone(self) -> None:
         class Mirrored(Forced):
