@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from models.architecture import Architecture
+from models.perturbation import PerturbationResult
 from models.provenance import InitialWeights, TrainingData
 from models.scope import ImagingScope
 from models.section import Section, Text
@@ -97,6 +98,8 @@ class Measurement(Section):
     """``nll``, ``brier``, ``ece`` and ``reliability`` are at the class frequencies that the probabilities assume, for
     which the images were weighted. They are then worth this many images of equal weight. None where they were not
     weighted: in earlier cards, and where multi-label."""
+    perturbations: list[PerturbationResult] | None = None
+    """What ordinary changes of the test images cost, the largest loss first; None where it was not measured."""
 
 
 class Calibration(Section):

@@ -10,13 +10,14 @@ from rich.table import Column, Table
 
 from training.errors import TrainingError
 from training.evaluation.commands import external
+from training.perturbation.commands import perturb
 from training.style.commands import shift
 
 app = typer.Typer(
     help="Train, evaluate and export SRM-ResNets on retinal images.", no_args_is_help=True, add_completion=False
 )
-app.command()(shift)
-app.command()(external)
+for command in (shift, perturb, external):
+    app.command()(command)
 console = Console()
 
 RecipeArgument = Annotated[str, typer.Argument(help="An included recipe (see `recipes`) or a path to a YAML file.")]

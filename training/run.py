@@ -106,6 +106,7 @@ class Run:
             run.tracking_path,
             *folder.glob("predictions-*.csv"),
             *folder.glob("evaluation-*.npz"),
+            *folder.glob("perturbations-*.json"),
             folder / "report.html",
         ):
             stale.unlink(missing_ok=True)

@@ -66,6 +66,17 @@ def card_fields() -> dict[str, Any]:
             "confusion": [[20, 1, 0], [2, 9, 1], [0, 1, 6]],
             "reliability": [{"confidence": 0.7, "accuracy": 0.8, "images": 40, "share": 1.0}],
             "effective_images": 31.0,
+            "perturbations": [
+                {
+                    "name": "dark",
+                    "meaning": "brightness times 0.5",
+                    "metric": "AUC",
+                    "value": 0.71,
+                    "difference": -0.2,
+                    "interval": [-0.3, -0.1],
+                    "flagged": 0.6,
+                },
+            ],
         },
         "calibration": {
             "method": "temperature scaling",

@@ -320,6 +320,7 @@ def test_versions_that_triton_would_not_read(card_fields: Fields, version: str) 
         ("blocks.0.channels", 0),
         ("gate_reference.images", 0),
         ("measured.results", []),
+        ("measured.perturbations.0.flagged", 1.1),
         ("measured.seeds", 0),
         ("measured.results.0.interval", [0.1]),
         ("calibration.temperature", 0),

@@ -10,13 +10,15 @@ import torch
 from monai.transforms import RandomizableTransform
 from torch import Tensor
 
+from training.data.overlays import Borders, add_captions, draw_borders
 from training.recipe import AugmentationSpec
 
 
 class BatchAugmentation(RandomizableTransform):
-    """Random flips, affine warp, colour changes, noise and erasing of images (N, C, H, W) in 0 to 1.
+    """Random flips, affine warp, colour changes, noise, borders, captions and erasing of images (N, C, H, W) in 0 to 1.
 
-    The numbers come from MONAI's ``self.R``: ``set_random_state(seed)`` makes a run repeatable.
+    The numbers come from MONAI's ``self.R``: ``set_random_state(seed)`` makes a run repeatable. ``squash``, ``gamma``,
+    ``borders`` and ``caption`` draw none while they are off, so recipes without them train as they did before.
     """
 
     def __init__(self, spec: AugmentationSpec, size: int | None = None) -> None:
@@ -26,7 +28,8 @@ class BatchAugmentation(RandomizableTransform):
         """Height and width of the result; None for the images' own."""
 
     def __call__(self, data: Tensor) -> Tensor:
-        images = self.colour(self.warp(self.window(data)))
+        borders = draw_borders(data, self.spec.borders, self.uniform) if self.spec.borders else None
+        images = self.colour(self.warp(self.window(data), borders))
         if self.spec.noise:
             deviation = self.uniform(images, 0, self.spec.noise)
             noise = torch.from_numpy(
@@ -35,6 +38,10 @@ class BatchAugmentation(RandomizableTransform):
                 ).astype("float32")
             )
             images = images + deviation * noise.to(images.device)
+        if borders is not None:
+            images = borders.paint(images)
+        if self.spec.caption:
+            images = add_captions(images, self.spec.caption, self.uniform, self.numbers)
         if self.spec.erasing:
             images = self.erase(images)
         return images.clamp(0, 1)
@@ -43,6 +50,10 @@ class BatchAugmentation(RandomizableTransform):
         """One random number per image, (N, 1, 1, 1)."""
         numbers = self.R.uniform(low, high, size=len(images)).astype("float32")
         return torch.from_numpy(numbers).to(images.device)[:, None, None, None]
+
+    def numbers(self, count: int) -> Tensor:
+        """As many random numbers in 0 to 1."""
+        return torch.from_numpy(self.R.uniform(size=count).astype("float32"))
 
     def sign(self, images: Tensor, random: bool) -> Tensor:
         """1 or, if random, -1 for a half of the images."""
@@ -68,7 +79,7 @@ class BatchAugmentation(RandomizableTransform):
         right, down = (self.uniform(images, -1, 1).flatten() for _ in range(2))
         return width, height, (1 - width) * right, (1 - height) * down
 
-    def warp(self, images: Tensor) -> Tensor:
+    def warp(self, images: Tensor, borders: Borders | None = None) -> Tensor:
         spec = self.spec
         angle = self.uniform(images, -spec.rotation, spec.rotation).flatten() * (math.pi / 180)
         zoom = 1 + self.uniform(images, -spec.scale, spec.scale).flatten()
@@ -87,12 +98,21 @@ class BatchAugmentation(RandomizableTransform):
             width, height, right, down = self.crop(images)
             theta = theta * torch.stack([width, height], dim=1)[:, :, None]
             theta[:, :, 2] += torch.stack([right, down], dim=1)
+        if spec.squash:
+            most = math.log(1 + spec.squash)
+            stretch = torch.exp(self.uniform(images, -most, most).flatten() / 2)
+            theta = theta * torch.stack([stretch, 1 / stretch, torch.ones_like(stretch)], dim=1)[:, None, :]
+        if borders is not None:
+            theta = borders.inner(theta)
         size = [self.size, self.size] if self.size else list(images.shape[-2:])
         grid = torch.nn.functional.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
         return torch.nn.functional.grid_sample(images, grid, padding_mode=spec.padding, align_corners=False)
 
     def colour(self, images: Tensor) -> Tensor:
         spec = self.spec
+        if spec.gamma:
+            most = math.log(1 + spec.gamma)
+            images = images.clamp(min=0) ** torch.exp(self.uniform(images, -most, most))
         if spec.saturation and images.shape[1] == 3:
             grey = images.mean(dim=1, keepdim=True)
             images = grey + (images - grey) * (1 + self.uniform(images, -spec.saturation, spec.saturation))

@@ -18,12 +18,14 @@ from models.card import (
     Result,
     StyleReference,
 )
+from models.perturbation import PerturbationResult
 from models.resnet import ResNet
 from models.scope import ImagingScope
 from training.errors import TrainingError
 from training.evaluation import external
 from training.evaluation.figures import Figure, SplitFigures
 from training.evaluation.predict import NetworkOutputs
+from training.perturbation.figures import Perturbations, kept_perturbations
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions
 
@@ -58,7 +60,7 @@ def compose_card(
             gate_reference=gate_reference(train.gates),
             training_data=facts.training_data,
             initial_weights=facts.initial_weights,
-            measured=measurement(recipe, report, external.read(run), openings=len(run.test_openings())),
+            measured=measurement(run, recipe, report),
             calibration=calibration,
             conformal=conformal(report),
             style=style,
@@ -131,10 +133,25 @@ def trust_figures(report: SplitFigures) -> dict[str, Figure]:
     return found
 
 
-def measurement(
-    recipe: Recipe, report: SplitFigures, elsewhere: dict[str, SplitFigures], *, openings: int
-) -> Measurement:
-    """The test figures as the evaluation stored them, how often the split was opened, and the chief external ones."""
+def perturbation_results(found: Perturbations) -> list[PerturbationResult]:
+    """What each change costs of the figure by which the changes are in order."""
+    return [
+        PerturbationResult(
+            name=change.name,
+            meaning=change.meaning,
+            metric=found.sorted_by,
+            value=change.metrics[found.sorted_by].value,
+            difference=change.differences[found.sorted_by].value,
+            interval=change.differences[found.sorted_by].interval,
+            flagged=change.flagged.value,
+        )
+        for change in found.changes
+    ]
+
+
+def measurement(run: Run, recipe: Recipe, report: SplitFigures) -> Measurement:
+    """The test figures as they were stored, the chief ones of other data, and how often the split was opened."""
+    openings, perturbations = len(run.test_openings()), kept_perturbations(run, "test")
     times = "once" if openings == 1 else f"{openings} times"
     chosen = "last epoch" if recipe.checkpoint == "last" else f"best epoch by {recipe.select_by} on validation"
     return Measurement(
@@ -142,7 +159,7 @@ def measurement(
             *results(report, report.metrics | trust_figures(report)),
             *(
                 result
-                for other in elsewhere.values()
+                for other in external.read(run).values()
                 for result in results(other, {name: other.metrics[name] for name in external.headline(other)})
             ),
         ],
@@ -152,6 +169,7 @@ def measurement(
         confusion=report.confusion,
         reliability=report.reliability,
         effective_images=report.effective_images,
+        perturbations=None if perturbations is None else perturbation_results(perturbations),
     )
 
 

@@ -18,6 +18,8 @@ class AugmentationSpec(BaseModel):
     """Largest relative change of the field of view: 0.1 shows 0.9 to 1.1 of the image's side."""
     translation: float = Field(default=0.05, ge=0, lt=1)
     """Largest shift, as a fraction of the image's size."""
+    squash: float = Field(default=0.0, ge=0, le=1)
+    """Largest relative change of the aspect ratio, either way: 0.5 shows 2:3 to 3:2 of a square's."""
     padding: Literal["zeros", "border", "reflection"] = "border"
     """The fill for pixels beyond the edge."""
     pad_crop: int = Field(default=0, ge=0)
@@ -33,8 +35,15 @@ class AugmentationSpec(BaseModel):
     contrast: float = Field(default=0.1, ge=0, lt=1)
     saturation: float = Field(default=0.1, ge=0, lt=1)
     """Largest relative changes; saturation applies to colour images alone."""
+    gamma: float = Field(default=0.0, ge=0, le=4)
+    """Largest relative change of the exponent of the brightness, either way: 0.5 raises it to 1/1.5 to 1.5."""
     noise: float = Field(default=0.0, ge=0, lt=1)
     """Largest standard deviation of Gaussian noise, where the image's range is 0 to 1."""
     erasing: float = Field(default=0.0, ge=0, lt=1)
     """Side of a square set to the image's mean, as a fraction of the image's size (DeVries and Taylor 2017,
     "Improved Regularization of Convolutional Neural Networks with Cutout")."""
+    borders: float = Field(default=0.0, ge=0, le=1)
+    """How many of the images get a border on one to four sides, each up to a quarter of the image wide: black, white or
+    grey. The image is shrunk to the place between, as a letterbox or a screenshot does."""
+    caption: float = Field(default=0.0, ge=0, le=1)
+    """How many of the images get a line of made-up letters near the upper or lower edge, white or black."""

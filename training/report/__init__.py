@@ -19,6 +19,7 @@ from training.evaluation.kept import Evaluation
 from training.evaluation.label_shift import importance
 from training.files import replace_text
 from training.packaging.compose_card import blocks_of
+from training.perturbation.figures import kept_perturbations
 from training.report.charts import MOST_CURVES, curves, gate_profiles, reliability, risk_coverage, training_curves
 from training.report.history import TRAINING_LOSS, read_history
 from training.report.pictures import mistakes
@@ -134,6 +135,7 @@ def contents(run: Run, split: str, evaluation: Evaluation, metadata: Path | None
         "sets": report.conformal,
         "shift": report.style_shift,
         "selective": report.selective,
+        "perturbations": kept_perturbations(run, split),
         "maps": report.maps,
         "score_names": SCORES,
         "facts": facts,
