@@ -64,7 +64,8 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
                 "unsupported",
                 f"The JPEG file has more than {MAX_SCANS} scans; encoders write at most 10: save it again.",
             )
-        longer = 2 * max(spec.width, spec.height)  # the picture may be turned by EXIF, and the crop is square
+        scale = 2 if spec.content == "all" else 4  # half of each side may be border
+        longer = scale * max(spec.width, spec.height)  # the picture may be turned by EXIF, and the crop is square
         image.draft("L" if spec.channels == 1 else "RGB", (longer, longer))
         image.load()
         if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # Pillow has already turned a TIFF
