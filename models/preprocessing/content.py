@@ -182,8 +182,9 @@ def smeared(lines: Grey, value: int) -> int:
     """How many lines beside a border differ from it by less than a quarter of what those 8 lines further do."""
     if len(lines) < 2 * RINGING:
         return 0
-    difference = np.abs(lines.astype(np.int16) - value).mean(axis=1)
-    return run(difference[:RINGING] < difference[RINGING:].mean() / 4)
+    difference = np.abs(lines.astype(np.int16) - value)
+    mean, plain = difference.mean(axis=1), (difference <= INK).mean(axis=1) >= ALIKE
+    return run((mean[:RINGING] < mean[RINGING:].mean() / 4) & plain[:RINGING])
 
 
 def field_of_view(bright: Grey) -> Box:
