@@ -26,6 +26,7 @@ Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
 """A positive whole number, as Triton's repository layout asks."""
 Verdict = Literal["usual", "unusual", "unlike"]
 Task = Literal["multi-class", "multi-label", "ordinal"]
+Content = Literal["all", "b-scan", "fundus"]
 
 
 class InputSpec(Section):
@@ -34,6 +35,9 @@ class InputSpec(Section):
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     channels: Literal[1, 3]
+    content: Content = "all"
+    """What is kept first: ``all``, a ``b-scan`` without the borders around it, or the field of view of a ``fundus``
+    photograph, by the rules of :mod:`models.preprocessing.content`."""
     crop: Literal["centre-square", "none"] = "centre-square"
     """``centre-square`` keeps the largest centred square; ``none`` keeps all and lets the aspect ratio change."""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"

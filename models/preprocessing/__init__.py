@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import InputSpec
+from models.preprocessing.content import Box, content_box
 from models.preprocessing.cost import DEAR, decoding_cost
 from models.preprocessing.faults import ImageError, ImageFault
 from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE, PILLOW_FORMATS, read_picture
@@ -21,14 +22,17 @@ __all__ = [
     "DEAR",
     "DEFAULT_MAX_PIXELS",
     "FORMATS",
+    "Box",
     "Decoded",
     "ImageError",
     "ImageFault",
     "Preprocessed",
+    "cut",
     "decode",
     "decoding_cost",
     "fit",
     "preprocess",
+    "region",
 ]
 
 FORMATS = (*PILLOW_FORMATS, "DICOM")
@@ -57,6 +61,8 @@ class Preprocessed(NamedTuple):
 
     pixels: NDArray[np.uint8]
     """(height, width, channels), as the input in the card says."""
+    crop: Box
+    """The part of the image that the pixels show, in pixels of the file, upright."""
     width: int
     height: int
     """Size of the image in the file, in pixels, upright."""
@@ -78,7 +84,11 @@ def preprocess(
         ImageError: as :func:`decode`.
     """
     found = decode(data, spec, max_pixels, frame)
-    return Preprocessed(fit(found.image, spec), *found[1:])
+    box = region(found.image, spec)
+    pixels = cut(found.image, box, spec)
+    return Preprocessed(
+        pixels, box.scaled(found.width / found.image.width, found.height / found.image.height), *found[1:]
+    )
 
 
 def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, frame: int | None = None) -> Decoded:
@@ -86,7 +96,8 @@ def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, f
 
     EXIF orientation is applied. 16 bits are scaled to 8. Palettes are expanded. Transparency is composited on black.
     CMYK is converted to RGB. A JPEG much larger than the input is decoded at a reduced scale, never below twice the
-    size of the input. DICOM pixels are displayed as the file asks: see :func:`models.preprocessing.dicom.read_frame`.
+    size of the input, or four times where ``content`` may cut more away. DICOM pixels are displayed as the file asks:
+    see :func:`models.preprocessing.dicom.read_frame`.
 
     ``frame`` chooses a frame of a DICOM file or a page of a TIFF file, counted from 1 as in DICOMweb (PS3.18 10.4.1).
     Without it a DICOM file gives its middle frame, number (n + 1) // 2 of n, and every other file its first.
@@ -120,12 +131,22 @@ def is_dicom(data: bytes) -> bool:
 def fit(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
     """Crop, resize and convert an 8-bit image to the input (height, width, channels) of ``spec``.
 
-    An image that already has the size and channels of the input is returned unchanged, pixel for pixel.
+    An image that already has the size and channels of the input, and of which nothing is cut away, is returned
+    unchanged, pixel for pixel.
     """
-    if spec.crop == "centre-square":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
+    return cut(image, region(image, spec), spec)
+
+
+def region(image: Image.Image, spec: InputSpec) -> Box:
+    """The part of an image that becomes the input: its content, and of that the centre square, as ``spec`` says."""
+    box = content_box(image, spec.content)
+    return box.centre_square() if spec.crop == "centre-square" else box
+
+
+def cut(image: Image.Image, box: Box, spec: InputSpec) -> NDArray[np.uint8]:
+    """Resize and convert a part of an 8-bit image; what reaches beyond the image is black."""
+    if box != Box(0, 0, *image.size):
+        image = image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
     if image.size != (spec.width, spec.height):
         image = image.resize((spec.width, spec.height), Resampling[spec.interpolation])
     image = image.convert("L" if spec.channels == 1 else "RGB")

@@ -81,7 +81,8 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
                 "unsupported",
                 f"The JPEG file has more than {MAX_SCANS} scans; encoders write at most 10: save it again.",
             )
-        longer = 2 * max(spec.width, spec.height)  # the picture may be turned by EXIF, and the crop is square
+        scale = 2 if spec.content == "all" else 4  # half of each side may be border
+        longer = scale * max(spec.width, spec.height)  # the picture may be turned by EXIF, and the crop is square
         if not is_lossless_jpeg(data):  # libjpeg can neither scale these nor convert their colours
             image.draft("L" if spec.channels == 1 else "RGB", (longer, longer))
         image.load()

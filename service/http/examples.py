@@ -11,7 +11,15 @@ ANSWER: dict[str, object] = {
     "predictions": [
         {
             "file": None,
-            "image": {"format": "JPEG", "width": 529, "height": 256, "frame": 1, "laterality": None, "modality": None},
+            "image": {
+                "format": "JPEG",
+                "width": 529,
+                "height": 256,
+                "crop": {"left": 136, "top": 0, "width": 256, "height": 256},
+                "frame": 1,
+                "laterality": None,
+                "modality": None,
+            },
             "scope": None,
             "style_shift": {
                 "verdict": "usual",

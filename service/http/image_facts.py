@@ -12,12 +12,25 @@ if TYPE_CHECKING:  # clients import this file without the decoders
     from models.preprocessing import Preprocessed
 
 
+class Crop(BaseModel):
+    """The part of the image that the model saw, in pixels of the upright image, before it was resized."""
+
+    left: int = Field(description="Of its upper left corner; negative where black was added beside the image.")
+    top: int
+    width: int
+    height: int
+
+
 class ImageFacts(BaseModel):
     """What the file says of its image. Of a DICOM file only its SOP class is read beside it, and no patient data."""
 
     format: str = Field(description="JPEG, PNG, TIFF, BMP, WEBP or DICOM.")
     width: int = Field(description="Size in pixels, upright.")
     height: int
+    crop: Crop = Field(
+        description="What became the input, as the `input` section of the card says: the image, its content or its "
+        "centre. An activation map covers this part."
+    )
     frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
     laterality: Literal["R", "L", "B"] | None = Field(
         default=None, description="The eye, if a DICOM file names it: R, L or B (both)."
@@ -42,6 +55,7 @@ def image_facts(image: Preprocessed) -> dict[str, Any]:
         "format": image.format,
         "width": image.width,
         "height": image.height,
+        "crop": image.crop._asdict(),
         "frame": image.frame,
         "laterality": image.laterality,
         "modality": image.dicom.modality if image.dicom else None,

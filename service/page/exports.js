@@ -50,7 +50,7 @@ export async function downloadPng(item, map) {
   const [prediction] = item.answer.predictions;
   const activation = prediction.class_activation;
   const canvas = document.createElement("canvas");
-  drawOverlay(canvas, await decode(item.drawable, item.model.input.crop), coloured(prediction, map, rangeOf([prediction], map)), map.opacity / 100);
+  drawOverlay(canvas, await decode(item.drawable, prediction.image), coloured(prediction, map, rangeOf([prediction], map)), map.opacity / 100);
   const { name, version } = item.answer.model;
   const lines = [
     `${[finding(prediction), certainty(prediction)].filter(Boolean).join(", ")} (${name}, version ${version})`,

@@ -19,13 +19,13 @@ export const startMap = ({ label, class_activation: activation }) => ({
 });
 
 /** The picture that the item's file holds, decoded; undefined while that goes on, null where it can't be drawn. */
-function usePicture({ drawable, model }) {
+function usePicture({ drawable, answer }) {
   const [picture, setPicture] = useState(undefined);
   useEffect(() => {
     let current = true;
-    Promise.resolve(drawable && decode(drawable, model.input.crop)).then((found) => current && setPicture(found));
+    Promise.resolve(drawable && decode(drawable, answer.predictions[0].image)).then((found) => current && setPicture(found));
     return () => (current = false);
-  }, [drawable, model]);
+  }, [drawable, answer]);
   return picture;
 }
 
@@ -54,7 +54,7 @@ export function Picture({ item, map, together }) {
       read it; the results are complete.</p>`;
   const words = activation && map.opacity ? `, with the evidence for ${activation.labels[map.label]} laid over it` : "";
   const notes = [
-    picture?.cropped && "The model saw the bright square only.",
+    picture?.cropped && "The model saw the bright part only.",
     item.drawable !== item.file && "Drawn by the service, since browsers can't draw this kind of file.",
   ].filter(Boolean);
   return html`<figure>

@@ -13,10 +13,11 @@ export const fade = (value) => Math.min(1, 1.6 * value);
 /**
  * Decode an image file as the service does: upright, transparency over black.
  *
+ * @param image what the service's answer says of the image: its size, and the crop that the model saw
  * @returns {Promise<?{canvas: HTMLCanvasElement, seen: DOMRect, cropped: boolean}>} the picture and the part
  *   of it that the model sees; null if the browser can't decode the file
  */
-export async function decode(file, crop) {
+export async function decode(file, image) {
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (!bitmap) return null;
   const scale = LONGER_SIDE / Math.max(bitmap.width, bitmap.height);
@@ -29,26 +30,24 @@ export async function decode(file, crop) {
   // A 28-pixel image is shown as the pixels it is: smoothing would suggest detail that the model never had.
   context.imageSmoothingEnabled = scale < 8;
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  const cropped = crop === "centre-square" && bitmap.width !== bitmap.height;
   bitmap.close();
-  return { canvas, cropped, seen: cropped ? centreSquare(canvas) : new DOMRect(0, 0, canvas.width, canvas.height) };
+  const { left, top, width, height } = image.crop;
+  const across = canvas.width / image.width;
+  const down = canvas.height / image.height;
+  const seen = new DOMRect(left * across, top * down, width * across, height * down);
+  return { canvas, cropped: width < image.width || height < image.height, seen };
 }
 
 /** A small picture of the part that the model sees, as a data address: it must outlive the picture. */
 export function thumbnail({ canvas, seen }) {
   const small = document.createElement("canvas");
   const scale = THUMBNAIL / Math.max(seen.width, seen.height);
-  small.width = Math.round(scale * seen.width);
-  small.height = Math.round(scale * seen.height);
+  small.width = Math.max(1, Math.round(scale * seen.width));
+  small.height = Math.max(1, Math.round(scale * seen.height));
   const context = small.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(canvas, seen.x, seen.y, seen.width, seen.height, 0, 0, small.width, small.height);
   return small.toDataURL("image/jpeg", 0.85);
-}
-
-function centreSquare({ width, height }) {
-  const side = Math.min(width, height);
-  return new DOMRect((width - side) / 2, (height - side) / 2, side, side);
 }
 
 /** The least and the greatest positive evidence in maps (each rows of numbers, h x w): the ends of their colours. */

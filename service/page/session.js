@@ -81,7 +81,7 @@ export class Session {
       const sent = performance.now();
       const answer = await patiently(() => predict(item));
       const milliseconds = performance.now() - sent;
-      return { state: "done", answer, milliseconds, ...(await draw(item)) };
+      return { state: "done", answer, milliseconds, ...(await draw(item, answer.predictions[0].image)) };
     } catch (error) {
       if (!(error instanceof Problem)) console.error(error);
       return { state: "failed", problem: error };
@@ -89,12 +89,11 @@ export class Session {
   }
 }
 
-async function draw(item) {
-  const { crop } = item.model.input;
-  let picture = await decode(item.file, crop);
+async function draw(item, image) {
+  let picture = await decode(item.file, image);
   if (picture) return { drawable: item.file, thumbnail: thumbnail(picture) };
   const drawable = await patiently(() => preview(item));
-  picture = await decode(drawable, crop);
+  picture = await decode(drawable, image);
   return { drawable: picture && drawable, thumbnail: picture && thumbnail(picture) };
 }
 

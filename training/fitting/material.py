@@ -40,6 +40,7 @@ def gather_material(recipe: Recipe) -> Material:
         height=recipe.input.size,
         width=recipe.input.size,
         channels=recipe.input.channels,
+        content=recipe.input.content,
         crop=recipe.input.crop,
         interpolation=recipe.input.interpolation,
     )

@@ -7,6 +7,7 @@ given beside the same figure with the attention of another image. Only the diffe
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.card import InputSpec
-from models.preprocessing import ImageError, preprocess
+from models.preprocessing import ImageError, cut, decode, preprocess
 from models.resnet import ResNet
 from training.data.pipeline import PrepareBatch
 from training.datasets import Item
@@ -68,8 +69,15 @@ def compare_attention(
 def read_attention(item: Item, spec: InputSpec) -> NDArray[np.float64]:
     """The attention map as the network sees the image, (H, W), grey."""
     assert item.attention is not None
+    grey = spec.model_copy(update={"channels": 1, "content": "all"})
     try:
-        return preprocess(item.attention.read_bytes(), spec.model_copy(update={"channels": 1})).pixels[..., 0] / 255
+        data = item.attention.read_bytes()
+        if spec.content == "all":
+            return preprocess(data, grey).pixels[..., 0] / 255
+        assert isinstance(item.image, Path)
+        attention, image = decode(data, grey).image, preprocess(item.image.read_bytes(), spec)  # the image says where
+        box = image.crop.scaled(attention.width / image.width, attention.height / image.height)
+        return cut(attention, box, grey)[..., 0] / 255
     except (ImageError, OSError) as error:
         raise TrainingError(f"attention map {item.attention} can't be read: {error}") from None
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from models.card import Name, Task
+from models.card import Content, Name, Task
 from models.scope import ImagingModality
 from models.section import Text
 from training.errors import TrainingError
@@ -34,6 +34,7 @@ class InputChoice(Section):
     size: int = Field(default=28, ge=8)
     """Height and width in pixels. For MedMNIST it also names the file: 28, 64, 128 or 224."""
     channels: Literal[1, 3] = 3
+    content: Content = "all"
     crop: Literal["centre-square", "none"] = "centre-square"
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
 

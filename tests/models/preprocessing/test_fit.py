@@ -11,10 +11,9 @@ from PIL import Image
 
 import models.preprocessing
 from models.card import InputSpec
-from models.preprocessing import fit, preprocess
+from models.preprocessing import Box, fit, preprocess, region
 from tests.models.preprocessing.image_files import (
     Crop,
-    Pixels,
     encode,
     lossless,
     noise,
@@ -94,11 +93,11 @@ def decoded_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The sizes (width, height), upright, of the pictures that were decoded, in turn."""
     sizes: list[tuple[int, int]] = []
 
-    def spy(image: Image.Image, spec: InputSpec) -> Pixels:
+    def spy(image: Image.Image, spec: InputSpec) -> Box:
         sizes.append(image.size)
-        return fit(image, spec)
+        return region(image, spec)
 
-    monkeypatch.setattr(models.preprocessing, "fit", spy)
+    monkeypatch.setattr(models.preprocessing, "region", spy)
     return sizes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.card import Card
-from models.preprocessing import Preprocessed
+from models.preprocessing import Box, Preprocessed
 from service.http.answers import Prediction, prediction
 from service.inference.runtime import Model, Outputs
 from service.offline import write
@@ -30,7 +30,7 @@ def test_the_summary_names_the_three_highest_and_lowest_gates_in_order(card: Car
     gates = np.full(card.gates, 0.6, np.float32)
     gates[: len(GATES)] = GATES
     outputs = Outputs(np.array([1, 0, 0], np.float32), gates, np.zeros((len(LABELS), 2, 2), np.float32))
-    image = Preprocessed(np.zeros((16, 16, 3), np.uint8), 30, 20, "PNG")
+    image = Preprocessed(np.zeros((16, 16, 3), np.uint8), Box(5, 0, 20, 20), 30, 20, "PNG")
     given = prediction(card, image, outputs, file=None, weights="summary", activation_map=False)
     assert card.blocks[0].channels == len(GATES)
     summary = given["recalibration_weights"][card.blocks[0].name]
@@ -42,7 +42,7 @@ def answer(card: Card, probabilities: list[float]) -> dict[str, Any]:
     outputs = Outputs(
         np.array(probabilities, np.float32), np.zeros(card.gates, np.float32), np.zeros((len(LABELS), 2, 2), np.float32)
     )
-    image = Preprocessed(np.zeros((16, 16, 3), np.uint8), 30, 20, "PNG")
+    image = Preprocessed(np.zeros((16, 16, 3), np.uint8), Box(5, 0, 20, 20), 30, 20, "PNG")
     return prediction(card, image, outputs, file="a.png", weights="none", activation_map=False)
 
 
