@@ -30,7 +30,14 @@ def card_fields() -> dict[str, Any]:
         "description": "Four findings on OCT B-scans",
         "task": "multi-class",
         "labels": ["normal", "drusen", "oedema"],
-        "input": {"height": 6, "width": 4, "channels": 3, "crop": "none", "interpolation": "bilinear"},
+        "input": {
+            "height": 6,
+            "width": 4,
+            "channels": 3,
+            "content": "all",
+            "crop": "none",
+            "interpolation": "bilinear",
+        },
         "architecture": {
             "depth": 20,
             "recalibration": "srm",
