@@ -31,7 +31,7 @@ class TestShipped:
 
     def test_name_the_kind_of_image_where_it_is_known(self) -> None:
         named = {name: load_recipe(name).card.modality for name in shipped_recipes()}
-        fundus = dict.fromkeys(("acrima", "lag", "odir", "retinamnist"), "colour fundus photograph")
+        fundus = dict.fromkeys(("acrima", "dr", "lag", "odir", "retinamnist"), "colour fundus photograph")
         scans = {"casia2": "anterior segment OCT", "octmnist": "OCT B-scan"}
         assert {name: kind for name, kind in named.items() if kind} == fundus | scans
         assert load_recipe("folder", ["card.modality=OCT B-scan"]).card.modality == "OCT B-scan"

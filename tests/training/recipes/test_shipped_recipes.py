@@ -32,6 +32,9 @@ TINY = ["network.depth=18", "network.stem=small", "network.width=0.05", "batch_s
 
 
 def data_of(name: str, folder: Path) -> Path:
+    if name == "dr":
+        write_tree(folder / "photographs", dict.fromkeys("01234", 16), size=(40, 40))
+        return folder / "photographs"
     if name == "folder":
         write_tree(folder / "scans", {"ill": 20, "healthy": 20})
         return folder / "scans"
