@@ -16,8 +16,8 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "time": "2026-11-24T08:15:30.123456Z",
     "model": {
         "name": "oct",
-        "version": "1",
-        "digest": "sha256:0be7d45a916e88fee4ee526f3d20288f716d5c5477ee13c06cce896cf3824b9b",
+        "version": "2",
+        "digest": "sha256:2423a48d2b6cc035b67fc05168370e865f6ba34b28a0d89e464c44d6ca094ed6",
     },
     "task": "multi-class",
     "input_digest": "sha256:5d0f2c0e7b1fd6e4f0b9a1a8de1c6f6d1d1f4ac03b0b8a9d7fd0c2d8b1e7a642",

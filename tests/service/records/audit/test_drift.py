@@ -22,8 +22,8 @@ from service.records.store import Store
 from service.settings import SHIPPED_REPOSITORY
 from tests.service.records.facts import FACTS, RecordMaker
 
-PACKAGE = SHIPPED_REPOSITORY / "oct" / "1" / "model.onnx"
-OCT = replace(FACTS, name="oct", version="1", digest="sha256:" + hashlib.sha256(PACKAGE.read_bytes()).hexdigest())
+PACKAGE = SHIPPED_REPOSITORY / "oct" / "2" / "model.onnx"
+OCT = replace(FACTS, name="oct", version="2", digest="sha256:" + hashlib.sha256(PACKAGE.read_bytes()).hexdigest())
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
 
 
@@ -110,8 +110,8 @@ def test_each_version_and_digest_has_its_own_lines(
         fill(store, make_record, model, JANUARY, like_validation(style, 210, seed))
     rows = drift(store, SHIPPED_REPOSITORY, by="month")
     assert [(row.version, row.digest[-1]) for row in rows] == [
-        ("1", OCT.digest[-1]),
-        ("1", "e"),
+        ("2", OCT.digest[-1]),
+        ("2", "e"),
         ("9", OCT.digest[-1]),
         ("10", OCT.digest[-1]),
     ]
@@ -161,7 +161,7 @@ def test_the_command(
     table = CliRunner().invoke(app, ["audit", "--drift"]).stdout
     assert max(map(len, table.splitlines()[:-2])) <= 80
     [line] = [line for line in table.splitlines() if " 2026-02 " in line]
-    assert line.split()[:4] == ["oct", "1", "2026-02", "1,100"]
+    assert line.split()[:4] == ["oct", "2", "2026-02", "1,100"]
     assert line.split()[-2:] == ["<.001", "drifted"]
     assert table.splitlines()[-2:] == [
         f"oct 1 ({OCT.digest[7:15]}): compared with the 155 validation images of its card. 1 image without a score.",
