@@ -1,6 +1,6 @@
 """Add a style reference to a package that was exported before packages had one.
 
-    python -m training.style.add models/repository/oct/1/model.onnx folder --set data=FOLDER --set input.channels=1
+    python -m training.style.add models/repository/oct/2/model.onnx folder --set data=FOLDER --set input.channels=1
 
 The recipe reads the package's own training and validation images. A run is better exported again: this is for
 packages whose run is gone.

@@ -164,7 +164,7 @@ def test_the_command(
     assert line.split()[:4] == ["oct", "2", "2026-02", "1,100"]
     assert line.split()[-2:] == ["<.001", "drifted"]
     assert table.splitlines()[-2:] == [
-        f"oct 1 ({OCT.digest[7:15]}): compared with the 155 validation images of its card. 1 image without a score.",
+        f"oct 2 ({OCT.digest[7:15]}): compared with the 155 validation images of its card. 1 image without a score.",
         "oct 123 (cccccccc): compared with its first records (2026-01, 200 images): no package with its digest.",
     ]
 
