@@ -244,7 +244,7 @@ class Card(Section):
     source_commit: Text
     libraries: dict[str, str]
     recipe: dict[str, Any]
-    """The resolved recipe of the training run."""
+    """The resolved recipe of the training run, without paths of the machine that it ran on."""
     created: Text
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ ANSWER: dict[str, object] = {
     "model": {
         "name": "oct",
         "version": "2",
-        "digest": "sha256:2423a48d2b6cc035b67fc05168370e865f6ba34b28a0d89e464c44d6ca094ed6",
+        "digest": "sha256:65aae77db21d458bae3a1316bcf1557b2a51cd00577cf96d18e401c477e49abd",
     },
     "notice": "Research use only; not a medical device.",
     "predictions": [

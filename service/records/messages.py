@@ -17,7 +17,7 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "model": {
         "name": "oct",
         "version": "2",
-        "digest": "sha256:2423a48d2b6cc035b67fc05168370e865f6ba34b28a0d89e464c44d6ca094ed6",
+        "digest": "sha256:65aae77db21d458bae3a1316bcf1557b2a51cd00577cf96d18e401c477e49abd",
     },
     "task": "multi-class",
     "input_digest": "sha256:5d0f2c0e7b1fd6e4f0b9a1a8de1c6f6d1d1f4ac03b0b8a9d7fd0c2d8b1e7a642",

@@ -70,7 +70,7 @@ def compose_card(
             limits=recipe.card.limits,
             source_commit=facts.source_commit,
             libraries=library_versions(),
-            recipe=recipe.model_dump(mode="json", exclude={"card", "data"}),
+            recipe=recipe.model_dump(mode="json", exclude={"card": True, "data": True, "network": {"initial_weights"}}),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
     except ValidationError as error:

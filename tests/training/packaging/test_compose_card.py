@@ -87,6 +87,8 @@ class TestCard:
         assert (card.input.height, card.input.width, card.input.channels) == (28, 28, 3)
         assert list(card.training_data.counts["train"].values()) == list(COUNTS["train"])
         assert card.recipe["epochs"] == 3
+        assert "data" not in card.recipe
+        assert "initial_weights" not in card.recipe["network"]  # its path is of this machine
         assert str(tiny_npz.parent) not in card.model_dump_json()  # a card is published, a path is private
 
     def test_gates_stand_block_after_block(self, finished: Run, package: Path) -> None:
