@@ -1,5 +1,6 @@
 """Atomic files: written under another name, synchronised, renamed. So a kill or a full disk leaves no partial file."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -47,3 +48,9 @@ def synchronise(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

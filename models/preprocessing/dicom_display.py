@@ -40,8 +40,9 @@ def as_eight_bit(
     bits = int(header.BitsStored)
     if photometric in ("MONOCHROME1", "MONOCHROME2"):
         outside = padding(domain, header)
-        present = domain[np.unique(unsigned)]
-        brightness = grey(domain, present[~outside[np.unique(unsigned)]], header, index, little_endian)
+        shown = np.zeros(len(domain), dtype=bool)
+        shown[unsigned] = True
+        brightness = grey(domain, domain[shown & ~outside], header, index, little_endian)
         if photometric == "MONOCHROME1":
             brightness = 1 - brightness
         brightness[outside] = 0

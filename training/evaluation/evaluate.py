@@ -4,13 +4,13 @@ What each figure means is in docs/evaluation.md.
 """
 
 import csv
-import hashlib
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from models.card import StyleReference
+from models.resnet import ResNet
 from models.scope import B_SCAN
 from training.data.unreadable import without
 from training.datasets import DataSet, Item, read_dataset
@@ -27,11 +27,12 @@ from training.evaluation.metrics import CALIBRATION, class_metrics, confusion, f
 from training.evaluation.predict import NetworkOutputs, predict
 from training.evaluation.selective import Scores, measure_selective, rejection_scores
 from training.evaluation.verdicts import measure_verdicts
+from training.files import sha256
 from training.maps.attention import compare_attention
 from training.maps.sanity import check_maps
 from training.recipe import Recipe
 from training.run import Run
-from training.style.reference import fit_reference
+from training.style.reference import FittedShift, fit_reference
 
 RESAMPLES = 1000
 
@@ -43,11 +44,7 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> SplitFigures:
     """
     recipe, facts = run.recipe(), run.facts()
     run.metrics()  # a damaged file shows now, and not after the split was opened
-    data = read_same_data(run)
-    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
-    reference = fit_reference(network, data, facts)
-    validation = predict(network, data.splits["val"], facts, reference.module)
-    calibrator = calibrate(recipe, data, validation)
+    data, network, reference, validation, calibrator = make_ready(run)
     sets = fit_prediction_sets(recipe, data, calibrator, validation)
     if split == "test":
         log_opening(run, data)
@@ -68,10 +65,33 @@ def evaluate(run: Run, split: Literal["val", "test"]) -> SplitFigures:
     return report
 
 
+class Ready(NamedTuple):
+    """What a run's network is measured with. None of it comes from the test split."""
+
+    data: DataSet
+    network: ResNet
+    """On the device of the recipe."""
+    reference: FittedShift
+    validation: NetworkOutputs
+    calibrator: Calibrator
+
+
+def make_ready(run: Run) -> Ready:
+    """Read a run's data and network, and fit its style reference and its calibration.
+
+    Raises:
+        TrainingError: if the data changed since the training.
+    """
+    recipe, facts, data = run.recipe(), run.facts(), read_same_data(run)
+    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
+    reference = fit_reference(network, data, facts)
+    validation = predict(network, data.splits["val"], facts, reference.module)
+    return Ready(data, network, reference, validation, calibrate(recipe, data, validation))
+
+
 def log_opening(run: Run, data: DataSet) -> None:
     """Add a line to the run's log of openings, which names the weights that are about to be judged."""
-    with run.checkpoint(run.recipe().checkpoint).open("rb") as file:
-        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    weights = sha256(run.checkpoint(run.recipe().checkpoint))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with run.test_log.open("a") as log:
         log.write(f"{now} test split of {data.name} opened for {run.recipe().checkpoint}.pt, SHA-256 {weights[:16]}\n")

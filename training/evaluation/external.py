@@ -1,18 +1,14 @@
 """A run's figures on data of another origin: another camera, clinic or country."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from training.datasets import DataSet, Item
-from training.device import choose_device
 from training.errors import TrainingError
-from training.evaluation.evaluate import calibrate, measure, measure_trust, read_same_data, scores_of
-from training.evaluation.figures import SplitFigures, read_figures
+from training.evaluation.evaluate import make_ready, measure, measure_trust, scores_of
+from training.evaluation.figures import SplitFigures, read_figures, write_figures
 from training.evaluation.predict import predict
-from training.files import replace_text
 from training.run import Run
-from training.style.reference import fit_reference
 
 SPLIT = "external"
 
@@ -25,18 +21,15 @@ def evaluate_external(run: Run, other: DataSet, name: str) -> SplitFigures:
     Raises:
         TrainingError: if the other data have other labels.
     """
-    recipe, facts, own = run.recipe(), run.facts(), read_same_data(run)
+    recipe, facts = run.recipe(), run.facts()
     items = relabelled(other, facts.labels)
-    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
-    reference = fit_reference(network, own, facts)
-    validation = predict(network, own.splits["val"], facts, reference.module)
-    calibrator = calibrate(recipe, own, validation)
+    own, network, reference, validation, calibrator = make_ready(run)
     outputs = predict(network, items, facts, reference.module)
     scores = None if own.multi_label else scores_of(calibrator, validation, outputs)
     found = measure(recipe, replace(own, name=name, md5=other.md5), calibrator, None, outputs, items)
     trust = measure_trust(reference.reference, calibrator, outputs, scores, items)
     figures = SplitFigures.model_validate(found | trust | {"split": SPLIT})
-    write(run, read(run) | {name: figures})
+    write_figures(path_in(run), read(run) | {name: figures})
     return figures
 
 
@@ -61,13 +54,12 @@ def read(run: Run) -> dict[str, SplitFigures]:
     Raises:
         TrainingError: if the file is damaged.
     """
-    path = run.folder / "external.json"
-    return read_figures(path) if path.is_file() else {}
+    path = path_in(run)
+    return read_figures(path, "`python -m training external` for each data set") if path.is_file() else {}
 
 
-def write(run: Run, by_name: Mapping[str, SplitFigures]) -> None:
-    content = {name: figures.model_dump(exclude_unset=True) for name, figures in by_name.items()}
-    replace_text(run.folder / "external.json", json.dumps(content, indent=2) + "\n")
+def path_in(run: Run) -> Path:
+    return run.folder / "external.json"
 
 
 def headline(figures: SplitFigures) -> list[str]:

@@ -193,8 +193,10 @@ class SplitFigures(Figures):
 BY_SPLIT = TypeAdapter(dict[str, SplitFigures])
 
 
-def read_figures(path: Path) -> dict[str, SplitFigures]:
-    """Read a ``metrics.json``.
+def read_figures(
+    path: Path, again: str = "`python -m training evaluate` for each split that you need"
+) -> dict[str, SplitFigures]:
+    """Read a ``metrics.json``, or another file of figures, which the command ``again`` makes anew.
 
     Raises:
         TrainingError: if it is damaged.
@@ -202,12 +204,15 @@ def read_figures(path: Path) -> dict[str, SplitFigures]:
     try:
         return BY_SPLIT.validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise TrainingError(
-            f"{path} is damaged ({f'{where}: ' if where else ''}{first['msg']}): remove it, then run "
-            "`python -m training evaluate` for each split that you need"
-        ) from None
+        raise damaged(path, error, again) from None
+
+
+def damaged(path: Path, error: ValidationError, again: str) -> TrainingError:
+    """A file of figures that is damaged, with the first fault and the command that makes it anew."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    fault = f"{where}: {first['msg']}" if where else first["msg"]
+    return TrainingError(f"{path} is damaged ({fault}): remove it, then run {again}")
 
 
 def write_figures(path: Path, by_split: Mapping[str, SplitFigures]) -> None:

@@ -25,12 +25,11 @@ from training.fitting.optimisation import create_loss, create_optimiser, create_
 from training.fitting.resume import TrainingState
 from training.fitting.selection import Selection
 from training.recipe import Recipe
-from training.recipe.network_spec import NetworkSpec
 
 
 def create_network(recipe: Recipe, classes: int) -> ResNet:
     architecture = Architecture(
-        **recipe.network.model_dump(include=set(NetworkSpec.model_fields) & set(Architecture.model_fields)),
+        **recipe.network.model_dump(include=set(Architecture.model_fields)),
         in_channels=recipe.input.channels,
         num_classes=classes,
         image_size=recipe.input.size,

@@ -1,20 +1,18 @@
 """What a run starts from: fresh weights, a public checkpoint, another run, or a package."""
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-import onnxruntime
 from torch import Tensor
 
 from models.checkpoint import read_checkpoint
 from models.fold import unfolded_state
 from models.initial_weights import load_initial_weights, settle_batch_norm
-from models.package import read_card
 from models.provenance import InitialWeights
 from models.resnet import ResNet
 from training.data.pipeline import IMAGE, Images, Normalisation, loader
 from training.errors import TrainingError
+from training.files import sha256
 from training.packaging.unpack import read_network
 from training.recipe import Recipe
 from training.run import Run
@@ -88,8 +86,7 @@ def read_source(path: Path) -> Source:
         run = Run.open(path)
         return read_source(run.checkpoint(run.recipe().checkpoint))
     if path.suffix == ".onnx":
-        network, _ = read_network(path)
-        card = read_card(onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]))
+        network, _, card = read_network(path)
         state, unsettled = unfolded_state(network)
         trained_on = f"{card.name} version {card.version}, trained on {card.training_data.name}"
         return Source(path, state, unsettled, card.labels, trained_on, card.training_data.licence)
@@ -99,8 +96,3 @@ def read_source(path: Path) -> Source:
     facts = run.facts()
     trained_on = f"{run.recipe().name}, trained on {facts.training_data.name}"
     return Source(path, state, [], facts.labels, trained_on, facts.training_data.licence)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

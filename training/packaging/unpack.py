@@ -8,6 +8,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from models.card import Card
 from models.fold import fold
 from models.package import read_card
 from models.resnet import ResNet
@@ -15,8 +16,8 @@ from training.data.pipeline import Normalisation
 from training.errors import TrainingError
 
 
-def read_network(package: Path) -> tuple[ResNet, Normalisation]:
-    """The folded network and the normalisation that a package's graph holds.
+def read_network(package: Path) -> tuple[ResNet, Normalisation, Card]:
+    """The folded network and the normalisation that a package's graph holds, and its card.
 
     Raises:
         TrainingError: if the graph's weights do not have the names that the export gives them.
@@ -34,7 +35,7 @@ def read_network(package: Path) -> tuple[ResNet, Normalisation]:
             f"{package} was not exported by this project, or by another version of it: {error}"
         ) from None
     std = 1 / (255 * scale)
-    return network.eval(), Normalisation((-offset * std).tolist(), std.tolist())
+    return network.eval(), Normalisation((-offset * std).tolist(), std.tolist()), card
 
 
 def name_gates(graph: onnx.GraphProto, weights: dict[str, Tensor]) -> None:

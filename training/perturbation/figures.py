@@ -1,13 +1,11 @@
 """What ordinary changes cost, and ``perturbations-<split>.json``, which holds it."""
 
-import hashlib
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from training.errors import TrainingError
-from training.evaluation.figures import Figure, Part
-from training.files import replace_text
+from training.evaluation.figures import Figure, Part, damaged
+from training.files import replace_text, sha256
 from training.run import Run
 
 
@@ -55,12 +53,7 @@ def read_perturbations(path: Path) -> Perturbations:
     try:
         return Perturbations.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise TrainingError(
-            f"{path} is damaged ({f'{where}: ' if where else ''}{first['msg']}): remove it, then run "
-            "`python -m training perturb` again"
-        ) from None
+        raise damaged(path, error, "`python -m training perturb` again") from None
 
 
 def write_perturbations(path: Path, found: Perturbations) -> None:
@@ -79,8 +72,3 @@ def kept_perturbations(run: Run, split: str) -> Perturbations | None:
 
 def perturbations_path(run: Run, split: str) -> Path:
     return run.folder / f"perturbations-{split}.json"
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

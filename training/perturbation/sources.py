@@ -12,14 +12,12 @@ from models.card import InputSpec
 from models.package import INPUT, read_card
 from models.style_shift import styles_of
 from training.datasets import DataSet
-from training.device import choose_device
 from training.errors import TrainingError
-from training.evaluation.evaluate import RESAMPLES, calibrate, log_opening, read_same_data
-from training.evaluation.predict import predict
-from training.perturbation.figures import Perturbations, sha256
+from training.evaluation.evaluate import RESAMPLES, log_opening, make_ready
+from training.files import sha256
+from training.perturbation.figures import Perturbations
 from training.perturbation.measure import Answers, Model, Pixels, measure
 from training.run import Run
-from training.style.reference import fit_reference
 
 Split = Literal["val", "test"]
 Advance = Callable[[int], None]
@@ -28,10 +26,7 @@ Advance = Callable[[int], None]
 def perturb_run(run: Run, split: Split, advance: Advance = lambda _: None) -> Perturbations:
     """Measure a run's network, as its evaluation does; an opening of the test split is logged before it happens."""
     recipe, facts = run.recipe(), run.facts()
-    data = read_same_data(run)
-    network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
-    reference = fit_reference(network, data, facts)
-    calibrator = calibrate(recipe, data, predict(network, data.splits["val"], facts))
+    data, network, reference, _, calibrator = make_ready(run)
     device = next(network.parameters()).device
 
     @torch.inference_mode()

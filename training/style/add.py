@@ -14,7 +14,7 @@ import torch
 import typer
 
 from models.card import Card, InputSpec, Parity
-from models.package import OUTPUTS, package_path, read_card
+from models.package import OUTPUTS, package_path
 from training.data.pipeline import IMAGE, cached
 from training.datasets import DataSet, Item, read_dataset
 from training.errors import TrainingError
@@ -48,8 +48,7 @@ def add_style(package: Path, data: DataSet, repository: Path, version: str) -> P
         TrainingError: if the package's graph is not one that this project exported, or an output would change.
     """
     session = onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"])
-    card = read_card(session)
-    network, normalisation = read_network(package)
+    network, normalisation, card = read_network(package)
     shift = fit_style_shift(
         list(block_names(network)),
         measure_styles(network, data.splits["train"], normalisation, card.input),

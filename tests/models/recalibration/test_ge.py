@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from models.recalibration import GatherExcite
+from tests.models.recalibration.trained import move_off_start
 
 
 def expected(module: GatherExcite, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -25,13 +26,7 @@ def expected(module: GatherExcite, x: Tensor) -> tuple[Tensor, list[Tensor]]:
 def as_if_trained(channels: int, size: int) -> GatherExcite:
     torch.manual_seed(3)
     module = GatherExcite(channels, size)
-    with torch.no_grad():
-        module.bn.weight.uniform_(0.5, 1.5)
-        module.bn.bias.normal_()
-        assert module.bn.running_mean is not None
-        assert module.bn.running_var is not None
-        module.bn.running_mean.normal_()
-        module.bn.running_var.uniform_(0.5, 1.5)
+    move_off_start(module.bn)
     return module
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import BatchNorm1d
 
 from models.recalibration.srm import StyleRecalibration
 
@@ -18,10 +19,16 @@ def as_if_trained(channels: int, correction: int = 1) -> StyleRecalibration:
     module = StyleRecalibration(channels, correction=correction)
     with torch.no_grad():
         module.cfc.normal_()
-        module.bn.weight.uniform_(0.5, 1.5)
-        module.bn.bias.normal_()
-        assert module.bn.running_mean is not None
-        assert module.bn.running_var is not None
-        module.bn.running_mean.normal_()
-        module.bn.running_var.uniform_(0.5, 1.5)
+    move_off_start(module.bn)
     return module
+
+
+@torch.no_grad()
+def move_off_start(bn: BatchNorm1d) -> None:
+    """Give a batch normalisation weights and statistics that no two channels share."""
+    bn.weight.uniform_(0.5, 1.5)
+    bn.bias.normal_()
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    bn.running_mean.normal_()
+    bn.running_var.uniform_(0.5, 1.5)
