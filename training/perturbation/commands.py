@@ -28,7 +28,7 @@ def perturb(
     from training.datasets import read_dataset
     from training.perturbation.figures import perturbations_path, write_perturbations
     from training.perturbation.sources import perturb_package, perturb_run
-    from training.recipe import load_recipe
+    from training.recipe import load_package_recipe
     from training.run import Run
 
     if output is not None and not output.parent.is_dir():
@@ -37,9 +37,7 @@ def perturb(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Changing images", total=None)
         if source.suffix == ".onnx":
-            if recipe is None:
-                raise TrainingError("a package does not hold its data: name the recipe that reads them with --recipe")
-            data = read_dataset(load_recipe(recipe, set_ or ()))
+            data = read_dataset(load_package_recipe(recipe, set_ or ()))
             found = perturb_package(source, data, split, lambda images: bar.advance(task, images))
         else:
             run = Run.open(source)

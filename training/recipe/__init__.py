@@ -15,6 +15,7 @@ from training.recipe.recipe import (
     Recipe,
     ScheduleSpec,
     check_recipe,
+    load_package_recipe,
     load_recipe,
     shipped_recipes,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Recipe",
     "ScheduleSpec",
     "check_recipe",
+    "load_package_recipe",
     "load_recipe",
     "shipped_recipes",
 ]

@@ -220,6 +220,17 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def load_package_recipe(name_or_path: str | None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe that reads a package's data, which the package does not hold.
+
+    Raises:
+        TrainingError: if none is named, or as :func:`load_recipe`.
+    """
+    if name_or_path is None:
+        raise TrainingError("a package does not hold its data: name the recipe that reads them with --recipe")
+    return load_recipe(name_or_path, overrides)
+
+
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a shipped recipe by name, or any recipe by path, and apply ``key.subkey=value`` overrides.
 

@@ -32,16 +32,14 @@ def shift(
     from models.package import read_card
     from training.datasets import read_dataset
     from training.packaging.export import export
-    from training.recipe import load_recipe
+    from training.recipe import load_package_recipe
     from training.run import Run
     from training.style.corruptions import FUNDUS, OCT
     from training.style.detection import detect
 
     with TemporaryDirectory() as temporary:
         if source.suffix == ".onnx":
-            if recipe is None:
-                raise TrainingError("a package does not hold its data: name the recipe that reads them with --recipe")
-            package, chosen = source, load_recipe(recipe, set_ or ())
+            package, chosen = source, load_package_recipe(recipe, set_ or ())
         else:
             run = Run.open(source)
             package, chosen = export(run, Path(temporary)), run.recipe()
