@@ -1,1 +1,1 @@
-"""Reading requests (bodies, limits) and writing answers (JSON, DICOM, problem documents)."""
+"""Reading requests (bodies, limits) and writing answers (JSON, problem documents)."""

@@ -162,7 +162,7 @@ async def report(
 
     def write() -> bytes:
         # The first import takes half a second, so it happens in this thread and not on the event loop.
-        from service.http.structured_report import write_report
+        from service.report.document import write_report
 
         return write_report(uploads[0].data, model, *predicted[0])
 

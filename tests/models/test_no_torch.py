@@ -18,7 +18,7 @@ HEAVY = ("torch", "monai", "onnx", "safetensors", "ignite", "sklearn", "scipy")
         "models.package",
         "models.preprocessing",
         "models.preprocessing.dicom",
-        "service.http.structured_report",
+        "service.report.document",
     ],
 )
 def test_imports_neither_torch_nor_monai(module: str) -> None:

@@ -1,7 +1,7 @@
 """A prediction as a DICOM structured report, to be stored beside its image.
 
-Only here are the patient and study elements of the image file read, because a report must repeat them (PS3.3 A.35.3).
-They go into the report and nowhere else.
+Only for it are the patient and study elements of the image file read (``source``), because a report must repeat
+them (PS3.3 A.35.3). They go into the report and nowhere else.
 """
 
 import io
@@ -20,7 +20,6 @@ from highdicom.sr import (
     RelationshipTypeValues,
     TextContentItem,
 )
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
@@ -31,20 +30,8 @@ from service import NOTICE, __version__
 from service.http.answers import present, style_shift
 from service.http.problems import ProblemError
 from service.inference.runtime import Model, Outputs
+from service.report.source import Source, referred_to
 
-REFERRED_TO = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-COPIED = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
-"""Patient and study elements that a report must have. They may be empty (type 2)."""
 REPORT = CodedConcept("18748-4", "LN", "Diagnostic imaging report")
 STYLE = CodedConcept("style-shift", "99RETINASRM", "Style shift against the training images")
 VERDICTS = {
@@ -59,6 +46,13 @@ CONTAINS, HAS_CONTEXT, HAS_PROPERTIES = (
     RelationshipTypeValues.HAS_OBS_CONTEXT,
     RelationshipTypeValues.HAS_PROPERTIES,
 )
+
+
+class Report(ComprehensiveSR):
+    """A report on an image of any class, private ones included."""
+
+    def copy_patient_and_study_information(self, dataset: Dataset) -> None:
+        """Copy nothing: ``__init__`` has set each of them, and highdicom knows only the standard's classes."""
 
 
 def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Outputs) -> bytes:
@@ -83,8 +77,8 @@ def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Output
         )
     try:
         source = referred_to(data)
-        report = ComprehensiveSR(
-            evidence=[source],
+        report = Report(
+            evidence=[source.elements],
             content=content(source, model, image, outputs),
             series_instance_uid=generate_uid(prefix=None),
             series_number=1,
@@ -110,25 +104,7 @@ def write_report(data: bytes, model: Model, image: Preprocessed, outputs: Output
         ) from None
 
 
-def referred_to(data: bytes) -> Dataset:
-    """Read the elements that the report repeats. If an element is missing and may be empty, it is set to empty."""
-    whole = dcmread(
-        io.BytesIO(data), stop_before_pixels=True, force=True, specific_tags=[*REFERRED_TO, *COPIED, "NumberOfFrames"]
-    )
-    missing = [keyword for keyword in REFERRED_TO if not whole.get(keyword)]
-    if missing:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "no-report",
-            f"The DICOM file lacks {', '.join(missing)}, so no report can refer to it: ask for JSON.",
-        )
-    for keyword in COPIED:
-        if keyword not in whole:
-            setattr(whole, keyword, None)
-    return whole
-
-
-def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs) -> ContainerContentItem:
+def content(source: Source, model: Model, image: Preprocessed, outputs: Outputs) -> ContainerContentItem:
     """The content tree of the report: the algorithm, the image, each class with its probability, the conclusion."""
     labels, probabilities = model.card.labels, outputs.probabilities
     several = model.card.task == "multi-label"
@@ -144,9 +120,9 @@ def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs
         TextContentItem(codes.DCM.AlgorithmParameters, model.digest, HAS_CONTEXT),
         ImageContentItem(
             codes.DCM.SourceImage,
-            source.SOPClassUID,
-            source.SOPInstanceUID,
-            referenced_frame_numbers=[image.frame] if "NumberOfFrames" in source else None,
+            source.elements.SOPClassUID,
+            source.elements.SOPInstanceUID,
+            referenced_frame_numbers=[image.frame] if "NumberOfFrames" in source.elements else None,
             relationship_type=CONTAINS,
         ),
     ]
@@ -160,6 +136,9 @@ def content(source: Dataset, model: Model, image: Preprocessed, outputs: Outputs
         TextContentItem(codes.DCM.Conclusion, ", ".join(conclusion) or "none of the labels", CONTAINS),
         TextContentItem(codes.DCM.Comment, NOTICE, CONTAINS),
     ]
+    if source.left_empty:
+        fault = f"Left empty, because the values in the image file break the standard: {', '.join(source.left_empty)}."
+        items.append(TextContentItem(codes.DCM.Comment, fault, CONTAINS))
     root.ContentSequence = ContentSequence(items)
     return root
 

@@ -19,8 +19,8 @@ from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 
 from models.preprocessing import preprocess
-from service.http.structured_report import write_report
 from service.inference.runtime import Model, Outputs
+from service.report.document import write_report
 from tests.conftest import LABELS, tiny_card
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dataset, dicom, written
 from tests.models.preprocessing.identified import MARKER, marked
@@ -202,7 +202,7 @@ def test_a_multi_label_model_concludes_each_or_none(probabilities: list[float], 
 
 def test_the_first_report_imports_in_a_thread(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the event loop the import would hold every other request for half a second."""
-    name = "service.http.structured_report"
+    name = "service.report.document"
     monkeypatch.delitem(sys.modules, name)
     importers: list[str] = []
 

@@ -1,0 +1,1 @@
+"""A prediction as a DICOM structured report."""
