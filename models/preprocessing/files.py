@@ -9,6 +9,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from models.card import InputSpec
 from models.preprocessing.codestream import MAX_SCANS, has_too_many_scans, is_lossless_jpeg
 from models.preprocessing.faults import ImageError, check_size
+from models.preprocessing.grey_alpha import is_grey_alpha, on_black
 from models.preprocessing.metered import MeteredBytes
 from models.preprocessing.repairs import as_classic_tiff, without_ancillary_chunks
 
@@ -160,6 +161,8 @@ def eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
             "The TIFF file has 16-bit colours in separate planes, which is not supported: save it with interleaved "
             "colours.",
         )
+    if is_grey_alpha(image):
+        return on_black(image)
     if image.mode == "P" and image.format == "TIFF" and max(tags.get(TIFF_COLOUR_MAP, (256,))) < 256:
         image.putpalette(np.reshape(tags[TIFF_COLOUR_MAP], (3, -1)).T.astype(np.uint8).tobytes())  # as libtiff reads it
     if image.mode in ("L", "RGB") and "transparency" not in image.info:

@@ -1,6 +1,7 @@
 """TIFF files by the specification: pages, tiles, planes, 64-bit offsets, 16-bit colours."""
 
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,36 @@ def test_alpha_of_a_tiff_is_composited_on_black(samples: int, extra: int) -> Non
     entries = page(pixels) | {EXTRA: [extra], PHOTOMETRIC: [1 if samples == 2 else 2]}
     shown = decode(tiff_file([pixels.tobytes()], entries), 5, 4)
     assert np.abs(shown - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2], ids=["unused", "associated", "unassociated"])
+@pytest.mark.parametrize("compression", [1, 8, 32946], ids=["plain", "deflate", "old-deflate"])
+@pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
+def test_grey_of_16_bits_with_alpha(extra: int, compression: int, big: bool) -> None:
+    """Within half a step of the exact value, since Pillow's table has no such pixels and none is rounded twice."""
+    samples = np.random.default_rng(0).integers(0, 65536, (12, 14, 2)).astype("<u2")
+    if extra == 1:
+        samples[..., 0] = np.minimum(samples[..., 0], samples[..., 1])
+    wanted = samples[..., :1] / 257 * (samples[..., 1:] / 65535 if extra == 2 else 1)
+    parts = [samples[row : row + 5].tobytes() for row in (0, 5, 10)]
+    parts = parts if compression == 1 else list(map(zlib.compress, parts))
+    entries = page(samples) | {ROWS: [5], EXTRA: [extra], PHOTOMETRIC: [1], COMPRESSION: [compression]}
+    assert np.abs(decode(tiff_file(parts, entries, big=big), 12, 14) - wanted).max() <= 0.501
+
+
+@pytest.mark.parametrize("compression", [1, 8], ids=["plain", "deflate"])
+def test_big_endian_grey_of_16_bits_with_alpha(compression: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 65536, (3, 4, 2)).astype(">u2")
+    part = samples.tobytes() if compression == 1 else zlib.compress(samples.tobytes())
+    values = [(WIDTH, 4), (HEIGHT, 3), (COMPRESSION, compression), (PHOTOMETRIC, 1), (STRIPS, 110), (SAMPLES, 2)]
+    values += [(ROWS, 3), (COUNTS, len(part)), (EXTRA, 2)]
+    entries = [struct.pack(">HHII", tag, 4, 1, value) for tag, value in values]
+    entries.append(struct.pack(">HHIHH", BITS, 3, 2, 16, 16))
+    head = b"MM\0*" + struct.pack(">IH", 8, len(entries)) + b"".join(sorted(entries)) + bytes(4)
+    place = len(head)
+    data = head.replace(struct.pack(">HHII", STRIPS, 4, 1, 110), struct.pack(">HHII", STRIPS, 4, 1, place)) + part
+    wanted = samples[..., :1] / 257 * (samples[..., 1:] / 65535)
+    assert np.abs(decode(data, 3, 4) - wanted).max() <= 0.501
 
 
 def test_palette_of_8_bits_in_a_tiff() -> None:
