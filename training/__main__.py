@@ -63,7 +63,9 @@ def download(
 
 @app.command()
 def check(
-    data: Annotated[Path | None, typer.Argument(help="A folder of images, or an .npz in MedMNIST's layout.")] = None,
+    data: Annotated[
+        Path | None, typer.Argument(help="A folder of images, a table (.csv), or an .npz in MedMNIST's layout.")
+    ] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV; default: manifest.csv in the folder.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Check the data that this recipe reads.")] = None,
     set_: SetOption = None,
@@ -119,7 +121,7 @@ def fit(
     loaded = load_recipe(recipe, [*(set_ or ()), *held_out, *tracked(mlflow)])
     fold_name = "" if folds is None else f"-fold-{fold}"
     folder = run or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}{fold_name}"
-    finished = fit(loaded, folder, overwrite=overwrite, resume=resume, progress=console.is_terminal)
+    finished = fit(loaded, folder, overwrite=overwrite, resume=resume, progress=console.is_terminal, report=tell)
     if rank():
         return
     splits: tuple[Literal["val", "test"], ...] = ("val", "test") if test else ("val",)

@@ -37,6 +37,8 @@ class RunFacts(BaseModel):
     training_data: TrainingData
     initial_weights: InitialWeights | None = None
     train_prior: list[float]
+    data_summary: list[str] = []
+    """What was understood of the data: layout, images, patients and labels of each split."""
     skipped: list[Unreadable] = []
     """Images that could not be read and that ``on_corrupt: skip`` left out."""
     source_commit: str

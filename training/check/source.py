@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.check.finding import Finding, count
+from training.check.finding import Finding
 from training.datasets import DataSet
 from training.datasets.base import SPLITS
 from training.datasets.download import md5_of
-from training.datasets.folder import SPLIT_NAMES, read_manifest
+from training.datasets.folder import list_images
 from training.datasets.medmnist import RELEASES, file_name
-from training.datasets.released import SUFFIXES
+from training.datasets.released import DICOM_SUFFIXES, SUFFIXES
 from training.errors import TrainingError
+from training.recipe import FolderSpec
 
 
 class Entry(NamedTuple):
@@ -32,6 +33,13 @@ class Entry(NamedTuple):
     label: str
     split: str | None
     patient: str | None
+    labels: tuple[str, ...] | None = None
+    """Of multi-label data, the labels that the image has; ``label`` is then all of them joined."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class; or the labels, of which there may be none."""
+        return (self.label,) if self.labels is None else self.labels
 
 
 @dataclass
@@ -44,94 +52,43 @@ class Source:
 
 
 def read_source(path: Path, manifest: Path | None = None) -> Source:
-    """Read a folder or an ``.npz`` file.
+    """Read a folder, a table or an ``.npz`` file.
 
     Raises:
         TrainingError: if there is nothing to check: no such path, no image, not the layout.
     """
-    if path.is_dir():
-        found = manifest or path / "manifest.csv"
-        if manifest is not None and not manifest.is_file():
-            raise TrainingError(f"{manifest} is not there: correct --manifest, or leave it out")
-        source = read_listed(path, found) if found.is_file() else read_tree(path)
+    if manifest is not None and not manifest.is_file():
+        raise TrainingError(f"{manifest} is not there: correct --manifest, or leave it out")
+    if path.is_dir() or (path.suffix.lower() == ".csv" and path.is_file()):
+        source = read_images(path, FolderSpec(manifest=manifest))
     elif path.suffix == ".npz" and path.is_file():
         source = read_archive(path)
     else:
-        raise TrainingError(f"{path} is neither a folder nor an .npz file: name your images' folder, or use --recipe")
+        raise TrainingError(
+            f"{path} is no folder, table (.csv) or .npz file: name your images' folder, or use --recipe"
+        )
     if not source.entries:
-        raise TrainingError(f"{path} holds no image of a known format ({', '.join(sorted(SUFFIXES))})")
+        raise TrainingError(f"{path} holds no image of a known format ({', '.join(sorted(SUFFIXES | DICOM_SUFFIXES))})")
     return source
 
 
-def read_listed(path: Path, manifest: Path) -> Source:
-    """Images that a manifest names; columns as in :mod:`training.datasets.folder`."""
-    findings, entries, missing, odd = [], [], [], []
-    rows = read_manifest(manifest)
-    for row in rows:
-        split = row.get("split") or None
-        if split is not None and split not in SPLIT_NAMES:
-            odd.append(f"{row['file']}: {split}")
-        if (path / row["file"]).is_file():
-            entries.append(
-                Entry(
-                    row["file"],
-                    path / row["file"],
-                    row["label"],
-                    SPLIT_NAMES.get(split, split) if split else None,
-                    row.get("patient") or None,
-                )
-            )
-        else:
-            missing.append(row["file"])
-    if missing:
-        text = f"{manifest.name} names {count(len(missing), 'missing file')}"
-        findings.append(Finding.of("error", "files", text, missing))
-    if odd:
-        text = f"{manifest.name} has {count(len(odd), 'image')} in a split of unknown name: use train, val or test"
-        findings.append(Finding.of("error", "splits", text, odd))
-    with_split = sum(entry.split is not None for entry in entries)
-    if 0 < with_split < len(entries):
-        text = (
-            f"{manifest.name} gives a split to {with_split:,} of {len(entries):,} images: give one to all, or to none"
+def read_images(path: Path, spec: FolderSpec) -> Source:
+    """A folder or a table, by the reader that training uses, with its faults as findings."""
+    listing = list_images(path, spec)
+    entries = [
+        Entry(
+            image.file,
+            listing.root / image.file,
+            image.label if isinstance(image.label, str) else joined(image.label),
+            image.split,
+            image.patient,
+            None if isinstance(image.label, str) else image.label,
         )
-        findings.append(Finding.of("error", "splits", text, [e.id for e in entries if e.split is None]))
-    listed = {row["file"] for row in rows}
-    others = [name for name in (str(file.relative_to(path)) for file in image_files(path)) if name not in listed]
-    if others:
-        text = f"{manifest.name} leaves out {count(len(others), 'image file')} of the folder"
-        findings.append(Finding.of("info", "files", text, others))
-    return Source(path.resolve().name, entries, findings)
-
-
-def read_tree(path: Path) -> Source:
-    """Any tree of classes. The class of an image is the path of its folder, after ``train/``, ``val/`` or ``test/``."""
-    files = image_files(path)
-    parents = [file.relative_to(path).parts[:-1] for file in files]
-    by_split = bool(files) and all(parts and parts[0].lower() in SPLIT_NAMES for parts in parents)
-    entries = []
-    for file, parts in zip(files, parents, strict=True):
-        split = SPLIT_NAMES[parts[0].lower()] if by_split else None
-        label = "/".join(parts[1:] if by_split else parts) or "."
-        entries.append(Entry(str(file.relative_to(path)), file, label, split, None))
-    holders = {file.parent for file in files}
-    empty = [
-        str(folder.relative_to(path))
-        for folder in sorted(path.rglob("*"))
-        if folder.is_dir() and visible(folder, path) and not any(holder.is_relative_to(folder) for holder in holders)
+        for image in listing.images
     ]
-    findings = []
-    if empty:
-        findings.append(Finding.of("error", "files", f"{count(len(empty), 'folder')} without images", empty))
-    return Source(path.resolve().name, entries, findings)
-
-
-def image_files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and visible(file, path))
-
-
-def visible(path: Path, root: Path) -> bool:
-    """Whether a path is neither hidden nor left behind by archives and notebooks."""
-    return not any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
+    findings = [Finding.of(fault.severity, fault.check, fault.message(), fault.examples) for fault in listing.faults]
+    name = path.stem if path.is_file() else path.resolve().name
+    return Source(name, entries, [*findings, *(Finding.of("info", "layout", line) for line in listing.layout)])
 
 
 def read_archive(path: Path) -> Source:
@@ -157,7 +114,14 @@ def read_archive(path: Path) -> Source:
             source.findings.append(Finding.of("error", "files", f"{split}: {fault}"))
         if images.dtype == np.uint8 and len(labels) == len(images):
             source.entries.extend(
-                Entry(f"{split}-{index}", image, name_of(label, names), split, None)
+                Entry(
+                    f"{split}-{index}",
+                    image,
+                    name_of(label, names),
+                    split,
+                    None,
+                    labels_of(label, names) if len(label) > 1 else None,
+                )
                 for index, (image, label) in enumerate(zip(images, labels.reshape(len(labels), -1), strict=True))
             )
     return source
@@ -193,18 +157,33 @@ def read_dataset_source(data: DataSet) -> Source:
     """What a recipe's reader returned."""
     entries = [
         Entry(
-            item.id, item.image, name_of(item.label, data.labels), split, None if item.group == item.id else item.group
+            item.id,
+            item.image,
+            name_of(item.label, data.labels),
+            split,
+            None if item.group == item.id else item.group,
+            labels_of(item.label, data.labels) if isinstance(item.label, tuple) else None,
         )
         for split, items in data.splits.items()
         for item in items
     ]
-    return Source(data.name, entries)
+    return Source(data.name, entries, [Finding.of("info", "layout", line) for line in data.layout])
+
+
+def labels_of(label: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """The names of the labels that are set; the number of one without a name."""
+    numbers = np.flatnonzero(np.asarray(label).reshape(-1)).tolist()
+    return tuple(names[number] if number < len(names) else str(number) for number in numbers)
+
+
+def joined(labels: Sequence[str]) -> str:
+    return " + ".join(labels) or "none"
 
 
 def name_of(label: Any, names: Sequence[str]) -> str:
     """A class's name; of several labels, as in multi-label data, those that are set, joined."""
     values = np.asarray(label).reshape(-1)
     if len(values) > 1:
-        return " + ".join(names[i] if i < len(names) else str(i) for i in np.flatnonzero(values).tolist()) or "none"
+        return joined(labels_of(values, names))
     index = values[0].item()
     return names[index] if isinstance(index, int) and 0 <= index < len(names) else str(index)

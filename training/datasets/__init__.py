@@ -36,7 +36,7 @@ def read_release(recipe: Recipe) -> DataSet:
     path, spec, provenance = recipe.data, recipe.folder, recipe.provenance
     match recipe.dataset:
         case "folder":
-            return read_folder(path, spec, provenance)
+            return read_folder(path, spec, provenance, recipe.task)
         case "retinamnist" | "octmnist":
             return read_medmnist(recipe.dataset, path, recipe.input, provenance)
         case "lag":

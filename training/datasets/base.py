@@ -1,6 +1,6 @@
 """What every reader returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,8 @@ from models.provenance import TrainingData
 from training.errors import TrainingError
 
 SPLITS = ("train", "val", "test")
+MOST_LABELS = 20
+"""Labels that a summary counts one by one."""
 
 
 class Item(NamedTuple):
@@ -26,6 +28,10 @@ class Item(NamedTuple):
     id: str
     attention: Path | None = None
     """Map of where people looked, as a grey image of the same view. Used for comparison, never as a target."""
+    weight: float = 1.0
+    """How often the image is seen in training, compared with one of weight 1."""
+    details: Mapping[str, str] = {}
+    """The eye, and columns for subgroups, by name."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class DataSet:
     split_rule: str
     random_split: bool = False
     """Whether the split was drawn here. Then there is no official test split that a cross-validation must leave out."""
+    layout: Sequence[str] = ()
+    """Of your own data: sentences on which folder or column was taken for what."""
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -81,6 +89,18 @@ class DataSet:
     def counts(self) -> dict[str, dict[str, int]]:
         """Split to label to number of images."""
         return {split: dict(zip(self.labels, self.frequencies(split).tolist(), strict=True)) for split in self.splits}
+
+    def summary(self) -> list[str]:
+        """What was understood, in lines: the layout, and for each split its images, patients and labels."""
+        lines = [f"{self.name}: {line}" for line in self.layout]
+        for split, of_label in self.counts().items():
+            items = self.splits[split]
+            groups = {item.group for item in items}
+            known = f" of {len(groups):,} patients" if groups != {item.id for item in items} else ", patients not known"
+            shown = ", ".join(f"{label} {count:,}" for label, count in list(of_label.items())[:MOST_LABELS])
+            more = f" and {len(of_label) - MOST_LABELS} more labels" if len(of_label) > MOST_LABELS else ""
+            lines.append(f"{split}: {len(items):,} images{known}: {shown}{more}")
+        return lines
 
     def prior(self, split: str) -> NDArray[np.float64]:
         """Class frequencies (K,) of a split. For multi-label data, the frequency of each label."""

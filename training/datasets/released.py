@@ -5,6 +5,7 @@ from pathlib import Path
 from training.errors import TrainingError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+DICOM_SUFFIXES = {".dcm", ".dicom"}
 
 
 def release_folder(path: Path | None, default: str, title: str, access: str, layout: str) -> Path:
@@ -26,4 +27,9 @@ def images_in(folder: Path) -> list[Path]:
     """The image files directly in a folder, sorted by name. Empty if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and visible(file, folder))
+
+
+def visible(path: Path, root: Path) -> bool:
+    """Whether a path is neither hidden (``.git``, AppleDouble's ``._x.jpg``) nor left by archives (``__MACOSX``)."""
+    return not any(part.startswith((".", "__")) for part in path.relative_to(root).parts)

@@ -12,6 +12,13 @@ from training.datasets.base import Item
 from training.errors import TrainingError
 from training.recipe import FolderSpec
 
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Names that people give to the splits, in lower case."""
+
 
 def at_random(items: list[Item], spec: FolderSpec) -> dict[str, list[Item]]:
     """Test first, then validation out of the rest; each the fold nearest to the wanted part."""

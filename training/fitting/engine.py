@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,20 @@ from training.run import Run, RunFacts, library_versions, source_commit
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, resume: bool = False, progress: bool = True) -> Run:
+def fit(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    report: Callable[[str], None] = lambda _: None,
+) -> Run:
     """Train a recipe's network into a run folder, choosing the checkpoint on validation data alone.
 
     With ``resume`` a run that was killed goes on from its newest whole checkpoint, to the same weights, bit for bit;
     one that had not begun begins, and a finished one is left as it is. Under ``torchrun`` every process calls this.
+    Process 0 reports, line by line, what was understood of the data.
 
     Raises:
         TrainingError: for whatever the user can put right: data, recipe, device, an existing run, a full disk.
@@ -48,15 +57,26 @@ def fit(recipe: Recipe, folder: Path, *, overwrite: bool = False, resume: bool =
         raise TrainingError("--overwrite and --resume contradict each other: give one of them")
     device = distributed.own_device(choose_device(recipe.device))
     with distributed.process_group(device), full_disk_is_a_sentence(folder):
-        return train(recipe, folder, device, overwrite=overwrite, resume=resume, progress=progress)
+        return train(recipe, folder, device, overwrite=overwrite, resume=resume, progress=progress, report=report)
 
 
-def train(recipe: Recipe, folder: Path, device: torch.device, *, overwrite: bool, resume: bool, progress: bool) -> Run:
+def train(
+    recipe: Recipe,
+    folder: Path,
+    device: torch.device,
+    *,
+    overwrite: bool,
+    resume: bool,
+    progress: bool,
+    report: Callable[[str], None],
+) -> Run:
     make_repeatable(recipe, device)
     if recipe.tracking == "mlflow":
         require_mlflow()
     distributed.own_batch_size(recipe.batch_size)  # a mistake in it shows now and not hours later
     material = gather_material(recipe)
+    for line in material.data.summary() if distributed.rank() == 0 else ():
+        report(line)
     network = create_network(recipe, len(material.data.labels))
     fresh, initial = start_from(network, recipe, material.data.labels, material.images, material.normalisation)
     frozen = freeze(network, recipe.fine_tuning.freeze, fresh)
@@ -164,6 +184,7 @@ def describe(material: Material, architecture: Architecture, initial: InitialWei
         training_data=material.data.provenance(),
         initial_weights=initial,
         train_prior=material.data.prior("train").tolist(),
+        data_summary=material.data.summary(),
         skipped=material.unreadable,
         source_commit=source_commit(),
         python=platform.python_version(),

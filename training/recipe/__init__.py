@@ -4,7 +4,7 @@ The included recipes are in ``training/recipes``.
 """
 
 from training.recipe.augmentation_spec import AugmentationSpec
-from training.recipe.dataset_specs import DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
+from training.recipe.dataset_specs import ColumnSpec, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
 from training.recipe.recipe import (
     CalibrationSpec,
     FoldSpec,
@@ -23,6 +23,7 @@ from training.recipe.recipe import (
 __all__ = [
     "AugmentationSpec",
     "CalibrationSpec",
+    "ColumnSpec",
     "DtdSpec",
     "FoldSpec",
     "FolderSpec",

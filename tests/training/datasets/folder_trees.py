@@ -11,11 +11,13 @@ from training.datasets import DataSet, Item, read_dataset
 SPLITS = ("train", "val", "test")
 
 
-def read(path: Path | None, provenance: Mapping[str, str] | None = None, **folder: Any) -> DataSet:
+def read(
+    path: Path | None, provenance: Mapping[str, str] | None = None, task: str = "multi-class", **folder: Any
+) -> DataSet:
     recipe = tiny_recipe(
         path or Path(),
         dataset="folder",
-        task="multi-class",
+        task=task,
         folder=folder,
         provenance=dict(provenance or {}),
     )

@@ -116,6 +116,9 @@ class TestMistakes:
     def test_one_class(self, tmp_path: Path) -> None:
         write_tree(tmp_path, {"a": 20})
         (tmp_path / "b").mkdir()
+        with pytest.raises(TrainingError, match=r"1 folder without images.*\(b\)"):
+            read(tmp_path)
+        (tmp_path / "b").rmdir()
         with pytest.raises(TrainingError, match=r"1 class\(es\) with images"):
             read(tmp_path)
 
@@ -123,7 +126,7 @@ class TestMistakes:
         (tree / "glaucoma").mkdir()
         (tree / ".cache").mkdir()
         (tree / "__MACOSX").mkdir()
-        with pytest.raises(TrainingError, match="folders without images: glaucoma:"):
+        with pytest.raises(TrainingError, match=r"1 folder without images.*\(glaucoma\)"):
             read(tree)
 
     def test_a_misspelt_label_in_the_manifest(self, tree: Path) -> None:

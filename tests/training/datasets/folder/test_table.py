@@ -1,10 +1,10 @@
-"""Class-per-folder trees: what a manifest says of files, labels, patients and splits."""
+"""Tables: what a CSV says of files, labels, patients, splits and more, and headers as people write them."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.training.datasets.folder_trees import SPLITS, all_files, files_of, read
+from tests.training.datasets.folder_trees import SPLITS, all_files, class_of, files_of, read
 from tests.training.tiny_data import write_manifest, write_tree
 from training.errors import TrainingError
 
@@ -28,7 +28,7 @@ class TestManifestSplit:
         assert files_of(data) == {split: [row["file"] for row in rows if row["split"] == split] for split in SPLITS}
         assert "manifest" in data.split_rule
 
-    @pytest.mark.parametrize("name", ["valid", "validation"])
+    @pytest.mark.parametrize("name", ["valid", "Validation"])
     def test_knows_other_names_of_validation(self, tmp_path: Path, name: str) -> None:
         self.write(tmp_path, val=name)
         assert len(read(tmp_path).splits["val"]) == 8
@@ -44,10 +44,12 @@ class TestManifestSplit:
         with pytest.raises(TrainingError, match="val split has no image of b"):
             read(tmp_path)
 
-    @pytest.mark.parametrize("name", ["dev", "TRAINING", "0"])
+    @pytest.mark.parametrize("name", ["dev", "TRIAN", "0"])
     def test_of_unknown_name_is_refused(self, tmp_path: Path, name: str) -> None:
         self.write(tmp_path, val=name)
-        with pytest.raises(TrainingError, match=rf"split '{name}' of a/004\.png: use one of train, val, test"):
+        with pytest.raises(
+            TrainingError, match=rf"8 images in an unknown split: use train, val or test \(a/004\.png: {name},"
+        ):
             read(tmp_path)
 
     def test_for_some_images_alone_is_refused(self, tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ class TestManifest:
 
     def test_with_missing_files_names_the_first(self, tree: Path) -> None:
         write_manifest(tree, [{"file": file} for file in ("cnv/000.png", "cnv/gone.png", "normal/gone.png")])
-        with pytest.raises(TrainingError, match=r"2 file\(s\) that are not there, first 'cnv/gone\.png'"):
+        with pytest.raises(TrainingError, match=r"2 files missing.*\(cnv/gone\.png, normal/gone\.png\)"):
             read(tree)
 
     @pytest.mark.parametrize("text", ["", "file\n", "image,label\ncnv/000.png,cnv\n", "label,file\ncnv\n"])
@@ -101,7 +103,88 @@ class TestManifest:
         with pytest.raises(TrainingError, match=r"manifest\.csv"):
             read(tree)
 
+    def test_must_give_a_label_where_it_has_the_column(self, tree: Path) -> None:
+        write_manifest(tree, [{"file": "cnv/000.png", "label": "cnv"}, {"file": "cnv/001.png", "label": ""}])
+        with pytest.raises(TrainingError, match=r"gives cnv/001\.png no label"):
+            read(tree)
+
+    def test_with_a_file_twice_is_refused(self, tree: Path) -> None:
+        write_manifest(tree, [{"file": name} for name in ("cnv/000.png", "normal/000.png", "./cnv/000.png")])
+        with pytest.raises(TrainingError, match=r"1 file more than once.*\(cnv/000\.png\)"):
+            read(tree)
+
+    def test_with_more_values_than_columns_names_the_row(self, tree: Path) -> None:
+        (tree / "manifest.csv").write_text("file,label\ncnv/000.png,cnv\ncnv/001.png,cnv,old\n")
+        with pytest.raises(TrainingError, match="row 3 has 3 values for 2 columns"):
+            read(tree)
+
     def test_that_is_not_utf8_is_refused(self, tree: Path) -> None:
         (tree / "manifest.csv").write_bytes("file,note\ncnv/000.png,\xe9\n".encode("latin-1"))
         with pytest.raises(TrainingError, match=r"manifest\.csv"):
             read(tree)
+
+
+class TestHeader:
+    """40 images of 20 patients in two classes; a table whose header is written as people write it."""
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        write_tree(tmp_path, {"x": 40})
+        return tmp_path
+
+    def write(self, root: Path, header: str, separator: str = ",") -> None:
+        rows = [f"x/{n:03}.png,{'dr' if n // 2 % 2 else 'normal'},p{n // 2}" for n in range(40)]
+        (root / "manifest.csv").write_text("\n".join([header, *rows, ""]).replace(",", separator))
+
+    @pytest.mark.parametrize(
+        ("header", "separator"),
+        [
+            ("file,label,patient", ", "),
+            ("file,label,patient", ";"),
+            ("File,Label,Patient", ","),
+            ("filename,class,patient_id", ","),
+            ("Image Path,diagnosis,Subject-ID", ","),
+            (" image ,LABELS,patientid", ","),
+        ],
+    )
+    def test_is_understood(self, root: Path, header: str, separator: str) -> None:
+        self.write(root, header, separator)
+        data = read(root)
+        assert data.labels == ["dr", "normal"]
+        for items in data.splits.values():
+            for item in items:
+                number = int(Path(str(item.image)).stem)
+                assert class_of(data, item) == ("dr" if number // 2 % 2 else "normal")
+                assert item.group == f"p{number // 2}"
+
+    @pytest.mark.parametrize(
+        ("header", "wrong", "meant"),
+        [
+            ("file,lable,patient", "lable", "label"),
+            ("file,label,pateint", "pateint", "patient"),
+            ("file,label,patients", "patients", "patient"),
+            ("file,label,patient key", "patient key", "patient"),
+            ("flie,label,patient", "flie", "file"),
+            ("file,label,spilt", "spilt", "split"),
+        ],
+    )
+    def test_that_is_nearly_right_is_refused(self, root: Path, header: str, wrong: str, meant: str) -> None:
+        self.write(root, header)
+        with pytest.raises(TrainingError, match=f"is the column '{wrong}' meant as '{meant}'"):
+            read(root)
+
+    @pytest.mark.parametrize("other", ["patient_age", "Patient Sex", "site", "sex", "time", "height", "image quality"])
+    def test_of_something_else_is_not(self, root: Path, other: str) -> None:
+        self.write(root, f"file,label,{other}")
+        assert f"not used: {other}" in read(root).summary()[0]
+
+    def test_with_two_columns_for_one_thing_is_refused(self, root: Path) -> None:
+        self.write(root, "file,diagnosis,class")
+        with pytest.raises(TrainingError, match="'diagnosis' and 'class' may both be the label"):
+            read(root)
+        assert read(root, columns={"label": "diagnosis"}).labels == ["dr", "normal"]
+
+    def test_with_one_name_twice_is_refused(self, root: Path) -> None:
+        self.write(root, "file,label,label")
+        with pytest.raises(TrainingError, match="two columns named 'label'"):
+            read(root)
