@@ -8,14 +8,21 @@ weights), crops out of a margin of 4 pixels and flips (He 2016, section 4.2; Lee
 autocast and channels last. All images lie on the GPU and are augmented there. Nothing is chosen: the test images are
 opened once, by the last weights. Published for SRM-ResNet-56: 95.05.
 
+A network of another form or of larger images is a start for retinal ones, and `--weights` keeps it:
+
+    python -m tests.gpu.cifar10 FOLDER --depth 18 --stem imagenet --width 0.5 --size 64 --channels 1 --steps 11700 \\
+        --weights runs/start
+    python -m training fit octmnist --set network.width=0.5 --set network.initial_weights=runs/start/srm-0.pt
+
 Needs a GPU, torch with CUDA, numpy, pillow, pydantic and typer; for the official release `make train-env` as well.
 """
 
 import json
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -23,7 +30,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import cross_entropy, interpolate, pad
 
 from models.architecture import Architecture
 from models.recalibration import Recalibration
@@ -31,7 +38,7 @@ from models.resnet import ResNet
 from tests.benchmarks._measure import describe_machine
 
 DEVICE = torch.device("cuda")
-SIZE, MARGIN, BATCH = 32, 4, 128
+PIXELS, MARGIN, BATCH = 32, 4, 128
 STEPS = 64_000
 WARM_UP = 3  # steps that are not captured, at the start and after each change of the learning rate
 
@@ -45,6 +52,11 @@ def main(
     seed: Annotated[list[int] | None, typer.Option(help="0 without it; repeatable")] = None,
     steps: int = STEPS,
     minutes: Annotated[float, typer.Option(help="Shorten each run's schedule to fit; 0 never does")] = 0,
+    stem: Literal["small", "imagenet"] = "small",
+    width: float = 1.0,
+    size: Annotated[int, typer.Option(help="Pixels that the images of 32 are enlarged to")] = PIXELS,
+    channels: Annotated[int, typer.Option(help="3, or 1 for grey images")] = 3,
+    weights: Annotated[Path | None, typer.Option(help="Folder for <recalibration>-<seed>.pt")] = None,
     output: Path = Path("cifar10.json"),
 ) -> None:
     """Train, test once, and write what was measured as JSON."""
@@ -52,10 +64,17 @@ def main(
     print(describe_machine(DEVICE), flush=True)
     train, test = read_splits(folder)
     print(f"{len(train[0])} training and {len(test[0])} test images", flush=True)
+    if channels == 1:
+        train, test = ((grey(images), labels) for images, labels in (train, test))
+    form = {"depth": depth, "stem": stem, "width": width, "image_size": size, "in_channels": channels}
     results = []
     for kind in recalibration or ["srm"]:
         for each in seed or [0]:
-            results.append(run(kind, depth, each, train, test, steps, minutes))
+            result, state = run(form | {"recalibration": kind}, each, train, test, steps, minutes)
+            results.append(result)
+            if weights is not None:
+                weights.mkdir(parents=True, exist_ok=True)
+                torch.save(state, weights / f"{kind}-{each}.pt")
             output.write_text(json.dumps(results, indent=2))
 
 
@@ -91,12 +110,18 @@ def read_splits(folder: Path) -> tuple[Split, Split]:
     return split("train"), split("test")
 
 
-def run(kind: str, depth: int, seed: int, train: Split, test: Split, steps: int, minutes: float) -> dict[str, Any]:
-    """Train one network and return its settings, its speed and its accuracy on the test images."""
+def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma (ITU-R 601) of colour images (N, H, W, 3), as Pillow computes it: (N, H, W, 1)."""
+    return np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])[..., None]
+
+
+def run(
+    form: Mapping[str, Any], seed: int, train: Split, test: Split, steps: int, minutes: float
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Train one network; return its settings, speed and accuracy on the test images, and its weights."""
     torch.manual_seed(seed)
-    architecture = Architecture.model_validate(
-        {"depth": depth, "stem": "small", "num_classes": 10, "image_size": SIZE, "recalibration": kind}
-    )
+    architecture = Architecture.model_validate({**form, "num_classes": 10})
+    kind = architecture.recalibration
     network = ResNet(architecture).train().to(DEVICE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = torch.from_numpy(train[0]).to(DEVICE)
     mean, std = channel_statistics(train[0])
@@ -123,9 +148,8 @@ def run(kind: str, depth: int, seed: int, train: Split, test: Split, steps: int,
     seconds = time.perf_counter() - start
     accuracy = trainer.accuracy(*test)
     print(f"{kind} {seed}: accuracy on the test images {100 * accuracy:.2f} % after {done} steps", flush=True)
-    return {
-        "recalibration": kind,
-        "depth": depth,
+    result = {
+        **form,
         "seed": seed,
         "steps": done,
         "steps of the schedule": asked,
@@ -136,12 +160,13 @@ def run(kind: str, depth: int, seed: int, train: Split, test: Split, steps: int,
         "ms a step": 1000 * seconds / done,
         "training loss every 1000 steps": losses,
     }
+    return result, {name: value.cpu() for name, value in network.state_dict().items()}
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel of the training images, where the range is 0 to 1."""
-    values = images.reshape(-1, 3).astype(np.float32) / 255
-    return tuple(torch.tensor(v, device=DEVICE).view(3, 1, 1) for v in (values.mean(0), values.std(0)))  # type: ignore[return-value]
+    values = images.reshape(-1, images.shape[-1]).astype(np.float32) / 255
+    return tuple(torch.tensor(v, device=DEVICE).view(-1, 1, 1) for v in (values.mean(0), values.std(0)))  # type: ignore[return-value]
 
 
 def timed(trainer: "Trainer", steps: int) -> float:
@@ -184,17 +209,19 @@ class Trainer:
         self.position += BATCH
 
     def augmented(self) -> Tensor:
-        """The chosen images, each in a window and a direction of its own, normalised: (N, 3, H, W), channels last."""
+        """The chosen images, each in a window and a direction of its own, normalised: (N, C, H, W), channels last."""
         top, left = (torch.randint(0, 2 * MARGIN + 1, (BATCH, 1), device=DEVICE) for _ in range(2))
         flipped = torch.rand(BATCH, 1, device=DEVICE) < 0.5
-        along = torch.arange(SIZE, device=DEVICE)
+        along = torch.arange(PIXELS, device=DEVICE)
         rows = top + along
-        columns = left + torch.where(flipped, SIZE - 1 - along, along)
+        columns = left + torch.where(flipped, PIXELS - 1 - along, along)
         images = self.padded[self.chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
         return self.normalised(images)
 
     def normalised(self, images: Tensor) -> Tensor:
-        return (images.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+        values = (images.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+        size = self.network.architecture.image_size
+        return values if size == PIXELS else interpolate(values, size=size, mode="bilinear")
 
     def compute(self) -> Tensor:
         self.optimiser.zero_grad(set_to_none=True)
