@@ -38,7 +38,8 @@ def plan(recipe: str, overrides: Sequence[str], kinds: Sequence[str], seeds: int
 
     Args:
         recipe: a shipped recipe's name, or a path.
-        overrides: of the recipe, ``key=value``.
+        overrides: of the recipe, ``key=value``. ``{recalibration}`` in a value stands for the kind, so that each
+            starts from initial weights of its own.
         kinds: names of recalibrations.
         seeds: how many, from the recipe's own seed on.
         runs: folder of the run folders.
@@ -52,12 +53,13 @@ def plan(recipe: str, overrides: Sequence[str], kinds: Sequence[str], seeds: int
     if any(override.partition("=")[0] == "network.recalibration" for override in overrides):
         raise TrainingError("--set network.recalibration is what is compared: name the kinds with --recalibration")
     first = load_recipe(recipe, overrides).seed
+    own_overrides = {kind: [each.replace("{recalibration}", kind) for each in overrides] for kind in kinds}
     members = []
     for seed in range(
         first, first + seeds
     ):  # all kinds of a seed, then the next seed: the finished runs are always balanced
         for kind in kinds:
-            own = load_recipe(recipe, [*overrides, f"network.recalibration={kind}", f"seed={seed}"])
+            own = load_recipe(recipe, [*own_overrides[kind], f"network.recalibration={kind}", f"seed={seed}"])
             members.append(Member(kind, seed, own, runs / f"{own.name}-{kind}-{seed}"))
     for member in members:
         check_same_recipe(member)

@@ -153,6 +153,13 @@ class TestPlan:
         assert [m.folder.name for m in members] == ["mine-none-7", "mine-ge-7", "mine-none-8", "mine-ge-8"]
         assert {m.recipe.network.recalibration for m in members} == {"none", "ge"}
 
+    def test_gives_each_kind_initial_weights_of_its_own(self, recipe: Path, tmp_path: Path) -> None:
+        members = plan(
+            str(recipe), ["network.initial_weights=start/{recalibration}-0.pt"], ["none", "srm"], 1, tmp_path
+        )
+        found = [member.recipe.network.initial_weights for member in members]
+        assert [str(path) for path in found] == ["start/none-0.pt", "start/srm-0.pt"]
+
     def test_accepts_a_run_with_another_number_of_threads(self, compared: Path, recipe: Path) -> None:
         plan(str(recipe), ["threads=4"], ["none", "srm"], 2, compared)
 
