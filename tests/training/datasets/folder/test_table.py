@@ -143,6 +143,7 @@ class TestHeader:
         ("header", "separator"),
         [
             ("file,label,patient", ", "),
+            ("file,label,patient", " , "),
             ("file,label,patient", ";"),
             ("File,Label,Patient", ","),
             ("filename,class,patient_id", ","),
