@@ -51,7 +51,7 @@ def recipes() -> None:
 
 @app.command()
 def download(
-    name: Annotated[str, typer.Argument(help="octmnist or retinamnist.")],
+    name: Annotated[str, typer.Argument(help="A 2-D data set of MedMNIST, such as octmnist or retinamnist.")],
     size: Annotated[int, typer.Option(help="Height and width in pixels: 28, 64, 128 or 224.")] = 28,
     to: Annotated[Path, typer.Option(help="Folder for the file.")] = Path("data"),
 ) -> None:

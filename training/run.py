@@ -79,6 +79,11 @@ class Run:
         return self.folder / "mlflow-run.txt"
 
     @property
+    def images_path(self) -> Path:
+        """Split, label, patient and details of each image, where the data are your own."""
+        return self.folder / "images.csv"
+
+    @property
     def test_log(self) -> Path:
         """One line for each time that the test split was opened."""
         return self.folder / "test-openings.log"
@@ -106,6 +111,7 @@ class Run:
             run.checkpoint("last"),
             run.metrics_path,
             run.tracking_path,
+            run.images_path,
             *folder.glob("predictions-*.csv"),
             *folder.glob("evaluation-*.npz"),
             *folder.glob("perturbations-*.json"),

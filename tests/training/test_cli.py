@@ -12,7 +12,7 @@ from rich.console import Console
 import training
 from tests.training.command_line import call
 from tests.training.tiny_data import medmnist_arrays, recipe_content, write_medmnist
-from training.datasets.medmnist import RELEASES
+from training.datasets.medmnist_releases import RELEASES
 from training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,7 +26,7 @@ from training.check.scan import Scan, scan
 from training.check.sheet import contact_sheet, pair_sheet
 from training.check.shortcuts import Shortcut, find_shortcuts, shortcut_findings
 from training.check.source import Entry, Source, read_dataset_source, read_source
-from training.check.split_findings import Counts, class_counts, split_findings
+from training.check.split_findings import Counts, class_counts, image_counts, split_findings
 from training.errors import TrainingError
 
 __all__ = ["Report", "inspect", "read_dataset_source", "read_source"]
@@ -57,6 +57,8 @@ class Report(BaseModel):
     images: int
     unreadable: dict[str, str]
     counts: Counts
+    """Split to class to number of images; of multi-label data, to label."""
+    images_by_split: dict[str, int]
     sizes: dict[str, dict[str, int]]
     """For each class its most frequent ``width x height``; the rest under ``other``."""
     encodings: dict[str, dict[str, int]]
@@ -107,6 +109,7 @@ def inspect(source: Source, folder: Path, progress: Callable[[], None] = lambda:
         images=len(source.entries),
         unreadable=unreadable,
         counts=class_counts(entries),
+        images_by_split=image_counts(entries),
         sizes=by_class(entries, [f"{result.width} x {result.height}" for result in scans]),
         encodings=by_class(entries, [result.encoding for result in scans]),
         shortcuts=shortcuts,
@@ -141,10 +144,11 @@ def unreadable_findings(unreadable: dict[str, str], scans: Sequence[Scan], entri
 
 
 def by_class(entries: Sequence[Entry], values: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The most frequent values in each class, with their counts."""
+    """The most frequent values in each class, or label, with their counts."""
     counters: dict[str, Counter[str]] = defaultdict(Counter)
     for entry, value in zip(entries, values, strict=True):
-        counters[entry.label][value] += 1
+        for name in entry.names or (entry.label,):
+            counters[name][value] += 1
     table = {}
     for label, counter in sorted(counters.items()):
         common = dict(counter.most_common(COMMONEST))

@@ -38,11 +38,11 @@ def counts_table(report: Report) -> Table:
     for label in next(iter(report.counts.values())):
         cells = []
         for split in splits:
-            number, total = report.counts[split][label], sum(report.counts[split].values())
+            number, total = report.counts[split][label], report.images_by_split[split]
             cells.append(f"{number:,} ({number / total:.0%})")
         table.add_row(escape(label), *cells)
     table.add_section()
-    table.add_row("all", *(f"{sum(report.counts[split].values()):,}" for split in splits))
+    table.add_row("all", *(f"{report.images_by_split[split]:,}" for split in splits))
     return table
 
 

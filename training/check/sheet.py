@@ -17,10 +17,11 @@ PER_CLASS, MOST_CLASSES, MOST_PAIRS = 10, 40, 30
 def contact_sheet(entries: Sequence[Entry], path: Path, seed: int = 0) -> None:
     """Write a PNG with a row of images for each class, drawn at random, each whole."""
     random = np.random.default_rng(seed)
-    labels = sorted({entry.label for entry in entries})
+    named = [(entry, entry.names or (entry.label,)) for entry in entries]
+    labels = sorted({name for _, names in named for name in names})
     rows = []
     for label in labels[:MOST_CLASSES]:
-        of_class = [entry for entry in entries if entry.label == label]
+        of_class = [entry for entry, names in named if label in names]
         chosen = sorted(random.choice(len(of_class), min(PER_CLASS, len(of_class)), replace=False))
         rows.append((f"{label} ({len(of_class):,} images)", [of_class[index] for index in chosen]))
     write(rows, PER_CLASS, path)

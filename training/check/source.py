@@ -18,7 +18,8 @@ from training.datasets import DataSet
 from training.datasets.base import SPLITS
 from training.datasets.download import md5_of
 from training.datasets.folder import list_images
-from training.datasets.medmnist import RELEASES, file_name
+from training.datasets.medmnist import file_name, layout_fault
+from training.datasets.medmnist_releases import RELEASES
 from training.datasets.released import DICOM_SUFFIXES, SUFFIXES
 from training.errors import TrainingError
 from training.recipe import FolderSpec
@@ -109,9 +110,11 @@ def read_archive(path: Path) -> Source:
         if images is None or labels is None:
             source.findings.append(Finding.of("error", "files", f"no {split}_images with {split}_labels in the file"))
             continue
-        fault = layout_fault(images, labels, len(names))
+        width = 1 if labels.ndim < 2 else labels.shape[1]
+        multi_label = RELEASES[dataset].multi_label if dataset in RELEASES else width > 1
+        fault = layout_fault(images, labels, len(names) or (width if multi_label else 0), multi_label=multi_label)
         if fault:
-            source.findings.append(Finding.of("error", "files", f"{split}: {fault}"))
+            source.findings.append(Finding.of("error", "files", f"{split}_{fault}"))
         if images.dtype == np.uint8 and len(labels) == len(images):
             source.entries.extend(
                 Entry(
@@ -136,21 +139,6 @@ def publication(path: Path, dataset: str) -> list[Finding]:
     if md5 == sums[path.name]:
         return [Finding.of("info", "files", f"the file's MD5 is the published one, {md5}")]
     return [Finding.of("error", "files", f"the file's MD5 is {md5}, published is {sums[path.name]}: fetch it again")]
-
-
-def layout_fault(images: NDArray[Any], labels: NDArray[Any], classes: int) -> str | None:
-    """What is wrong with a split's two arrays; ``classes`` is 0 where their number is not known."""
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        return f"images are {images.dtype} of {images.shape}, expected uint8 (N, H, W) or (N, H, W, 1 or 3)"
-    if len(labels) != len(images):
-        return f"{len(labels)} labels for {len(images)} images"
-    if not np.issubdtype(labels.dtype, np.integer):
-        return f"labels are {labels.dtype}, expected whole numbers"
-    wrong = np.flatnonzero(((labels < 0) | (labels >= (classes or np.inf))).reshape(len(labels), -1).any(axis=1))
-    if len(wrong):
-        limit = f"0 to {classes - 1}" if classes else "0 upwards"
-        return f"{len(wrong)} label(s) outside {limit}, first {labels[wrong[0]].tolist()} of image {wrong[0]}"
-    return None
 
 
 def read_dataset_source(data: DataSet) -> Source:

@@ -1,6 +1,6 @@
 """The order of the training images. It depends only on seed and epoch, so that a run can continue at any step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,14 @@ class ShuffledBatches(Sampler[list[int]]):
     """Indices of each batch of an epoch, shuffled again in each epoch. The last incomplete batch is dropped.
 
     With several processes, each takes its part of the same global batch, so the batches are those of one process.
+
+    With weights (images,), an image of weight 2 comes twice as often as one of weight 1, in as many draws as there are
+    images: systematic resampling (Kitagawa 1996), so that its number in an epoch differs from its share by less than 1.
     """
 
-    def __init__(self, images: int, batch_size: int, seed: int) -> None:
+    def __init__(self, images: int, batch_size: int, seed: int, weights: Sequence[float] | None = None) -> None:
         self.images = images
+        self.weights = None if weights is None or len(set(weights)) < 2 else np.asarray(weights, dtype=np.float64)
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -33,7 +37,12 @@ class ShuffledBatches(Sampler[list[int]]):
         return self.images // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.images)
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(self.images)
+        if self.weights is not None:
+            limits = np.cumsum(self.weights) / self.weights.sum()
+            drawn = np.searchsorted(limits, (random.random() + np.arange(self.images)) / self.images, side="right")
+            order = drawn.clip(max=self.images - 1)[order]
         own = own_batch_size(self.batch_size)
         for batch in range(self.start, len(self)):
             first = batch * self.batch_size + rank() * own

@@ -37,8 +37,6 @@ def read_release(recipe: Recipe) -> DataSet:
     match recipe.dataset:
         case "folder":
             return read_folder(path, spec, provenance, recipe.task)
-        case "retinamnist" | "octmnist":
-            return read_medmnist(recipe.dataset, path, recipe.input, provenance)
         case "lag":
             return read_lag(path, spec)
         case "odir":
@@ -55,3 +53,5 @@ def read_release(recipe: Recipe) -> DataSet:
             return read_office_home(path, recipe.office_home, spec)
         case "imagenet" | "stylized-imagenet":
             return read_image_tree(recipe.dataset, path, spec)
+        case medmnist:
+            return read_medmnist(medmnist, path, recipe.input, provenance)

@@ -30,8 +30,8 @@ class Item(NamedTuple):
     """Map of where people looked, as a grey image of the same view. Used for comparison, never as a target."""
     weight: float = 1.0
     """How often the image is seen in training, compared with one of weight 1."""
-    details: Mapping[str, str] = {}
-    """The eye, and columns for subgroups, by name."""
+    details: tuple[tuple[str, str], ...] = ()
+    """Name and value of the eye, and of columns for subgroups."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 from tqdm import tqdm
 
-from training.datasets.medmnist import RELEASES, SOURCE, file_name
+from training.datasets.medmnist import file_name
+from training.datasets.medmnist_releases import RELEASES, SOURCE
 from training.errors import TrainingError
 
 CHUNK = 1 << 20

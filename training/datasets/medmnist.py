@@ -1,58 +1,18 @@
-"""OCTMNIST and RetinaMNIST as released: one ``.npz`` with six arrays.
-
-Yang et al., "MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D biomedical image classification",
-Scientific Data 2023; files published as Zenodo record 10519652.
-"""
+"""The 2-D data sets of MedMNIST as released: one ``.npz`` with six arrays, for images and labels of each split."""
 
 import hashlib
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.datasets.base import SPLITS, DataSet, Item
+from training.datasets.medmnist_releases import RELEASES, SOURCE, Release
 from training.errors import TrainingError
 from training.recipe import InputChoice, Provenance
-
-
-@dataclass(frozen=True)
-class Release:
-    """What is published about one data set."""
-
-    title: str
-    labels: list[str]
-    channels: int
-    md5: dict[int, str]
-    """Size in pixels to the published sum of its file."""
-
-
-RELEASES = {
-    "octmnist": Release(
-        "OCTMNIST",
-        ["choroidal neovascularization", "diabetic macular edema", "drusen", "normal"],
-        1,
-        {
-            28: "c68d92d5b585d8d81f7112f81e2d0842",
-            64: "e229e9440236b774d9f0dfef9d07bdaf",
-            128: "0a97e76651ace45c5d943ee3f65b63ae",
-            224: "abc493b6d529d5de7569faaef2773ba3",
-        },
-    ),
-    "retinamnist": Release(
-        "RetinaMNIST",
-        ["no retinopathy", "mild", "moderate", "severe", "proliferative"],
-        3,
-        {
-            28: "bd4c0672f1bba3e3a89f0e4e876791e4",
-            64: "afda852cc34dcda56f86ad2b2457dbcc",
-            128: "e48e916a24454daf90583d4e6efb1a18",
-            224: "eae7e3b6f3fcbda4ae613ebdcbe35348",
-        },
-    ),
-}
-SOURCE = "https://zenodo.org/records/10519652"
 
 
 def file_name(dataset: str, size: int) -> str:
@@ -70,9 +30,9 @@ def read_medmnist(dataset: str, path: Path | None, choice: InputChoice, provenan
     name, never that of the release, is on the card and beside every figure.
     """
     release = RELEASES[dataset]
-    published_name = file_name(dataset, choice.size)
-    path = path or Path("data") / published_name
+    path = path or Path("data") / file_name(dataset, choice.size)
     if not path.is_file():
+        file_name(dataset, choice.size)  # a size that is not published shows first
         raise TrainingError(
             f"{path} is not there: fetch it with `python -m training download {dataset} --size {choice.size}`, "
             "or name your file with --set data=PATH"
@@ -91,7 +51,7 @@ def read_medmnist(dataset: str, path: Path | None, choice: InputChoice, provenan
         labels=release.labels,
         splits=splits,
         name=release.title if official else f"{provenance.name or path.stem} (not {release.title})",
-        licence="CC BY 4.0" if official else provenance.licence,
+        licence=release.licence if official else provenance.licence,
         source=SOURCE if official else provenance.source,
         md5=md5,
         split_rule="official train, val and test arrays" if official else "train, val and test arrays of the file",
@@ -109,23 +69,64 @@ def read_arrays(path: Path, release: Release, choice: InputChoice) -> dict[str, 
         raise TrainingError(f"{path} is not in MedMNIST's layout (six arrays in an .npz file): {error}") from None
     splits = {}
     for split in SPLITS:
-        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"].reshape(-1)
-        if images.ndim == 3:
-            images = images[..., None]
-        expected = (choice.size, choice.size, release.channels)
-        if images.shape[1:] != expected or images.dtype != np.uint8:
-            raise TrainingError(
-                f"{path}: {split}_images holds {images.dtype} images of {images.shape[1:]}, expected uint8 {expected}: "
-                "set input.size to the file's size"
-            )
-        whole = np.issubdtype(labels.dtype, np.integer) and len(labels) == len(images) > 0
-        if not whole or labels.min() < 0 or labels.max() >= len(release.labels):
-            raise TrainingError(
-                f"{path}: {split}_labels must hold a whole number from 0 to {len(release.labels) - 1} for each of "
-                f"{len(images)} images"
-            )
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        fault = layout_fault(images, labels, len(release.labels), multi_label=release.multi_label)
+        fault = fault or unlike(images if images.ndim == 4 else images[..., None], release, choice)
+        if fault:
+            raise TrainingError(f"{path}: {split}_{fault}")
         splits[split] = [
-            Item(image, int(label), f"{split}-{index}", f"{split}-{index}")
+            Item(
+                image if image.ndim == 3 else image[..., None],
+                tuple(label.tolist()) if release.multi_label else int(label.item()),
+                f"{split}-{index}",
+                f"{split}-{index}",
+            )
             for index, (image, label) in enumerate(zip(images, labels, strict=True))
         ]
     return splits
+
+
+def layout_fault(images: NDArray[Any], labels: NDArray[Any], classes: int, *, multi_label: bool) -> str | None:
+    """What is wrong with a split's two arrays, and what to do. Where ``classes`` is 0, their number is not known."""
+    if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
+        return (
+            f"images are (N, C, H, W), of shape {images.shape}: move the channels to the end with "
+            "numpy.moveaxis(images, 1, 3)"
+        )
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        return f"images are of shape {images.shape}: save them as (N, H, W) or (N, H, W, 1 or 3)"
+    if images.dtype != np.uint8:
+        return f"images are {images.dtype}: save them as uint8, with values from 0 to 255"
+    if len(labels) != len(images) or not len(images):
+        return f"labels are {len(labels)}, for {len(images)} images: give each image one"
+    if not np.issubdtype(labels.dtype, np.integer):
+        return f"labels are {labels.dtype}: save them as whole numbers"
+    columns, limit = labels.reshape(len(labels), -1), classes
+    wanted = classes if multi_label else 1
+    if wanted and columns.shape[1] != wanted:
+        what = "a 0 or 1 for each label" if multi_label else "one whole number"
+        return f"labels are of shape {labels.shape}: an image needs {what}, so save them as (N, {wanted})"
+    if multi_label:
+        limit = 2
+    wrong = np.flatnonzero(((columns < 0) | (columns >= (limit or np.inf))).any(axis=1))
+    if len(wrong):
+        allowed = f"0 to {limit - 1}" if limit else "0 upwards"
+        first = f"{labels[wrong[0]].tolist()} of image {wrong[0]}"
+        return f"labels are outside {allowed} for {len(wrong)} image(s), first {first}: correct them"
+    return None
+
+
+def unlike(images: NDArray[Any], release: Release, choice: InputChoice) -> str | None:
+    """What of images (N, H, W, C) does not fit the data set or the recipe, and what to do."""
+    height, width, channels = images.shape[1:]
+    if channels != release.channels:
+        kind = {1: "grey", 3: "colour"}
+        return (
+            f"images are {kind[channels]}, and those of {release.title} are {kind[release.channels]}: convert "
+            "them, or name the data set that they are like with dataset"
+        )
+    if height != width:
+        return f"images are {height} x {width} pixels: make them square"
+    if height != choice.size:
+        return f"images are {height} x {width} pixels, and input.size is {choice.size}: set input.size to {height}"
+    return None

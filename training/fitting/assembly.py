@@ -53,7 +53,8 @@ def assemble(
         distributed.synchronise_batch_norm(network, device)
     layout = memory_format(recipe.channels_last, device)
     network.to(device).to(memory_format=layout)  # type: ignore[call-overload]  # torch's annotation lacks it
-    batches = ShuffledBatches(len(material.images), recipe.batch_size, recipe.seed)
+    weights = [item.weight for item in material.data.splits["train"]]
+    batches = ShuffledBatches(len(material.images), recipe.batch_size, recipe.seed, weights)
     steps = len(batches) * recipe.epochs
     optimiser = create_optimiser(network, recipe.optimiser, recipe.fine_tuning.stage_decay)
     schedule = create_schedule(optimiser, recipe.schedule, steps, len(batches))

@@ -18,6 +18,7 @@ from torch import nn
 from models.architecture import Architecture
 from models.provenance import InitialWeights
 from training import distributed
+from training.datasets.folder.kept import keep_images
 from training.device import choose_device
 from training.errors import TrainingError
 from training.fitting.assembly import assemble, create_network
@@ -82,6 +83,8 @@ def train(
     frozen = freeze(network, recipe.fine_tuning.freeze, fresh)
     facts = describe(material, network.architecture, initial)
     run, going_on = begin(recipe, folder, facts, overwrite=overwrite, resume=resume)
+    if material.data.layout and not going_on and distributed.rank() == 0:
+        keep_images(material.data, run.images_path)
     if going_on and run.finished():
         return run
     state = assemble(recipe, device, material, network, frozen)

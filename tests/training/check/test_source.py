@@ -66,11 +66,14 @@ def test_an_archive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"val_labels": np.array([[0], [1], [2], [3], [9]])}, "1 label(s) outside 0 to 4, first [9] of image 4"),
-        ({"val_labels": np.array([[-1], [1], [2], [3], [4]])}, "outside 0 to 4, first [-1] of image 0"),
-        ({"val_labels": np.array([[0], [1]])}, "2 labels for 5 images"),
-        ({"val_labels": np.array([0.5, 1, 2, 3, 4])}, "expected whole numbers"),
-        ({"val_images": np.zeros((5, 28, 28, 3), np.float32)}, "expected uint8"),
+        (
+            {"val_labels": np.array([[0], [1], [2], [3], [9]])},
+            "val_labels are outside 0 to 4 for 1 image(s), first [9] of image 4",
+        ),
+        ({"val_labels": np.array([[-1], [1], [2], [3], [4]])}, "outside 0 to 4 for 1 image(s), first [-1] of image 0"),
+        ({"val_labels": np.array([[0], [1]])}, "val_labels are 2, for 5 images"),
+        ({"val_labels": np.array([0.5, 1, 2, 3, 4])}, "save them as whole numbers"),
+        ({"val_images": np.zeros((5, 28, 28, 3), np.float32)}, "val_images are float32: save them as uint8"),
     ],
     ids=["high", "negative", "few", "fractions", "floats"],
 )
@@ -114,3 +117,21 @@ def test_nothing_to_check(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.npz").write_text("a,b\n")
     with pytest.raises(TrainingError, match=name):
         read_source(tmp_path / name)
+
+
+def test_several_labels_of_an_archive(tmp_path: Path) -> None:
+    labels = np.zeros((4, 14), np.uint8)
+    labels[1, 0] = labels[2, 0] = labels[2, 13] = 1
+    arrays = {f"{s}_{k}": a for s in FEW for k, a in (("images", np.zeros((4, 28, 28), np.uint8)), ("labels", labels))}
+    known = read_source(write_medmnist(tmp_path / "chestmnist_mine.npz", arrays))
+    assert known.findings == []
+    assert [e.labels for e in known.entries[:4]] == [(), ("atelectasis",), ("atelectasis", "hernia"), ()]
+    other = read_source(write_medmnist(tmp_path / "other.npz", arrays))
+    assert [e.labels for e in other.entries[:4]] == [(), ("0",), ("0", "13"), ()]
+
+
+def test_a_table(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"x": 2})
+    (tmp_path / "labels.csv").write_text("Path, Label, Subject ID\nx/000.png, dr, p1\nx/001.png, normal, p2\n")
+    for source in (read_source(tmp_path / "labels.csv"), read_source(tmp_path, tmp_path / "labels.csv")):
+        assert [(e.label, e.patient) for e in source.entries] == [("dr", "p1"), ("normal", "p2")]

@@ -1,11 +1,19 @@
 """Patients, classes and splits."""
 
+import io
+from pathlib import Path
+
 import pytest
+from rich.console import Console
 
 from tests.training.check.pictures import entry, picture
+from tests.training.tiny_data import tiny_recipe, write_manifest, write_tree
+from training.check import inspect
 from training.check.finding import Finding
-from training.check.source import Entry
-from training.check.split_findings import class_counts, split_findings
+from training.check.report import render
+from training.check.source import Entry, read_dataset_source
+from training.check.split_findings import class_counts, image_counts, split_findings
+from training.datasets import read_dataset
 
 IMAGE = picture(0)
 
@@ -49,9 +57,13 @@ def test_a_class_that_a_split_lacks_is_an_error(split: str) -> None:
     assert split in finding.message
 
 
-def test_an_absent_split_is_an_error() -> None:
-    without = {split: counts for split, counts in GOOD.items() if split != "val"}
-    assert any("val split has no image of 2 classes" in f.message for f in serious(split_findings(entries(without))))
+def test_train_must_be_there_and_the_others_can_be_cut_from_it() -> None:
+    without = {split: counts for split, counts in GOOD.items() if split != "train"}
+    assert any("train" in finding.message for finding in serious(split_findings(entries(without))))
+    for absent in ("val", "test"):
+        found = split_findings(entries({split: counts for split, counts in GOOD.items() if split != absent}))
+        assert serious(found) == []
+        assert any(f"no {absent} split" in finding.message for finding in found)
 
 
 def test_one_class_is_an_error() -> None:
@@ -83,3 +95,59 @@ def test_patients_that_are_not_known_are_mentioned() -> None:
     made[3] = made[3]._replace(patient=None)
     (finding,) = serious(split_findings(made))
     assert finding.examples == ["i3"]
+
+
+class TestSeveralLabels:
+    """Of multi-label data, each label is counted, not each combination."""
+
+    def entries(self, split: str, *labels: tuple[str, ...]) -> list[Entry]:
+        return [
+            Entry(f"{split}-{n}", Path(f"{split}-{n}.png"), " + ".join(found) or "none", split, None, found)
+            for n, found in enumerate(labels)
+        ]
+
+    def test_are_counted_one_by_one(self) -> None:
+        entries = self.entries("train", ("N",), ("D", "G"), ("G",), ()) + self.entries("val", ("D", "N"), ("G",))
+        assert class_counts(entries) == {"train": {"D": 1, "G": 2, "N": 1}, "val": {"D": 1, "G": 1, "N": 1}}
+        assert image_counts(entries) == {"train": 4, "val": 2}
+
+    def test_in_other_combinations_are_no_error(self) -> None:
+        entries = self.entries("train", ("N",), ("D", "G"), ("G",)) + self.entries("val", ("D", "N"), ("G",))
+        entries += self.entries("test", ("N", "G"), ("D",))
+        assert {finding.severity for finding in split_findings(entries)} == {"info"}
+
+    def test_that_a_split_lacks_are_named(self) -> None:
+        entries = self.entries("train", ("N",), ("D", "G")) + self.entries("val", ("D",), ("N", "D"), ())
+        entries += self.entries("test", ("N",), ("D", "G"))
+        (error,) = [finding for finding in split_findings(entries) if finding.severity == "error"]
+        assert (error.message.split(":")[0], error.examples) == ("the val split has no image of 1 label", ["G"])
+
+    def test_that_every_image_has_are_named(self) -> None:
+        entries = self.entries("train", ("N",), ("D",)) + self.entries("val", ("D",), ("N", "D"))
+        entries += self.entries("test", ("N",), ("D",))
+        (error,) = [finding for finding in split_findings(entries) if finding.severity == "error"]
+        assert (error.message.split(":")[0], error.examples) == ("every image of the val split has 1 label", ["D"])
+
+    def test_of_another_frequency_are_named(self) -> None:
+        train = self.entries("train", *[("D",)] * 100, *[("G", "D")] * 20, *[("N",)] * 80)
+        val = self.entries("val", *[("D",)] * 30, *[("G",)] * 10, *[("N",)] * 60)
+        test = self.entries("test", *[("D",)] * 50, *[("G", "D")] * 10, *[("N",)] * 40)
+        (warning,) = [finding for finding in split_findings([*train, *val, *test]) if finding.severity == "warning"]
+        assert warning.examples == ["D: 60% of train, 30% of val"]  # N: p = .0016 by scipy
+
+
+def test_the_report_of_several_labels_adds_up(tmp_path: Path) -> None:
+    rows = [{"file": f"x/{n:03}.png", "D": n % 2, "H": int(n % 4 == 0), "split": "train"} for n in range(40)]
+    write_tree(tmp_path, {"x": 40})
+    write_manifest(tmp_path, rows)
+    recipe = tiny_recipe(tmp_path, dataset="folder", task="multi-label", folder={"columns": {"label": ["D", "H"]}})
+    for index, row in enumerate(rows):
+        row["split"] = ("train", "val", "test")[index // 4 % 3]
+    write_manifest(tmp_path, rows)
+    report = inspect(read_dataset_source(read_dataset(recipe)), tmp_path / "out")
+    assert report.counts["train"] == {"D": 8, "H": 4}
+    assert report.images_by_split == {"train": 16, "val": 12, "test": 12}
+    assert set(report.sizes) == {"D", "H", "none"}
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(render(report))
+    assert "8 (50%)" in console.export_text()

@@ -34,6 +34,20 @@ def test_continues_in_the_middle_of_an_epoch() -> None:
     assert at(ShuffledBatches(40, 8, seed=0), 13) == whole[3:]
 
 
+def test_weights_say_how_often_an_image_comes() -> None:
+    weights = [1.0, 2.0, 0.5, 0.5, 4.0, 1.0, 1.0] * 10
+    order = [image for batch in at(ShuffledBatches(70, 7, seed=1, weights=weights), 10) for image in batch]
+    assert len(order) == 70
+    for image, weight in enumerate(weights):
+        assert abs(order.count(image) - 7 * weight / 10) < 1
+    assert order != sorted(order)
+    assert order != [image for batch in at(ShuffledBatches(70, 7, seed=1, weights=weights), 20) for image in batch]
+
+
+def test_equal_weights_change_nothing() -> None:
+    assert at(ShuffledBatches(34, 8, seed=3, weights=[2.0] * 34), 4) == at(ShuffledBatches(34, 8, seed=3), 4)
+
+
 def test_processes_share_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = at(ShuffledBatches(34, 8, seed=0), 4)
     monkeypatch.setattr("training.distributed.world_size", lambda: 2)

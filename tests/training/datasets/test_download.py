@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from training.datasets.download import download
-from training.datasets.medmnist import RELEASES
+from training.datasets.medmnist_releases import RELEASES
 from training.errors import TrainingError
 
 CONTENT = np.random.default_rng(0).bytes(3_300_000)

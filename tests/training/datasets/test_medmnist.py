@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.tiny_data import medmnist_arrays, tiny_recipe, write_medmnist
 from training.datasets import DataSet, read_dataset
-from training.datasets.medmnist import RELEASES
+from training.datasets.medmnist_releases import RELEASES
 from training.errors import TrainingError
 
 GRADES = ["no retinopathy", "mild", "moderate", "severe", "proliferative"]
@@ -46,11 +46,81 @@ def colour(tmp_path: Path) -> Path:
 
 class TestRelease:
     def test_sums_are_the_published_ones(self) -> None:
-        assert {name: release.md5 for name, release in RELEASES.items()} == PUBLISHED
+        assert {name: release.md5 for name, release in RELEASES.items() if name in PUBLISHED} == PUBLISHED
 
     def test_labels_are_in_the_published_order(self) -> None:
         assert RELEASES["octmnist"].labels == FINDINGS
         assert RELEASES["retinamnist"].labels == GRADES
+
+    @pytest.mark.parametrize(
+        ("name", "channels", "labels", "md5"),
+        [
+            ("pathmnist", 3, 9, "a8b06965200029087d5bd730944a56c1"),
+            ("chestmnist", 1, 14, "02c8a6516a18b556561a56cbdd36c4a8"),
+            ("dermamnist", 3, 7, "0744692d530f8e62ec473284d019b0c7"),
+            ("pneumoniamnist", 1, 2, "28209eda62fecd6e6a2d98b1501bb15f"),
+            ("breastmnist", 1, 2, "750601b1f35ba3300ea97c75c52ff8f6"),
+            ("bloodmnist", 3, 8, "7053d0359d879ad8a5505303e11de1dc"),
+            ("tissuemnist", 1, 8, "ebe78ee8b05294063de985d821c1c34b"),
+            ("organamnist", 1, 11, "68e3f8846a6bd62f0c9bf841c0d9eacc"),
+            ("organcmnist", 1, 11, "b9ceb9546e10131b32923c5bbeaea2b1"),
+            ("organsmnist", 1, 11, "9ab87b696fb54e2a387ebe992d6ed5f1"),
+        ],
+    )
+    def test_of_every_other_set_is_read(self, tmp_path: Path, name: str, channels: int, labels: int, md5: str) -> None:
+        """Number of labels, channels and the sum at 28 pixels as in the package medmnist 3.0.2."""
+        counts = dict.fromkeys(FEW, (2,) * labels)
+        arrays = medmnist_arrays(counts, channels=channels)
+        if name == "chestmnist":
+            arrays |= {
+                f"{split}_labels": np.eye(labels, dtype=np.uint8)[np.arange(2 * labels) % labels] for split in FEW
+            }
+        path = write_medmnist(tmp_path / "mine.npz", arrays)
+        task = "multi-label" if name == "chestmnist" else "multi-class"
+        data = read_dataset(tiny_recipe(path, dataset=name, task=task))
+        assert data.counts()["train"] == dict.fromkeys(data.labels, 2)
+        assert len(data.labels) == labels
+        with pytest.raises(TrainingError, match=md5):
+            read_dataset(tiny_recipe(path.rename(tmp_path / f"{name}.npz"), dataset=name, task=task))
+
+    def test_licence_of_derma_mnist(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_medmnist(tmp_path / "mine.npz", medmnist_arrays(dict.fromkeys(FEW, (2,) * 7)))
+        monkeypatch.setitem(RELEASES["dermamnist"].md5, 28, read(path, "dermamnist").md5)
+        assert read(path.rename(tmp_path / "dermamnist.npz"), "dermamnist").licence == "CC BY-NC 4.0"
+
+
+class TestMultiLabel:
+    """ChestMNIST: (N, 14) of 0 and 1."""
+
+    LABELS = (
+        np.random.default_rng(0).permuted(np.tile(np.repeat([0, 1], (30, 10))[:, None], 14), axis=0).astype(np.uint8)
+    )
+
+    def write(self, folder: Path, labels: np.ndarray = LABELS) -> Path:
+        arrays: dict[str, np.ndarray] = {}
+        for split in FEW:
+            arrays |= {f"{split}_images": np.zeros((40, 28, 28), np.uint8), f"{split}_labels": labels}
+        return write_medmnist(folder / "mine.npz", arrays)
+
+    def test_is_read(self, tmp_path: Path) -> None:
+        data = read_dataset(tiny_recipe(self.write(tmp_path), dataset="chestmnist", task="multi-label"))
+        assert [item.label for item in data.splits["val"]] == [tuple(row) for row in self.LABELS.tolist()]
+        assert data.labels[0] == "atelectasis"
+
+    def test_needs_its_task(self, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match="set it to multi-label"):
+            read(self.write(tmp_path), "chestmnist")
+
+    @pytest.mark.parametrize(
+        ("labels", "words"),
+        [
+            (LABELS[:, :3], r"of shape \(40, 3\): an image needs a 0 or 1 for each label, so save them as \(N, 14\)"),
+            (LABELS * 2, "train_labels are outside 0 to 1"),
+        ],
+    )
+    def test_with_other_labels_is_refused(self, tmp_path: Path, labels: np.ndarray, words: str) -> None:
+        with pytest.raises(TrainingError, match=words):
+            read_dataset(tiny_recipe(self.write(tmp_path, labels), dataset="chestmnist", task="multi-label"))
 
 
 class TestLayout:
@@ -205,19 +275,34 @@ class TestRefusal:
 
     def test_of_another_size_than_the_recipes(self, tmp_path: Path) -> None:
         path = write_medmnist(tmp_path / "big.npz", medmnist_arrays(FEW_GRADES, size=64))
-        self.refused(path, r"64, 64, 3.*28, 28, 3.*input\.size")
+        self.refused(path, r"64 x 64 pixels, and input\.size is 28: set input\.size to 64$")
 
-    def test_of_a_size_that_was_never_published(self, colour: Path) -> None:
+    def test_of_a_size_that_was_never_published(self, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match="28, 64, 128, 224"):
-            read(colour, size=96)
+            read(tmp_path / "retinamnist_96.npz", size=96)
 
     def test_of_grey_images_where_colour_is_due(self, tmp_path: Path) -> None:
         path = write_medmnist(tmp_path / "grey.npz", medmnist_arrays(FEW_GRADES, channels=1))
-        self.refused(path, "28, 28, 1.*28, 28, 3")
+        self.refused(path, "images are grey, and those of RetinaMNIST are colour")
+
+    def test_of_channels_first(self, tmp_path: Path) -> None:
+        images = np.moveaxis(medmnist_arrays(FEW_GRADES)["val_images"], 3, 1)
+        self.refused(
+            self.changed(tmp_path, val_images=images), r"val_images are \(N, C, H, W\).*moveaxis\(images, 1, 3\)"
+        )
+        assert np.moveaxis(images, 1, 3).shape[1:] == (28, 28, 3)
+
+    def test_of_oblong_images(self, tmp_path: Path) -> None:
+        images = medmnist_arrays(FEW_GRADES)["val_images"][:, :20]
+        self.refused(self.changed(tmp_path, val_images=images), "20 x 28 pixels: make them square")
+
+    def test_never_of_a_size_of_ones_own(self, tmp_path: Path) -> None:
+        path = write_medmnist(tmp_path / "mine.npz", medmnist_arrays(FEW_GRADES, size=48))
+        assert len(read(path, size=48).splits["train"]) == sum(FEW_GRADES["train"])
 
     def test_of_images_that_are_not_uint8(self, tmp_path: Path) -> None:
         images = medmnist_arrays(FEW_GRADES)["val_images"] / 255.0
-        self.refused(self.changed(tmp_path, val_images=images), "val_images holds float64")
+        self.refused(self.changed(tmp_path, val_images=images), "val_images are float64: save them as uint8")
 
     @pytest.mark.parametrize(
         "labels",

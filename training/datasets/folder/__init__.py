@@ -125,10 +125,11 @@ def refuse(listing: Listing) -> None:
     shared = listing.shared_patients()
     if shared:
         patient, splits = min(shared.items())
+        of_folders = listing.source == "folders"
         raise TrainingError(
             f"{listing.root}: patient {patient!r} has images in {' and in '.join(s for s in SPLITS if s in splits)}: "
-            "correct the split, or accuracy will be overestimated; if folders below a class are not patients, set "
-            "folder.subfolders to ignore"
+            "correct the split, or accuracy will be overestimated"
+            + ("; if the folders are not patients, set folder.subfolders to ignore" if of_folders else "")
         )
 
 

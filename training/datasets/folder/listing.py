@@ -1,7 +1,7 @@
 """What was found of your own images, before it is judged: training refuses faults, the check reports them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,8 +18,8 @@ class Listed(NamedTuple):
     split: str | None = None
     """``train``, ``val`` or ``test``; another word as it was written."""
     weight: float = 1.0
-    details: Mapping[str, str] = {}
-    """The eye and other columns, by name."""
+    details: tuple[tuple[str, str], ...] = ()
+    """Name and value of the eye and of other columns."""
 
 
 class Fault(NamedTuple):

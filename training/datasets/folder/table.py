@@ -88,14 +88,15 @@ def listed(row: Row, columns: Columns, spec: FolderSpec, table: Path) -> Listed:
     """One image, by its row."""
     file = os.path.normpath(row[columns.file])
     split = row[columns.split] if columns.split else ""
-    details = {"eye": row[columns.eye]} if columns.eye else {}
+    details = {"eye": columns.eye} if columns.eye else {}
+    details |= {name: name for name in columns.subgroups}
     return Listed(
         file,
         label_of(row, file, columns, spec.columns.delimiter, table),
         (row[columns.patient] if columns.patient else "") or None,
         SPLIT_NAMES.get(split.lower(), split) or None,
         weight_of(row[columns.weight], file, table) if columns.weight else 1.0,
-        details | {name: row[name] for name in columns.subgroups},
+        tuple((name, row[column]) for name, column in details.items()),
     )
 
 

@@ -1,11 +1,14 @@
 """Tables: what a CSV says of files, labels, patients, splits and more, and headers as people write them."""
 
+import csv
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.training.datasets.folder_trees import SPLITS, all_files, class_of, files_of, read
 from tests.training.tiny_data import write_manifest, write_tree
+from training.datasets.folder.kept import keep_images
 from training.errors import TrainingError
 
 
@@ -140,6 +143,7 @@ class TestHeader:
         ("header", "separator"),
         [
             ("file,label,patient", ", "),
+            ("file,label,patient", " , "),
             ("file,label,patient", ";"),
             ("File,Label,Patient", ","),
             ("filename,class,patient_id", ","),
@@ -188,3 +192,107 @@ class TestHeader:
         self.write(root, "file,label,label")
         with pytest.raises(TrainingError, match="two columns named 'label'"):
             read(root)
+
+
+COLUMNS = {"file": "scan", "patient": "who", "eye": "side", "split": "fold", "weight": "times", "subgroups": ["sex"]}
+
+
+class TestNamedColumns:
+    """A table beside nothing, whose columns have names of their own."""
+
+    def write(self, root: Path, rows: list[dict[str, object]]) -> Path:
+        """80 images in one flat folder; the table is elsewhere."""
+        write_tree(root / "images", {"all": 80})
+        table = root / "tables" / "labels.csv"
+        table.parent.mkdir()
+        with table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return table
+
+    def rows(self) -> list[dict[str, object]]:
+        """Two images a patient; drusen in every other patient, haemorrhage in every third."""
+        return [
+            {
+                "scan": f"all/{n:03}.png",
+                "who": f"p{n // 2}",
+                "D": int(n // 2 % 2 == 0),
+                "H": int(n // 2 % 3 == 0),
+                "found": "; ".join(["drusen"] * (n // 2 % 2 == 0) + ["haemorrhage"] * (n // 2 % 3 == 0)),
+                "side": "OD" if n % 2 else "OS",
+                "fold": ("train", "train", "val", "test")[n // 12 % 4],
+                "times": 1 + n % 3,
+                "sex": "f" if n // 2 % 5 else "m",
+            }
+            for n in range(80)
+        ]
+
+    def test_of_labels_each_in_its_own(self, tmp_path: Path) -> None:
+        table, rows = self.write(tmp_path, self.rows()), self.rows()
+        data = read(tmp_path / "images", task="multi-label", manifest=table, columns={**COLUMNS, "label": ["H", "D"]})
+        assert data.labels == ["H", "D"]
+        found = {
+            str(Path(str(item.image)).relative_to(tmp_path / "images")): (item.label, item.group, split, item.weight)
+            for split, items in data.splits.items()
+            for item in items
+        }
+        assert found == {row["scan"]: ((row["H"], row["D"]), row["who"], row["fold"], row["times"]) for row in rows}
+
+    def test_of_labels_in_a_list(self, tmp_path: Path) -> None:
+        table = self.write(tmp_path, self.rows())
+        columns = {**COLUMNS, "label": "found", "delimiter": ";"}
+        data = read(tmp_path / "images", task="multi-label", manifest=table, columns=columns)
+        assert data.labels == ["drusen", "haemorrhage"]
+        labels = {item.id: item.label for items in data.splits.values() for item in items}
+        assert labels == {row["scan"]: (row["D"], row["H"]) for row in self.rows()}
+
+    def test_without_a_split_is_divided_by_patient(self, tmp_path: Path) -> None:
+        table = self.write(tmp_path, self.rows())
+        columns = {"file": "scan", "patient": "who", "label": ["D", "H"]}
+        data = read(tmp_path / "images", task="multi-label", manifest=table, columns=columns)
+        patients = [{item.group for item in items} for items in data.splits.values()]
+        assert sum(map(len, patients)) == len(set.union(*patients)) == 40
+
+    def test_that_alone_is_the_data(self, tmp_path: Path) -> None:
+        rows = [row | {"scan": f"../images/{row['scan']}"} for row in self.rows()]
+        table = self.write(tmp_path, rows)
+        data = read(table, task="multi-label", columns={**COLUMNS, "label": ["D", "H"]})
+        assert (sum(map(len, data.splits.values())), data.name) == (80, "labels")
+
+    def test_with_a_patient_in_two_splits_is_refused(self, tmp_path: Path) -> None:
+        rows = self.rows()
+        rows[0]["fold"] = "test"
+        table = self.write(tmp_path, rows)
+        with pytest.raises(TrainingError, match="patient 'p0' has images in train and in test: correct the split"):
+            read(tmp_path / "images", task="multi-label", manifest=table, columns={**COLUMNS, "label": ["D", "H"]})
+
+    @pytest.mark.parametrize(
+        ("columns", "words"),
+        [
+            ({"label": ["D", "X"]}, "has no column 'X', which folder.columns names"),
+            ({"label": "D"}, "task: multi-label needs any number of labels"),
+            ({"label": ["D", "times"]}, "times of all/001.png is '2': write 1 where the image has the label, else 0"),
+            ({"label": ["D", "H"], "weight": "sex"}, "the weight of all/000.png is 'm': write a number above 0"),
+        ],
+    )
+    def test_that_can_not_be_is_refused(self, tmp_path: Path, columns: dict[str, object], words: str) -> None:
+        table = self.write(tmp_path, self.rows())
+        with pytest.raises(TrainingError, match=re.escape(words)):
+            read(tmp_path / "images", task="multi-label", manifest=table, columns={"file": "scan", **columns})
+
+    def test_of_any_number_of_labels_are_not_for_one_class(self, tmp_path: Path) -> None:
+        table = self.write(tmp_path, self.rows())
+        with pytest.raises(TrainingError, match="set it to multi-label"):
+            read(tmp_path / "images", manifest=table, columns={**COLUMNS, "label": ["D", "H"]})
+
+    def test_are_kept_with_the_run(self, tmp_path: Path) -> None:
+        table = self.write(tmp_path, self.rows())
+        data = read(tmp_path / "images", task="multi-label", manifest=table, columns={**COLUMNS, "label": ["D", "H"]})
+        keep_images(data, tmp_path / "images.csv")
+        with (tmp_path / "images.csv").open(newline="") as file:
+            kept = {row["id"]: row for row in csv.DictReader(file)}
+        for row in self.rows():
+            names = "|".join(name for name in "DH" if row[name])
+            expected = [row["fold"], names, row["who"], str(row["times"]), row["side"], row["sex"]]
+            assert list(kept[str(row["scan"])].values())[1:] == expected
