@@ -35,6 +35,8 @@ class RunFacts(BaseModel):
     input: InputSpec
     normalisation: Normalisation
     training_data: TrainingData
+    split_digest: str | None = None
+    """Of which image is in which split; None for a run made before it was kept."""
     initial_weights: InitialWeights | None = None
     train_prior: list[float]
     data_summary: list[str] = []
@@ -44,6 +46,12 @@ class RunFacts(BaseModel):
     source_commit: str
     python: str
     libraries: dict[str, str]
+
+    def trained_on(self, data: TrainingData, split_digest: str | None) -> bool:
+        """Whether these are the same images in the same splits, however their name and rule are worded."""
+        own = self.training_data
+        same_split = self.split_digest is None or self.split_digest == split_digest
+        return same_split and (own.md5, own.counts) == (data.md5, data.counts)
 
 
 @dataclass(frozen=True)

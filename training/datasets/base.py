@@ -1,5 +1,6 @@
 """What every reader returns."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,11 @@ class DataSet:
         if labels.ndim == 2:
             return np.asarray(labels.sum(axis=0))
         return np.bincount(labels, minlength=len(self.labels))
+
+    def split_digest(self) -> str:
+        """SHA-256 of which image is in which split, by their names."""
+        lines = sorted(f"{split}\t{item.id}" for split, items in self.splits.items() for item in items)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Split to label to number of images."""

@@ -104,10 +104,8 @@ def read_same_data(run: Run) -> DataSet:
         TrainingError: if they changed since the training, for then images of the training may be in the test split.
     """
     facts = run.facts()
-    data, trained_on = read_dataset(run.recipe()), facts.training_data
-    data = without(data, (image.id for image in facts.skipped))
-    here = data.provenance()
-    if (here.md5, here.split_rule, here.counts) != (trained_on.md5, trained_on.split_rule, trained_on.counts):
+    data = without(read_dataset(run.recipe()), (image.id for image in facts.skipped))
+    if not facts.trained_on(data.provenance(), data.split_digest()):
         raise TrainingError(f"{data.name} or its split changed since the training (MD5 {data.md5}): fit again")
     return data
 

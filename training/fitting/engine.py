@@ -185,6 +185,7 @@ def describe(material: Material, architecture: Architecture, initial: InitialWei
         input=material.spec,
         normalisation=material.normalisation,
         training_data=material.data.provenance(),
+        split_digest=material.data.split_digest(),
         initial_weights=initial,
         train_prior=material.data.prior("train").tolist(),
         data_summary=material.data.summary(),

@@ -141,7 +141,8 @@ def refuse_changes(run: Run, recipe: Recipe, facts: RunFacts) -> None:
     stored = run.facts()
     if (stored.libraries, stored.source_commit) != (facts.libraries, facts.source_commit):
         warnings.warn(f"{run.folder} goes on with other code or libraries: its bits may differ", stacklevel=2)
-    if (stored.training_data, stored.normalisation) != (facts.training_data, facts.normalisation):
+    same_data = stored.trained_on(facts.training_data, facts.split_digest)
+    if not same_data or stored.normalisation != facts.normalisation:
         raise TrainingError(
             f"{run.folder} can't go on: {facts.training_data.name} or its split changed since the run started (MD5 "
             f"{stored.training_data.md5} then, {facts.training_data.md5} now): put the data back, or name another "

@@ -291,6 +291,31 @@ class TestChangedData:
         with pytest.raises(TrainingError, match=r"(?i)md5|changed"):
             evaluate(run_copy, "val")
 
+    def test_is_not_what_another_wording_of_the_rule_is(self, run_copy: Run) -> None:
+        facts = json.loads(run_copy.facts_path.read_text())
+        facts["training_data"]["split_rule"] = "in other words"
+        run_copy.facts_path.write_text(json.dumps(facts))
+        evaluate(run_copy, "val")
+
+    def test_is_refused_where_two_images_changed_places(self, by_patient: Run, tmp_path: Path) -> None:
+        # As many images of each class in each split as before, and every file the same.
+        scans = Path(shutil.copytree(by_patient.folder.parent / "scans", tmp_path / "scans"))
+        run = Run(Path(shutil.copytree(by_patient.folder, tmp_path / "run")))
+        data = read_same_data(run)
+        places = {item.id: split for split, items in data.splits.items() for item in items}
+        change_recipe(run, data=str(scans))
+        with (scans / "manifest.csv").open(newline="") as file:
+            rows = [row | {"label": row["file"].split("/")[0]} for row in csv.DictReader(file)]
+        placed = [row | {"split": places[row["file"]]} for row in rows]
+        write_manifest(scans, placed)
+        evaluate(run, "val")
+        of = {split: [r for r in placed if r["split"] == split and r["label"] == "ill"] for split in ("train", "test")}
+        first, second = ({r["patient"] for r in of[split]}.pop() for split in ("train", "test"))
+        swap = {first: "test", second: "train"}
+        write_manifest(scans, [row | {"split": swap.get(row["patient"], row["split"])} for row in placed])
+        with pytest.raises(TrainingError, match="changed"):
+            evaluate(run, "test")
+
     def test_is_refused_where_only_the_split_is_another(self, by_patient: Run, tmp_path: Path) -> None:
         # The images are the same to the byte, but those of the training would be tested.
         run = Run(Path(shutil.copytree(by_patient.folder, tmp_path / "run")))
