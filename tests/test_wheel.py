@@ -98,7 +98,7 @@ def test_holds_the_data_files(wheel: Path) -> None:
         path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()
     }
     assert shipped >= {
-        "models/repository/oct/2/model.onnx",
+        "models/repository/oct/3/model.onnx",
         "models/repository/retinamnist/1/model.onnx",
         "service/page/index.html",
     }

@@ -16,8 +16,8 @@ RECORD_EXAMPLE: dict[str, Any] = {
     "time": "2026-11-24T08:15:30.123456Z",
     "model": {
         "name": "oct",
-        "version": "2",
-        "digest": "sha256:65aae77db21d458bae3a1316bcf1557b2a51cd00577cf96d18e401c477e49abd",
+        "version": "3",
+        "digest": "sha256:29cb1516d72180e3e9d02bac01ab122d66bb7c7717854a2df22d7cc9eb3c9620",
     },
     "task": "multi-class",
     "input_digest": "sha256:5d0f2c0e7b1fd6e4f0b9a1a8de1c6f6d1d1f4ac03b0b8a9d7fd0c2d8b1e7a642",

@@ -107,7 +107,7 @@ def test_the_calibration_error_of_an_earlier_card_is_at_validations_frequencies(
         card["calibration"] |= {"ece_after": 0.027, "ece_interval": None, "effective_images": None}
         route.fulfill(json=card)
 
-    page.route("**/v1/models/oct/versions/2/card", older)
+    page.route("**/v1/models/oct/versions/3/card", older)
     page.set_input_files("#file", demo / "oct.jpeg")
     expect(page.get_by_text("Calibrated on the validation split, 155 images")).to_contain_text(
         "At the validation images' own class frequencies they are off by 2.7 % on average."
@@ -133,7 +133,7 @@ def test_gates_are_shown_against_training(page: Page, service: str, demo: Path) 
     expect(page.locator(".reading")).to_contain_text(f"{block['name']}, channel {channel} of")
     expect(page.locator(".reading")).to_contain_text(f"weight {weights[block['name']][channel]:.3f}")
     page.locator(".row").nth(2).hover(position={"x": 1, "y": 5})
-    expect(page.locator(".reading")).to_contain_text("layer2.0, channel 0 of 0\N{EN DASH}47")
+    expect(page.locator(".reading")).to_contain_text("layer2.0, channel 0 of 0\N{EN DASH}63")
     page.get_by_text("weight", exact=True).click()
     mean = np.mean(weights["layer1.0"])
     expect(page.locator(".average").first).to_have_text(f"{mean:.2f}")
@@ -218,7 +218,7 @@ def test_take_away(page: Page, demo: Path, service: str) -> None:
     expect(page.get_by_role("status").filter(has_text="Copied")).to_be_visible()
     command = page.evaluate("navigator.clipboard.readText()")
     assert command.startswith("curl -sS -H 'Content-Type: image/png' --data-binary @'retinamnist.png' ")
-    assert f"'{service}/v1/models/oct/versions/2/predict?weights=full&activation_map=true'" in command
+    assert f"'{service}/v1/models/oct/versions/3/predict?weights=full&activation_map=true'" in command
     bar = page.get_by_role("group", name="Take away")
     with page.expect_download() as download:
         bar.get_by_role("button", name="JSON").click()

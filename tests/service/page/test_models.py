@@ -23,9 +23,9 @@ def test_reliability_at_the_class_frequencies_assumed(page: Page, service: str) 
     card = httpx.get(f"{service}/v1/models/oct/card").json()
     bins = [each | {"share": share} for each, share in zip(BINS, (0.64, 0.2, 0.16), strict=True)]
     measured = card["measured"] | {"reliability": bins}
-    page.route("**/v1/models/oct/versions/2/card", lambda route: route.fulfill(json=card | {"measured": measured}))
+    page.route("**/v1/models/oct/versions/3/card", lambda route: route.fulfill(json=card | {"measured": measured}))
     page.goto(f"{service}/models")
-    diagram = page.get_by_role("region", name="oct, version 2").locator(".reliability")
+    diagram = page.get_by_role("region", name="oct, version 3").locator(".reliability")
     expect(diagram).to_contain_text("at the class frequencies that the probabilities assume")
     radii = [float(dot.get_attribute("r") or "") for dot in diagram.locator("circle").all()]
     assert radii == pytest.approx([2.5 + 7, 2.5 + 7 * (0.2 / 0.64) ** 0.5, 2.5 + 7 / 2])
@@ -40,9 +40,9 @@ def test_cards_results_and_plots(page: Page, service: str, screenshot: Keep) -> 
         measured = card["measured"] | {"confusion": CONFUSION, "reliability": BINS}
         route.fulfill(json=card | {"measured": measured})
 
-    page.route("**/v1/models/oct/versions/2/card", add)
+    page.route("**/v1/models/oct/versions/3/card", add)
     page.goto(f"{service}/models")
-    section = page.get_by_role("region", name="oct, version 2")
+    section = page.get_by_role("region", name="oct, version 3")
     for result in card["measured"]["results"]:
         low, high = result["interval"]
         row = section.locator(".intervals tbody tr").filter(has_text=f"{low:.3f} to {high:.3f}")

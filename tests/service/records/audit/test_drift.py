@@ -22,7 +22,7 @@ from service.records.store import Store
 from service.settings import SHIPPED_REPOSITORY
 from tests.service.records.facts import FACTS, RecordMaker
 
-PACKAGE = SHIPPED_REPOSITORY / "oct" / "2" / "model.onnx"
+PACKAGE = SHIPPED_REPOSITORY / "oct" / "3" / "model.onnx"
 OCT = replace(FACTS, name="oct", version="2", digest="sha256:" + hashlib.sha256(PACKAGE.read_bytes()).hexdigest())
 JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
 
