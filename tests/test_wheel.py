@@ -99,7 +99,7 @@ def test_holds_the_data_files(wheel: Path) -> None:
     }
     assert shipped >= {
         "models/repository/oct/3/model.onnx",
-        "models/repository/retinamnist/1/model.onnx",
+        "models/repository/dr/1/model.onnx",
         "service/page/index.html",
     }
     assert set(zipfile.ZipFile(wheel).namelist()) >= shipped
@@ -127,8 +127,8 @@ def test_page(service: httpx.Client) -> None:
 
 
 def test_classifies_its_demo_image(service: httpx.Client) -> None:
-    (model,) = [model for model in service.get("/v1/models").json()["models"] if model["name"] == "retinamnist"]
+    (model,) = [model for model in service.get("/v1/models").json()["models"] if model["name"] == "dr"]
     image = service.get(model["demo"])
-    answer = service.post("/v1/models/retinamnist/predict", content=image.content, timeout=30)
+    answer = service.post("/v1/models/dr/predict", content=image.content, timeout=30)
     assert answer.status_code == 200, answer.text
     assert '"probabilities"' in answer.text

@@ -13,7 +13,11 @@ const ACCEPT = "image/*,.tif,.tiff,.dcm,application/dicom";
 
 /** The view that takes images and shows what came back. */
 export function Classify({ models, items, session }) {
-  const [chosen, setChosen] = useState(() => models[0] && { model: models[0], version: models[0].version });
+  const [chosen, setChosen] = useState(() => {
+    const wanted = new URLSearchParams(location.search).get("model");
+    const model = models.find(({ name }) => name === wanted) ?? models[0];
+    return model && { model, version: model.version };
+  });
   const [selected, select] = useState(items[0]?.id ?? null);
   const [other, compare] = useState(null);
   const [problem, setProblem] = useState(null);

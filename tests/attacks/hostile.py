@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-MODEL = "retinamnist"
+MODEL = "dr"
 Head = Callable[[int, str], bytes]
 Attack = Callable[["Target"], Awaitable[None]]
 

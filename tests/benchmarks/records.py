@@ -2,7 +2,7 @@
 
     python tests/benchmarks/records.py [ROUNDS] [POSTGRESQL_URL]
 
-Three services run side by side, of which one is asked at a time, with JPEG bodies for the shipped `retinamnist` model,
+Three services run side by side, of which one is asked at a time, with JPEG bodies for the shipped `dr` model,
 the fastest one, on which records weigh most. The figures are the median of the rounds' ratios to `off`, so that a slow
 minute slows all of them. Without a PostgreSQL address, whose schema must be up to date, the database is SQLite.
 """
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODES = ("off", "on", "required")
 CONNECTIONS = (1, 8, 32)
 REQUESTS = 150
-PATH = "/v1/models/retinamnist/predict?weights=none"
+PATH = "/v1/models/dr/predict?weights=none"
 
 
 async def measure(address: str, image: bytes, connections: int) -> tuple[float, float]:
@@ -51,7 +51,7 @@ async def ask_once(client: httpx.AsyncClient, image: bytes) -> None:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    image = (ROOT / "service" / "page" / "demo" / "retinamnist.png").read_bytes()
+    image = (ROOT / "service" / "page" / "demo" / "dr.jpeg").read_bytes()
     with tempfile.TemporaryDirectory(dir=os.environ.get("RECORDS_FOLDER")) as folder, ExitStack() as stack:
         addresses = {}
         for mode in MODES:

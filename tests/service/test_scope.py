@@ -85,7 +85,7 @@ def verdict(prediction: Prediction) -> str | None:
     return None if prediction.scope is None else prediction.scope.verdict
 
 
-@pytest.mark.parametrize(("model", "modality"), [("oct", "OCT B-scan"), ("retinamnist", "colour fundus photograph")])
+@pytest.mark.parametrize(("model", "modality"), [("oct", "OCT B-scan"), ("dr", "colour fundus photograph")])
 def test_the_shipped_packages_say_what_they_are_for(client: TestClient, model: str, modality: str) -> None:
     [package] = (SHIPPED_REPOSITORY / model).glob("*/model.onnx")
     card = read_card(onnxruntime.InferenceSession(package))
@@ -99,8 +99,8 @@ def test_the_shipped_packages_say_what_they_are_for(client: TestClient, model: s
     [
         ("oct", OPT, "OPT", "in scope"),
         ("oct", OP, "OP", "out of scope"),
-        ("retinamnist", OP, "OP", "in scope"),
-        ("retinamnist", OPT, "OPT", "out of scope"),
+        ("dr", OP, "OP", "in scope"),
+        ("dr", OPT, "OPT", "out of scope"),
         ("oct", capture("OPT"), "OPT", "in scope"),
         ("oct", capture("OP"), "OP", "out of scope"),
         ("oct", capture("OT"), "OT", "unknown"),

@@ -23,7 +23,7 @@ from service.settings import SHIPPED_REPOSITORY, Settings
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom
 
 DEMO = Path(__file__).resolve().parents[2] / "service" / "page" / "demo"
-SCAN, FUNDUS = DEMO / "oct.jpeg", DEMO / "retinamnist.png"
+SCAN, FUNDUS = DEMO / "oct.jpeg", DEMO / "dr.jpeg"
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def test_a_fundus_photograph_sent_to_oct_is_unlike_in_answer_metrics_and_record(
 
 
 def test_a_scan_sent_to_the_fundus_model_is_unlike(client: TestClient) -> None:
-    answer = ask(client, "retinamnist", SCAN)
+    answer = ask(client, "dr", SCAN)
     assert isinstance(answer["style_shift"], dict)
     assert answer["style_shift"]["verdict"] == "unlike"
 
 
-@pytest.mark.parametrize("model", ["oct", "retinamnist"])
+@pytest.mark.parametrize("model", ["oct", "dr"])
 def test_the_graph_alone_gives_it_in_any_runtime(client: TestClient, model: str) -> None:
     [package] = (SHIPPED_REPOSITORY / model).glob("*/model.onnx")
     session = onnxruntime.InferenceSession(package)

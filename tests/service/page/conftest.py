@@ -55,7 +55,7 @@ def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Browse
 
 @pytest.fixture
 def page(context: BrowserContext, service: str, expected_errors: list[str]) -> Iterator[Page]:
-    """The page, open on ``/``; any error on its console that the test did not expect fails the test."""
+    """The page, open on ``/`` with ``oct`` chosen by its link; any error on its console that the test did not expect fails the test."""
     page = context.new_page()
     errors: list[str] = []
 
@@ -65,7 +65,7 @@ def page(context: BrowserContext, service: str, expected_errors: list[str]) -> I
 
     page.on("console", note)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(service)
+    page.goto(f"{service}/?model=oct")
     yield page
     unexpected = [text for text in errors if not any(known in text for known in expected_errors)]
     assert not unexpected, unexpected

@@ -19,7 +19,7 @@ def test_axe_finds_nothing(page: Page, demo: Path, expected_errors: list[str], t
     page.wait_for_selector(".welcome")
     assert_accessible(page)
     (tmp_path / "broken.png").write_bytes(b"no image")
-    page.set_input_files("#file", [demo / "oct.jpeg", demo / "retinamnist.png", tmp_path / "broken.png"])
+    page.set_input_files("#file", [demo / "oct.jpeg", demo / "dr.jpeg", tmp_path / "broken.png"])
     expect(page.locator(".gallery img")).to_have_count(2)
     expect(page.locator(".gallery .fault")).to_have_count(1)
     page.get_by_text("Model card: oct").click()
@@ -48,9 +48,9 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the content")).to_be_focused()
     tab_to("input[name=model]")
-    page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("radio", name="retinamnist")).to_be_checked()
-    tab_to("[aria-label='Try the demo image of retinamnist']")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("input[name=model][value=dr]")).to_be_checked()
+    tab_to("[aria-label='Try the demo image of dr']")
     page.keyboard.press("Enter")
     page.wait_for_selector(".extremes")
     tab_to("#map-class")
@@ -62,7 +62,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     tab_to(".row")
     for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
         page.keyboard.press(key)
-    expect(page.locator(".reading")).to_contain_text("layer1.1, channel 2 of 0\N{EN DASH}23")
+    expect(page.locator(".reading")).to_contain_text("layer1.1, channel 2 of 0\N{EN DASH}31")
     assert "channel 2" in (page.locator(":focus").get_attribute("aria-valuetext") or "")
     tab_to("summary")
     page.keyboard.press("Enter")
@@ -71,7 +71,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
 
 def test_a_phone_needs_no_sideways_scrolling(page: Page, demo: Path, screenshot: Keep) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.set_input_files("#file", [demo / "oct.jpeg", demo / "retinamnist.png"])
+    page.set_input_files("#file", [demo / "oct.jpeg", demo / "dr.jpeg"])
     page.wait_for_selector(".extremes")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     screenshot("phone")

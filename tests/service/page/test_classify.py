@@ -212,12 +212,12 @@ def test_a_dicom_volume_is_drawn_by_the_service(page: Page) -> None:
 
 def test_take_away(page: Page, demo: Path, service: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.set_input_files("#file", demo / "retinamnist.png")
+    page.set_input_files("#file", demo / "dr.jpeg")
     page.wait_for_selector(".bars")
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.get_by_role("status").filter(has_text="Copied")).to_be_visible()
     command = page.evaluate("navigator.clipboard.readText()")
-    assert command.startswith("curl -sS -H 'Content-Type: image/png' --data-binary @'retinamnist.png' ")
+    assert command.startswith("curl -sS -H 'Content-Type: image/jpeg' --data-binary @'dr.jpeg' ")
     assert f"'{service}/v1/models/oct/versions/3/predict?weights=full&activation_map=true'" in command
     bar = page.get_by_role("group", name="Take away")
     with page.expect_download() as download:
@@ -254,7 +254,7 @@ def test_a_scan_looks_like_those_the_model_knows(page: Page, demo: Path) -> None
 
 def test_a_fundus_photograph_sent_to_the_oct_model_is_called_unlike(page: Page, demo: Path, screenshot: Keep) -> None:
     page.locator("input[name=model][value=oct]").check()
-    page.set_input_files("#file", demo / "retinamnist.png")
+    page.set_input_files("#file", demo / "dr.jpeg")
     verdict = page.locator(".style-shift")
     expect(verdict).to_contain_text("unlike those the model was trained on")
     expect(verdict).to_contain_text("Don't rely on the finding")

@@ -13,7 +13,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from service.security.key_file import changing
 from service.security.keys import new_key
 
-MODEL = "retinamnist"
+MODEL = "dr"
 PRIVATE = {"one": rsa.generate_private_key(65537, 2048), "two": ec.generate_private_key(ec.SECP256R1())}
 
 
