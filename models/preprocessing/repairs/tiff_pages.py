@@ -21,7 +21,7 @@ KEPT = (256, 257, COMPRESSION, 266, 274, ROWS, 317, 322, 323, TABLES)
 """Tags that are the same for a plane as for the page: size, compression, order of bits, orientation, tiles, tables."""
 WANTED = (*KEPT, BITS, PHOTOMETRIC, STRIPS, SAMPLES, COUNTS, PLANES, TILES, TILE_COUNTS, EXTRA, FORMAT)
 INTEGERS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I", 16: "Q", 18: "Q"}
-MOST_VALUES = 1_000_000
+MOST_VALUES, MOST_PAGES, MOST_ENTRIES = 1_000_000, 65_536, 65_536
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, YCBCR = 0, 1, 2, 6
 SEPARATE, UNSIGNED, UNCOMPRESSED, WEBP = 2, 1, 1, 50001
 
@@ -43,7 +43,11 @@ def read_page(data: bytes, number: int = 1) -> Page | None:
     """The directory of a page, counted from 1; None if the file is no TIFF or if the directory can't be followed."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     try:
-        if order is None or (kind := struct.unpack_from(f"{order}H", data, 2)[0]) not in (42, 43):
+        if (
+            order is None
+            or number > MOST_PAGES
+            or (kind := struct.unpack_from(f"{order}H", data, 2)[0]) not in (42, 43)
+        ):
             return None
         layout = Layout(order, "I", "H") if kind == 42 else Layout(order, "Q", "Q")
         word = struct.calcsize(layout.word)
@@ -62,9 +66,9 @@ def directory(data: bytes, offset: int, layout: Layout) -> Page:
     offset += struct.calcsize(layout.entries)
     word = struct.calcsize(layout.word)
     page: Page = {}
-    for start in range(offset, offset + (4 + 2 * word) * min(count, MOST_VALUES), 4 + 2 * word):
+    for start in range(offset, offset + (4 + 2 * word) * min(count, MOST_ENTRIES), 4 + 2 * word):
         tag, kind, values = struct.unpack_from(f"{layout.order}HH{layout.word}", data, start)
-        if tag not in WANTED or kind not in INTEGERS or values > MOST_VALUES:
+        if tag not in WANTED or tag in page or kind not in INTEGERS or values > MOST_VALUES:
             continue
         form = f"{layout.order}{values}{INTEGERS[kind]}"
         place = start + 4 + word
@@ -88,7 +92,7 @@ def is_in_planes(page: Page) -> bool:
     samples = first(page, SAMPLES, 1)
     return (
         first(page, PLANES, 1) == SEPARATE
-        and samples >= (3 if first(page, PHOTOMETRIC, BLACK_IS_ZERO) == RGB else 2)
+        and samples >= (3 if first(page, PHOTOMETRIC, BLACK_IS_ZERO) == RGB else 1)
         and first(page, PHOTOMETRIC, BLACK_IS_ZERO) in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
         and page.get(BITS) in ((8,) * samples, (16,) * samples)
         and set(page.get(FORMAT, ())) <= {UNSIGNED}

@@ -226,7 +226,8 @@ class TestMisstated:
         assert picture_of(written(image)).tolist() == [[0, 0, 128, 255]]
 
     def test_a_palette_of_16_bits_that_holds_8(self) -> None:
-        indices, elements = noise(16, 16), {}
+        indices = noise(16, 16)
+        elements: dict[str, Any] = {}
         for number, colour in enumerate(("Red", "Green", "Blue")):
             elements[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
             elements[f"{colour}PaletteColorLookupTableData"] = np.roll(np.arange(256), number).astype("<u2").tobytes()

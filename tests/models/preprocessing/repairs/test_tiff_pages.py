@@ -1,5 +1,7 @@
 """Colours in planes and grey with alpha, against arithmetic on the pixels that were written."""
 
+import struct
+import time
 import zlib
 from typing import Any
 
@@ -7,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.preprocessing import ImageError
-from tests.models.preprocessing.image_files import decode, fault_of, noise
-from tests.models.preprocessing.test_tiff import (
+from models.preprocessing import ImageError, preprocess
+from tests.models.preprocessing.image_files import decode, fault_of, noise, spec_for
+from tests.models.preprocessing.repairs.test_tiff import (
     BITS,
     COMPRESSION,
     EXTRA,
@@ -49,8 +51,6 @@ class TestPlanes:
         self, dtype: type[Any], compression: int, big: bool, colours: int, photometric: int, extra: int | None
     ) -> None:
         samples = colours + (extra is not None)
-        if samples == 1:
-            pytest.skip("one plane")
         pixels = random(samples, dtype)
         parts = [pixels[row : row + 5, :, index].tobytes() for index in range(samples) for row in (0, 5, 10)]
         parts = parts if compression == 1 else [zlib.compress(part) for part in parts]
@@ -91,3 +91,20 @@ def test_pixels_that_are_not_read_are_named(more: dict[int, list[int]], said: st
         decode(data, 12, 14)
     assert caught.value.fault == "unsupported"
     assert fault_of(data[:-1]) == "damaged" or 50001 in more.get(COMPRESSION, [])
+
+
+def test_a_directory_of_countless_long_lists_takes_no_time() -> None:
+    """Each of 60,000 entries points to the same million numbers; pages follow one another in a circle."""
+    entry = struct.pack("<HHII", 273, 4, 1_000_000, 8)
+    data = (
+        struct.pack("<2sHI", b"II", 42, 8)
+        + struct.pack("<H", 60_000)
+        + entry * 60_000
+        + struct.pack("<I", 8)
+        + bytes(4_000_000)
+    )
+    began = time.process_time()
+    for frame in (1, 10**9):
+        with pytest.raises(ImageError):
+            preprocess(data, spec_for(8, 8), frame=frame)
+    assert time.process_time() - began < 3
