@@ -20,6 +20,8 @@ HUFFMAN_FRAMES, JPEG_LS_FRAME = (0xC0, 0xC1, 0xC2, 0xC3), 0xF7
 LOSSLESS_FRAME = 0xC3
 OTHER_FRAMES = (0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 """Hierarchical and arithmetic coding, which are hardly ever used."""
+UNCONVERTED = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+"""Adobe's segment (APP14) of a JPEG whose colours are not converted."""
 J2K_START = b"\xff\x4f\xff\x51"
 
 
@@ -84,6 +86,24 @@ def with_whole_band(jpeg: bytes) -> bytes:
                 repaired[last] = 63
         position += 2 + struct.unpack_from(">H", jpeg, position + 2)[0]
     return bytes(repaired)
+
+
+def with_colours_named(jpeg: bytes) -> bytes:
+    """A JPEG whose components are named R, G and B, with Adobe's marker that they are not converted.
+
+    Pillow asks libjpeg for YCbCr where the marker is missing, and libjpeg can't make it of RGB. Others are returned as
+    they are.
+    """
+    position = 2
+    while jpeg.startswith(START_OF_IMAGE) and position + 16 < len(jpeg) and jpeg[position] == 0xFF:
+        marker = jpeg[position + 1]
+        if marker in HUFFMAN_FRAMES:
+            named = jpeg[position + 10 : position + 19 : 3]
+            return START_OF_IMAGE + UNCONVERTED + jpeg[2:] if named == b"RGB" else jpeg
+        if marker == UNCONVERTED[1]:
+            break
+        position += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[position + 2 : position + 4])
+    return jpeg
 
 
 def without_stray_zero(jpeg_ls: bytes) -> bytes | None:

@@ -21,6 +21,7 @@ from models.preprocessing.codestream import (
     has_too_many_scans,
     read_jpeg,
     read_jpeg_2000,
+    with_colours_named,
     with_whole_band,
     without_stray_zero,
 )
@@ -82,7 +83,7 @@ def decode_codestream(
         if syntax in LOSSLESS_JPEG and header.SamplesPerPixel == 3:
             return lossless_colour(frame, header)
         # libjpeg-turbo reads the kind of JPEG from the codestream.
-        return array_apart(frame, uid.JPEGBaseline8Bit, "pillow", options)
+        return array_apart(with_colours_named(frame), uid.JPEGBaseline8Bit, "pillow", options)
     pixels = header.Rows * header.Columns
     if syntax == uid.RLELossless:
         raw, in_planes = decode_rle(frame, pixels, header.SamplesPerPixel, max(bits // 8, 1)).tobytes(), True

@@ -4,7 +4,7 @@ A stored value has at most 16 bits. So the whole transformation is computed once
 table then turns pixels into brightness. No floating-point image is made.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,7 @@ def as_eight_bit(
     if photometric == "RGB":
         return Image.fromarray(unsigned if bits == 8 else eight_bit(domain / (2**bits - 1))[unsigned])
     if photometric == "PALETTE COLOR" and "RedPaletteColorLookupTableData" in header:
-        colours = [palette(domain, header, colour, little_endian) for colour in ("Red", "Green", "Blue")]
-        return Image.fromarray(eight_bit(np.stack(colours, axis=1))[unsigned])
+        return Image.fromarray(eight_bit(palette(domain, header, little_endian))[unsigned])
     raise ImageError(
         "unsupported",
         "The photometric interpretation (0028,0004) of the DICOM file is not supported: export it as MONOCHROME1, "
@@ -71,10 +70,10 @@ def grey(
 ) -> Values:
     """Brightness (0 to 1) of each stored value: the modality transformation, then the first usable VOI LUT or window.
 
-    A table without values and a window whose width the standard does not allow count as absent. Without a VOI LUT and
-    a window the range of the stored bits is shown for 8 bits or fewer, as every viewer shows such a picture. Of more
-    bits most pictures use a small part, so the range of the values present is shown, without padding. A modality
-    table says its own range.
+    A table without values counts as absent, and so does a window that is no number or whose width the standard does
+    not allow. Without a VOI LUT and a window the range of the stored bits is shown for 8 bits or fewer, as every viewer
+    shows such a picture. Of more bits most pictures use a small part, so the range of the values present is shown,
+    without padding. A modality table says its own range.
 
     Args:
         domain: every stored value that the bits allocated can hold.
@@ -88,25 +87,25 @@ def grey(
     if bits > 8 and len(present) > 1:
         ends = np.array([present.min(), present.max()])
     modality = functional_group(header, index, "PixelValueTransformationSequence") or header
-    table = usable_table(modality.get("ModalityLUTSequence"))
+    item = usable_table(modality.get("ModalityLUTSequence"))
     values: NDArray[Any]
-    if table is not None:
-        values = look_up(domain, table.LUTDescriptor, table.LUTData, little_endian)
-        ends = np.array([0, 2 ** table_bits(table.LUTDescriptor) - 1])
+    if item is not None:
+        table = read_table(item.LUTDescriptor, item.LUTData, little_endian)
+        values, ends = table.look_up(domain), np.array([0, 2**table.bits - 1])
     else:
         slope = float(modality.get("RescaleSlope") or 1)
         intercept = float(modality.get("RescaleIntercept") or 0)
         with np.errstate(all="ignore"):  # an absurd slope may overflow; eight_bit refuses the result
             values, ends = domain * slope + intercept, ends * slope + intercept
     voi = functional_group(header, index, "FrameVOILUTSequence") or header
-    table = usable_table(voi.get("VOILUTSequence"))
-    if table is not None:
-        entries = look_up(np.rint(values).astype(np.int64), table.LUTDescriptor, table.LUTData, little_endian)
-        brightness: Values = entries / (2 ** table_bits(table.LUTDescriptor) - 1)
+    item = usable_table(voi.get("VOILUTSequence"))
+    if item is not None:
+        table = read_table(item.LUTDescriptor, item.LUTData, little_endian)
+        brightness: Values = table.look_up(np.rint(values).astype(np.int64)) / (2**table.bits - 1)
         return brightness
     function = str(voi.get("VOILUTFunction") or "LINEAR")
-    for centre, width in zip(numbers(voi.get("WindowCenter")), numbers(voi.get("WindowWidth")), strict=False):
-        if width >= 1 or (width > 0 and function != "LINEAR"):
+    for centre, width in zip(numbers(voi, "WindowCenter"), numbers(voi, "WindowWidth"), strict=False):
+        if np.isfinite([centre, width]).all() and (width >= 1 or (width > 0 and function != "LINEAR")):
             return window(values, centre, width, function)
     with np.errstate(all="ignore"):
         full_range: Values = (values - ends.min()) / np.ptp(ends)
@@ -122,11 +121,25 @@ def usable_table(sequence: Any) -> Dataset | None:
     return None
 
 
-def numbers(value: Any) -> list[float]:
-    """The alternatives of an element with one value or several. The writer of the file prefers the first."""
+def numbers(item: Dataset, keyword: str) -> list[float]:
+    """The alternatives of an element with one value or several; NaN for what is no number.
+
+    The writer of the file prefers the first.
+    """
+    element = item.get_item(keyword)
+    value = None if element is None else element.value
+    if isinstance(value, bytes):  # not converted yet: pydicom refuses the whole element if one value is no number
+        value = value.decode("latin-1").strip(" \0").split("\\")
     if value is None or value == "":
         return []
-    return [float(each) for each in (value if hasattr(value, "__iter__") else [value])]
+    return [number(each) for each in ([value] if isinstance(value, str) else np.atleast_1d(value))]
+
+
+def number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def window(values: NDArray[Any], centre: float, width: float, function: str) -> Values:
@@ -150,19 +163,48 @@ def window(values: NDArray[Any], centre: float, width: float, function: str) -> 
     return line
 
 
-def look_up(values: NDArray[Any], descriptor: Any, data: Any, little_endian: bool) -> Values:
-    """Look integers up in a table. Values beyond its ends get its first or last entry (PS3.3 C.11.1.1.1).
+class Table(NamedTuple):
+    """A look-up table of a DICOM file."""
+
+    entries: NDArray[np.int64]
+    lowest: int
+    """The value that the first entry is for."""
+    bits: int
+    """Of an entry: see :func:`entry_bits`."""
+
+    def look_up(self, values: NDArray[Any]) -> Values:
+        """The entries for integers. Values beyond the ends get the first or last entry (PS3.3 C.11.1.1.1)."""
+        lowest = self.lowest
+        if lowest >= 2**15 and values.min() < 0:  # a negative number in an element that holds none
+            lowest -= 2**16
+        return self.entries[(values - lowest).clip(0, len(self.entries) - 1).astype(np.int64)].astype(np.float64)
+
+
+def read_table(descriptor: Any, data: Any, little_endian: bool) -> Table:
+    """Read a table, whose entries may take a byte or two each.
 
     Raises:
-        ImageError: if the table has fewer entries than its descriptor says.
+        ImageError: if the table has fewer entries than its descriptor says, or states less than 8 or more than 16 bits.
     """
-    entries, lowest = integers(descriptor, 2, little_endian)[:2]
-    entries = int(entries) % 2**16 or 2**16  # 0 means 65,536, which 16 bits can't hold
-    wide = not isinstance(data, bytes) or len(data) >= 2 * entries
-    table = integers(data, 2 if wide else 1, little_endian)
-    if len(table) < entries:
+    count, lowest = integers(descriptor, 2, little_endian)[:2]
+    count = int(count) % 2**16 or 2**16  # 0 means 65,536, which 16 bits can't hold
+    if not isinstance(data, bytes) and len(np.atleast_1d(data)) < count:  # two entries in each number
+        data, little_endian = integers(data, 2, little_endian).astype("<u2").tobytes(), True
+    wide = not isinstance(data, bytes) or len(data) >= 2 * count
+    entries = integers(data, 2 if wide else 1, little_endian)[:count] & 0xFFFF
+    if len(entries) < count:
         raise damaged("A lookup table of the DICOM file has fewer entries than its descriptor says")
-    return table[(values - int(lowest)).clip(0, entries - 1).astype(np.int64)].astype(np.float64)
+    return Table(entries, int(lowest), entry_bits(table_bits(descriptor), int(entries.max())))
+
+
+def entry_bits(stated: int, largest: int) -> int:
+    """The bits of a table's entries: as stated, unless the largest entry shows that the writer stated other ones.
+
+    So it is where the entry does not fit, or where no entry reaches a sixteenth of the range: the picture would be
+    black.
+    """
+    needed = max(8, largest.bit_length())
+    return needed if needed > stated or (0 < largest < 2**stated // 16) else stated
 
 
 def integers(value: Any, size: int, little_endian: bool) -> NDArray[np.int64]:
@@ -184,12 +226,16 @@ def table_bits(descriptor: Any) -> int:
     return bits
 
 
-def palette(domain: NDArray[np.int64], header: Dataset, colour: str, little_endian: bool) -> Values:
-    """Brightness (0 to 1) of each stored value in one colour (PS3.3 C.7.6.3.1.5)."""
-    name = f"{colour}PaletteColorLookupTable"
-    descriptor, data = header[f"{name}Descriptor"].value, header[f"{name}Data"].value
-    entries: Values = look_up(domain, descriptor, data, little_endian) / (2 ** table_bits(descriptor) - 1)
-    return entries
+def palette(domain: NDArray[np.int64], header: Dataset, little_endian: bool) -> Values:
+    """Brightness (0 to 1) of each stored value in red, green and blue (values, 3) (PS3.3 C.7.6.3.1.5)."""
+    names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+    tables = [
+        read_table(header[f"{name}Descriptor"].value, header[f"{name}Data"].value, little_endian) for name in names
+    ]
+    stated = table_bits(header[f"{names[0]}Descriptor"].value)
+    bits = entry_bits(stated, max(int(table.entries.max()) for table in tables))
+    colours: Values = np.stack([table.look_up(domain) for table in tables], axis=1) / (2**bits - 1)
+    return colours
 
 
 def padding(domain: NDArray[np.int64], header: Dataset) -> NDArray[np.bool_]:
@@ -198,5 +244,9 @@ def padding(domain: NDArray[np.int64], header: Dataset) -> NDArray[np.bool_]:
     ends = [int(value) for value in values if isinstance(value, int)]
     if values[0] is None or not ends:
         return np.zeros(len(domain), dtype=bool)
+    if header.PixelRepresentation and max(ends) > domain.max():  # negative values in elements that hold none
+        ends = [end - len(domain) if end > domain.max() else end for end in ends]
+    elif not header.PixelRepresentation:
+        ends = [end % len(domain) for end in ends]
     within: NDArray[np.bool_] = (domain >= min(ends)) & (domain <= max(ends))
     return within

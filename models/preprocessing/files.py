@@ -9,9 +9,12 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from models.card import InputSpec
 from models.preprocessing.codestream import MAX_SCANS, has_too_many_scans, is_lossless_jpeg
 from models.preprocessing.faults import ImageError, check_size
-from models.preprocessing.grey_alpha import is_grey_alpha, on_black
+from models.preprocessing.foreign import not_read
 from models.preprocessing.metered import MeteredBytes
 from models.preprocessing.repairs import as_classic_tiff, without_ancillary_chunks
+from models.preprocessing.repairs.grey_alpha import grey_alpha_on_black, is_grey_alpha
+from models.preprocessing.repairs.tiff_pages import Page, is_in_planes, is_misread, page_size, read_page, read_planes
+from models.preprocessing.repairs.transparency import with_exact_transparency
 
 DICOM_PREAMBLE, DICOM_MAGIC = 128, b"DICM"  # a DICOM file has these bytes after a preamble of this length (PS3.10, 7.1)
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
@@ -19,7 +22,6 @@ PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 # check_size replaces the limit of Pillow, which only warns up to twice its value.
 Image.MAX_IMAGE_PIXELS = None
 
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_PLANES, TIFF_COLOUR_MAP, TIFF_SAMPLE_FORMAT = 258, 262, 284, 320, 339
 WHITE_IS_ZERO, SEPARATE, UNSIGNED = 0, 2, 1
 
@@ -56,23 +58,18 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
     """
     for repair in (without_ancillary_chunks, as_classic_tiff):
         data = repair(data)
+    if (page := read_page(data, frame or 1)) and is_in_planes(page):
+        return picture_in_planes(data, page, max_pixels)
     try:
         image = Image.open(MeteredBytes(data), formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
-        if data.startswith(TIFF_STARTS):
-            raise ImageError(
-                "damaged",
-                "The TIFF file is truncated, or has an unsupported kind of pixels: check that the whole file was "
-                "sent, or save it as grey or RGB with 8 or 16 bits a channel.",
-            ) from None
-        raise ImageError(
-            "unrecognised",
-            f"This is not an image file of a known format: send one of {', '.join(PILLOW_FORMATS)}, DICOM.",
-        ) from None
+        raise not_read(data, frame or 1) from None
     except ImageError:
         raise
     except Exception as error:  # hostile bytes make a decoder raise many kinds of errors
         raise damaged(error) from error
+    if page and is_misread(page):
+        raise not_read(data, frame or 1)
     try:
         turn_to(image, frame or 1)
         width, height = image.size
@@ -90,7 +87,7 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
         turn = TURNS.get(orientation(image))
         if turn in (TRANSPOSE, TRANSVERSE, ROTATE_90, ROTATE_270):
             width, height = height, width
-        flat = eight_bit(image, getattr(image, "tag_v2", {}))
+        flat = eight_bit(with_exact_transparency(image, data), getattr(image, "tag_v2", {}))
         if turn is not None:
             flat = flat.transpose(turn)
     except ImageError:
@@ -100,6 +97,20 @@ def read_picture(data: bytes, spec: InputSpec, frame: int | None, max_pixels: in
     # MPO: a JPEG of a phone that holds a second picture
     file_format = "JPEG" if image.format == "MPO" else str(image.format)
     return Picture(flat, width, height, file_format)
+
+
+def picture_in_planes(data: bytes, page: Page, max_pixels: int) -> Picture:
+    """Decode a page of a TIFF file whose colours are stored in separate planes."""
+    check_size(*page_size(page), max_pixels)
+    try:
+        picture = read_planes(data, page)
+    except UnidentifiedImageError:
+        raise not_read(data) from None
+    except ImageError:
+        raise
+    except Exception as error:
+        raise damaged(error) from error
+    return Picture(picture, picture.width, picture.height, "TIFF")
 
 
 def orientation(image: Image.Image) -> int:
@@ -162,7 +173,7 @@ def eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
             "colours.",
         )
     if is_grey_alpha(image):
-        return on_black(image)
+        return grey_alpha_on_black(image)
     if image.mode == "P" and image.format == "TIFF" and max(tags.get(TIFF_COLOUR_MAP, (256,))) < 256:
         image.putpalette(np.reshape(tags[TIFF_COLOUR_MAP], (3, -1)).T.astype(np.uint8).tobytes())  # as libtiff reads it
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
@@ -176,9 +187,6 @@ def eight_bit(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
             table[image.info["transparency"]] = 0
         return Image.fromarray(table[np.asarray(image).astype(np.uint16, copy=False)])
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        colour = image.info.get("transparency")
-        if isinstance(colour, tuple) and max(colour) > 255:  # of 16 bits, of which Pillow has kept the upper byte
-            image.info["transparency"] = tuple(value >> 8 for value in colour)
         if image.mode == "La":
             image = image.convert("LA")
         picture = image.convert("RGBA")

@@ -26,7 +26,7 @@ from models.package import read_card
 from models.preprocessing import fit, preprocess
 from training.data.pipeline import IMAGE, Preprocessd, spread
 from training.datasets import DataSet, Item
-from training.datasets.released import SUFFIXES
+from training.datasets.released import SUFFIXES, visible
 from training.style.corruptions import Corruption
 
 MOST = 300
@@ -132,7 +132,7 @@ def unusual(
     random = np.random.default_rng(0)
     shape = (spec.height, spec.width, spec.channels)
     for name, folder in against.items():
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and visible(path, folder))
         yield name, [preprocess(path.read_bytes(), spec).pixels for path in spread(files, MOST)]
     yield "blank", [np.full(shape, grey, np.uint8) for grey in range(0, 256, 5)]
     yield "noise", [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(50)]

@@ -1,15 +1,20 @@
 """Valid files of every format and kind, and deterministic damage to them."""
 
 import random
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 
-from tests.models.preprocessing.dicom_files import bundled, dataset, dicom, written
+from tests.models.preprocessing.dicom_files import Array, bundled, dataset, dicom, written
 from tests.models.preprocessing.image_files import encode, noise, orientation
+from tests.models.preprocessing.repairs.test_repairs import big_tiff
+from tests.models.preprocessing.repairs.test_tiff import EXTRA, PHOTOMETRIC, PLANES, ROWS, page, tiff_file
 
 
 def pillow_files() -> dict[str, bytes]:
@@ -68,6 +73,58 @@ def dicom_files() -> dict[str, bytes]:
         "dicom-jpeg-2000-16": dicom(deep, uid.JPEG2000Lossless),
         "dicom-no-preamble": dicom(grey, uid.ImplicitVRLittleEndian)[132:],
     }
+
+
+def misread_files() -> dict[str, tuple[bytes, Array]]:
+    """Files of kinds that readers get wrong or refuse, each with the levels (0 to 255) that it shows, by arithmetic."""
+    grey, colour = noise(14, 20), noise(14, 20, 3)
+    few, plain = np.arange(280, dtype=np.uint16).reshape(14, 20) % 101, grey.astype(float)
+    spread = few / 100 * 255
+    bits12 = noise(14, 20).astype(np.uint16) * 16
+    jpeg_ls = dataset(grey)
+    jpeg_ls.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+    stream = get_frame(jpeg_ls.PixelData, 0, number_of_frames=1).rstrip(b"\0")
+    jpeg_ls.PixelData = encapsulate([stream[:-2] + b"\0" + stream[-2:]])
+    colours, deep = noise(256, 3), np.random.default_rng(1).integers(0, 65536, (14, 20, 2)).astype("<u2")
+    shown = deep[..., 0] / 257 * (deep[..., 1] / 65535)
+    inverted = (65535 - deep[..., 0].astype(float)) / 257 * (deep[..., 1] / 65535)
+    alpha = page(deep) | {ROWS: [14], EXTRA: [2], PHOTOMETRIC: [1]}
+    planes = [deep[..., index].tobytes() for index in (0, 1)]
+    table = page(grey) | {PHOTOMETRIC: [3], 320: colours.T.ravel().tolist()}
+    plain_png = encode(colour, "PNG")
+    head, body = plain_png[:33], plain_png[33:]
+    bad_text = struct.pack(">I", 5) + b"tEXta\0bcd" + bytes(4)
+    profile = b"iCCPicc\0\1"
+    bad_profile = struct.pack(">I", 5) + profile + struct.pack(">I", zlib.crc32(profile))
+    empty = Dataset()
+    empty.add_new("LUTDescriptor", "US", None)
+    empty.add_new("LUTData", "US", None)
+    files: dict[str, tuple[bytes, Array]] = {
+        "dicom-few-values": (dicom(few), spread),
+        "dicom-few-values-inverted": (dicom(few, PhotometricInterpretation="MONOCHROME1"), 255 - spread),
+        "dicom-few-values-signed": (dicom(few.astype(np.int16) - 50), spread),
+        "dicom-falling": (dicom(few, RescaleSlope=-3, RescaleIntercept=9), 255 - spread),
+        "dicom-width-0": (dicom(grey, WindowCenter=0, WindowWidth=0), plain),
+        "dicom-width-0-then-one": (
+            dicom(bits12, bits=12, WindowCenter=[0, 2048], WindowWidth=[0, 4096]),
+            bits12 / 4095 * 255,
+        ),
+        "dicom-empty-table": (dicom(grey, ModalityLUTSequence=[empty]), plain),
+        "dicom-jpeg-ls-zero": (written(jpeg_ls, uid.JPEGLSLossless), plain),
+        "tiff-palette-of-8-bits": (tiff_file([grey.tobytes()], table), colours[grey].astype(float)),
+        "tiff-grey-alpha": (tiff_file([deep.tobytes()], alpha), shown),
+        "tiff-white-is-zero-alpha": (tiff_file([deep.tobytes()], alpha | {PHOTOMETRIC: [0]}), inverted),
+        "tiff-grey-alpha-planes": (tiff_file(planes, alpha | {PLANES: [2]}), shown),
+        "tiff-big-endian-bigtiff": (big_tiff([colour]), colour.astype(float)),
+        "png-bad-text": (head + bad_text + body, colour.astype(float)),
+        "png-bad-profile": (head + bad_profile + body, colour.astype(float)),
+    }
+    turns = {1: colour, 2: colour[:, ::-1], 3: colour[::-1, ::-1], 4: colour[::-1]}
+    across = colour.transpose(1, 0, 2)
+    turns |= {5: across, 6: across[:, ::-1], 7: across[::-1, ::-1], 8: across[::-1]}
+    for value, upright in turns.items():
+        files[f"png-turned-{value}"] = encode(colour, "PNG", exif=orientation(value)), upright.astype(float)
+    return files
 
 
 VALID = pillow_files() | dicom_files()

@@ -132,6 +132,16 @@ class TestJpeg:
         wanted = np.asarray(Image.open(io.BytesIO(codestream))).astype(int)
         assert np.abs(picture_of(written(image, uid.JPEGBaseline8Bit)) - wanted).max() <= 2
 
+    @pytest.mark.parametrize("marked", [True, False], ids=["Adobe's marker", "names alone"])
+    def test_colours_that_are_not_converted(self, marked: bool) -> None:
+        """Components named R, G and B are what they say, with Adobe's marker (APP14, 16 bytes) and without."""
+        pixels = smooth(40, 48)
+        codestream = encode(pixels, "JPEG", quality=97, subsampling=0, keep_rgb=True)
+        assert codestream[2:4] == b"\xff\xee"
+        image = dataset(pixels)
+        image.PixelData = encapsulate([codestream if marked else codestream[:2] + codestream[18:]])
+        assert np.abs(picture_of(written(image, uid.JPEGBaseline8Bit)).astype(int) - pixels).mean() < 1
+
     def test_lossless_colour(self) -> None:
         """pydicom's file, whose every copy has these colours: SC_rgb_rle.dcm holds the same, uncompressed by rows."""
         assert np.array_equal(picture_of(bundled("SC_rgb_jpeg_gdcm.dcm")), picture_of(bundled("SC_rgb_rle.dcm")))

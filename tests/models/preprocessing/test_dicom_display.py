@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
@@ -187,6 +188,51 @@ class TestNoWindow:
         tables = [*item(LUTDescriptor=[256, 0, 8], LUTData=b""), *table(entries, 0, 16)]
         shown = picture_of(dicom(ALL_12_BITS, bits=12, VOILUTSequence=tables))
         assert np.array_equal(shown, picture_of(dicom(ALL_12_BITS, bits=12, VOILUTSequence=table(entries, 0, 16))))
+
+
+class TestMisstated:
+    """Tables, windows and padding that are written otherwise than the standard has it."""
+
+    @pytest.mark.parametrize(("stated", "true"), [(16, 8), (16, 12), (8, 16), (12, 16)])
+    def test_bits_of_a_table(self, stated: int, true: int) -> None:
+        entries = np.arange(4096) ** 2 * (2**true - 1) // 4095**2
+        shown = picture_of(dicom(ALL_12_BITS, bits=12, VOILUTSequence=table(entries, 0, stated)))
+        assert np.abs(shown.ravel() - entries / (2**true - 1) * 255).max() <= 0.5 + 1e-6
+
+    @pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+    def test_a_negative_first_value_as_an_unsigned_one(self, sequence: str) -> None:
+        stored = ALL_12_BITS.astype(np.int16) - 2048
+        made = Dataset()
+        made.add_new("LUTDescriptor", "US", [4096, 65536 - 2048, 12])
+        made.add_new("LUTData", "OW", np.arange(4096)[::-1].astype("<u2").tobytes())
+        image = dataset(stored, bits=12)
+        image[sequence] = DataElement(sequence, "SQ", [made])
+        shown = picture_of(written(image)).ravel()
+        assert np.abs(shown - np.arange(4096)[::-1] * 255 / 4095).max() <= 0.5 + 1e-6
+
+    @pytest.mark.parametrize("first", ["", "NaN", "inf", "x"])
+    def test_a_window_that_is_no_number(self, first: str) -> None:
+        data = dicom(ALL_12_BITS, bits=12, WindowCenter="11111111", WindowWidth="22222222")
+        for mark, rest in ((b"11111111", "1000"), (b"22222222", "400")):
+            data = data.replace(mark, rf"{first}\{rest}".ljust(8).encode())
+        wanted = picture_of(dicom(ALL_12_BITS, bits=12, WindowCenter=1000, WindowWidth=400))
+        assert np.array_equal(picture_of(data), wanted)
+
+    @pytest.mark.parametrize(("dtype", "value", "vr", "stated"), [("i2", -2000, "US", 63536), ("u2", 65535, "SS", -1)])
+    def test_padding_of_the_other_sign(self, dtype: str, value: int, vr: str, stated: int) -> None:
+        stored = np.array([[value, 100, 200, 300]], dtype)
+        image = dataset(stored)
+        image.add_new("PixelPaddingValue", vr, stated)
+        assert picture_of(written(image)).tolist() == [[0, 0, 128, 255]]
+
+    def test_a_palette_of_16_bits_that_holds_8(self) -> None:
+        indices = noise(16, 16)
+        elements: dict[str, Any] = {}
+        for number, colour in enumerate(("Red", "Green", "Blue")):
+            elements[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+            elements[f"{colour}PaletteColorLookupTableData"] = np.roll(np.arange(256), number).astype("<u2").tobytes()
+        shown = picture_of(dicom(indices, PhotometricInterpretation="PALETTE COLOR", **elements))
+        assert np.array_equal(shown, np.stack([indices, indices - np.uint8(1), indices - np.uint8(2)], axis=2))
 
 
 class TestColour:

@@ -45,6 +45,7 @@ def test_the_command_writes_every_set(package: Path, tiny_npz: Path, tmp_path: P
     other.mkdir()
     for index in range(3):
         Image.fromarray(np.full((40, 40, 3), 90 * index, np.uint8)).save(other / f"{index}.png")
+    (other / "._0.png").write_bytes(b"\0\5\x16\7")  # what macOS leaves beside a file; reading it would fail
     output = tmp_path / "shift.json"
     shift(package, [f"flat={other}"], "retinamnist", [f"data={tiny_npz}"], "fundus", None, output)
     figures = json.loads(output.read_text())
