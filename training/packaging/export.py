@@ -30,6 +30,10 @@ from training.run import Run
 from training.style.reference import fit_reference
 
 OPSET = 20
+INT8_LIMIT = (
+    "The convolutions of this package are in 8 bits. Its results, calibration, prediction sets and style thresholds "
+    "were measured with the float32 network; quantisation says how the answers differ on the validation split."
+)
 PARITY_BATCHES = (1, 2, 7, 32)
 PARITY_TOLERANCE = 1e-4
 STYLE_TOLERANCE = 1e-3
@@ -116,7 +120,8 @@ def write_package(
         write_graph(packaged, spec, draft)
         card = card_of(draft, verify_parity(draft, reference, spec))
         if quantised is not None:
-            card = card.model_copy(update={"quantisation": quantised(draft)})
+            limits = [*card.limits, INT8_LIMIT]
+            card = card.model_copy(update={"quantisation": quantised(draft), "limits": limits})
         write_card(draft, card)
         read_card(onnxruntime.InferenceSession(draft, providers=["CPUExecutionProvider"]))
         draft.replace(target)

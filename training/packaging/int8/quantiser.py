@@ -15,9 +15,9 @@ OPERATORS = ["Conv", "MaxPool"]
 """Max-pooling only hands 8-bit values on. Style pooling, gates, the classifier and the style shift stay in float32: in
 8 bits they moved gates by up to .41 (EXPERIMENTS.md, "INT8 packages")."""
 METHOD = (
-    "onnxruntime.quantization, static, QDQ: activations U8, weights S8 of 7 bits for each output "
-    "channel, ranges from the least to the largest value; residual sums, style pooling, gates, classifier and style shift "
-    "in float32"
+    "onnxruntime.quantization, static, QDQ: activations U8, weights S8 of 7 bits, scaled for each output channel; "
+    "ranges from the least to the largest value; residual sums, style pooling, gates, classifier and style shift in "
+    "float32"
 )
 BATCH = 16
 NETWORK = "network."
@@ -70,9 +70,9 @@ class Quantiser:
             extra_options={},
         )
         quantizer.quantize_model()
-        model = quantizer.model.model
-        read_in_float(model.graph)
-        onnx.save(model, path)
+        read_in_float(quantizer.model.graph())
+        quantizer.model.topological_sort()
+        onnx.save(quantizer.model.model, path)
 
 
 def convolutions(model: onnx.ModelProto) -> dict[str, str]:
