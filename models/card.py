@@ -15,6 +15,7 @@ from models.perturbation import PerturbationResult
 from models.provenance import InitialWeights, TrainingData
 from models.scope import ImagingScope
 from models.section import Section, Text
+from models.verification import Parity, Quantisation
 
 OUTPUTS = ("probabilities", "recalibration_weights", "class_activation")
 STYLE_OUTPUTS = ("style_shift", "style_shift_by_block")
@@ -27,6 +28,7 @@ Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
 Verdict = Literal["usual", "unusual", "unlike"]
 Task = Literal["multi-class", "multi-label", "ordinal"]
 Content = Literal["all", "b-scan", "fundus"]
+Precision = Literal["float32", "int8"]
 
 
 class InputSpec(Section):
@@ -203,15 +205,6 @@ class StyleReference(Section):
         return 100 * (below - 1 + (shift - low) / (high - low)) / last
 
 
-class Parity(Section):
-    """How far the ONNX file is from PyTorch, at worst."""
-
-    batch_sizes: list[int]
-    worst_difference: dict[str, float]
-    """Output name to the largest absolute difference; the style shift's is relative where its value is above 1."""
-    opset: int = Field(ge=20)
-
-
 class Card(Section):
     """The model card of a package."""
 
@@ -239,6 +232,8 @@ class Card(Section):
     scope: ImagingScope | None = None
     """None where the kind of image can't be checked."""
     parity: Parity
+    quantisation: Quantisation | None = Field(None, exclude_if=lambda found: found is None)
+    """None of a float32 package, whose card then leaves the field out."""
     intended_use: Text
     limits: list[Text] = Field(min_length=1)
     source_commit: Text
@@ -287,6 +282,11 @@ class Card(Section):
         if reference and not len(reference.mean) == len(reference.std) == offset:
             raise ValueError(f"gate_reference: mean and std need one value for each of {offset} gates")
         return self
+
+    @property
+    def precision(self) -> Precision:
+        """What the graph's convolutions compute in."""
+        return "float32" if self.quantisation is None else "int8"
 
     @property
     def outputs(self) -> tuple[str, ...]:

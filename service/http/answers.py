@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import Card, InputSpec, Task, Verdict
+from models.card import Card, InputSpec, Precision, Task, Verdict
 from service.http.image_facts import ImageFacts, ImageScope, image_facts, image_scope
 
 if TYPE_CHECKING:  # clients import this file without ONNX Runtime
@@ -155,6 +155,7 @@ class ModelEntry(BaseModel):
     labels: list[str]
     input: InputSpec
     provider: str = Field(description="The execution provider that runs it.")
+    precision: Precision = Field(description="What its convolutions compute in.")
     card: str = Field(description="Address of the model card.")
     demo: str | None = Field(description="Address of a demo image, if there is one.")
 

@@ -45,6 +45,7 @@ export function CardText({ card, provider }) {
       "Began from": `${card.initial_weights.source} (${card.initial_weights.file}; ${card.initial_weights.licence})`,
     }),
     ...(card.scope && { "Made for": card.scope.modality }),
+    ...(card.quantisation && { Precision: "INT8 convolutions; the figures are those of the float32 network" }),
     Calibration: `${card.calibration.method}, ${card.calibration.fitted_on}`,
     Chosen: card.measured.selection,
     ...(provider && { "Runs on": provider }),

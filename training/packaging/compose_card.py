@@ -14,13 +14,13 @@ from models.card import (
     GateReference,
     MeasuredCoverage,
     Measurement,
-    Parity,
     Result,
     StyleReference,
 )
 from models.perturbation import PerturbationResult
 from models.resnet import ResNet
 from models.scope import ImagingScope
+from models.verification import Parity
 from training.errors import TrainingError
 from training.evaluation import external
 from training.evaluation.figures import Figure, SplitFigures

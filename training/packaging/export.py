@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.card import Card, InputSpec, Parity
+from models.card import Card, InputSpec, Precision
 from models.fold import fold
 from models.package import INPUT, STYLE_OUTPUTS, PackageError, package_path, read_card, write_card
+from models.verification import Parity, Quantisation
 from training.data.pipeline import MEASURED, spread
 from training.device import choose_device
 from training.errors import TrainingError
@@ -24,30 +25,39 @@ from training.evaluation.predict import predict
 from training.packaging.calibration_section import calibration_section
 from training.packaging.compose_card import compose_card
 from training.packaging.graph import PackagedNetwork
+from training.packaging.int8.quantise import quantise
 from training.run import Run
 from training.style.reference import fit_reference
 
 OPSET = 20
+INT8_LIMIT = (
+    "The convolutions of this package are in 8 bits. Its results, calibration, prediction sets and style thresholds "
+    "were measured with the float32 network; quantisation says how the answers differ on the validation split."
+)
 PARITY_BATCHES = (1, 2, 7, 32)
 PARITY_TOLERANCE = 1e-4
 STYLE_TOLERANCE = 1e-3
 """Of the style shift, which has no upper bound: relative to its value where that is above 1."""
 
 
-def export(run: Run, repository: Path, *, name: str | None = None, version: str = "1") -> Path:
+def export(
+    run: Run, repository: Path, *, name: str | None = None, version: str = "1", precision: Precision = "float32"
+) -> Path:
     """Write a run's network into a model repository and return the package's path.
 
-    The file gets its name only after it agrees with PyTorch and the card is complete.
+    The file gets its name only after it agrees with PyTorch and the card is complete. An INT8 package is a model of its
+    own, whose name ends in ``-int8``, beside the float32 one.
 
     Raises:
         TrainingError: if the run has no test evaluation yet, the card is incomplete, or an output differs from
-            PyTorch's by more than 1e-4.
+            PyTorch's by more than 1e-4, or 8 bits change the answers on the validation split too much.
     """
     recipe, facts = run.recipe(), run.facts()
     if "test" not in run.metrics():
         raise TrainingError(f"{run.folder} has no figures on the test split: run `python -m training evaluate` first")
     try:
-        target = package_path(repository, name or recipe.name, version)
+        name = (name or recipe.name) + ("-int8" if precision == "int8" else "")
+        target = package_path(repository, name, version)
     except PackageError as error:
         raise TrainingError(str(error)) from None
     data = read_same_data(run)
@@ -81,9 +91,8 @@ def export(run: Run, repository: Path, *, name: str | None = None, version: str 
         packaged,
         reference,
         facts.input,
-        lambda _, parity: compose_card(
-            run, facts, calibration, train, shift.reference, parity, name or recipe.name, version
-        ),
+        lambda _, parity: compose_card(run, facts, calibration, train, shift.reference, parity, name, version),
+        None if precision == "float32" else lambda draft: quantise(draft, data, facts.input, shift.reference),
     )
     return target
 
@@ -94,10 +103,12 @@ def write_package(
     reference: nn.Module,
     spec: InputSpec,
     card_of: Callable[[Path, Parity], Card],
+    quantised: Callable[[Path], Quantisation] | None = None,
 ) -> None:
     """Write a package whose graph agrees with ``reference``; the file gets its name only when it is complete.
 
     ``card_of`` gives the card from the draft and its parity, or raises if the draft shall not become a package.
+    ``quantised`` then replaces the draft by an INT8 graph and gives what that changed, or raises.
 
     Raises:
         TrainingError: as :func:`verify_parity`.
@@ -107,7 +118,11 @@ def write_package(
     draft = target.with_suffix(".draft.onnx")
     try:
         write_graph(packaged, spec, draft)
-        write_card(draft, card_of(draft, verify_parity(draft, reference, spec)))
+        card = card_of(draft, verify_parity(draft, reference, spec))
+        if quantised is not None:
+            limits = [*card.limits, INT8_LIMIT]
+            card = card.model_copy(update={"quantisation": quantised(draft), "limits": limits})
+        write_card(draft, card)
         read_card(onnxruntime.InferenceSession(draft, providers=["CPUExecutionProvider"]))
         draft.replace(target)
     finally:

@@ -20,9 +20,13 @@ def read_network(package: Path) -> tuple[ResNet, Normalisation, Card]:
     """The folded network and the normalisation that a package's graph holds, and its card.
 
     Raises:
-        TrainingError: if the graph's weights do not have the names that the export gives them.
+        TrainingError: if it is an INT8 package, or its weights do not have the names that the export gives them.
     """
     card = read_card(onnxruntime.InferenceSession(package, providers=["CPUExecutionProvider"]))
+    if card.precision != "float32":
+        raise TrainingError(
+            f"{package} is an {card.precision.upper()} package: name the float32 one it was made beside"
+        )
     graph = onnx.load(package).graph
     weights = {entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy()) for entry in graph.initializer}
     network = fold(ResNet(card.architecture).eval())

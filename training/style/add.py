@@ -13,8 +13,9 @@ import onnxruntime
 import torch
 import typer
 
-from models.card import Card, InputSpec, Parity
+from models.card import Card, InputSpec
 from models.package import OUTPUTS, package_path
+from models.verification import Parity
 from training.data.pipeline import IMAGE, cached
 from training.datasets import DataSet, Item, read_dataset
 from training.errors import TrainingError

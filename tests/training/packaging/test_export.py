@@ -158,7 +158,7 @@ class TestRefusal:
         quick_graph()
         before = set(tmp_path.rglob("*"))
         with pytest.raises(TrainingError, match=next(iter(wrong))):
-            export(run_copy, tmp_path / "repository", **wrong)
+            export(run_copy, tmp_path / "repository", name=wrong.get("name"), version=wrong.get("version", "1"))
         assert set(tmp_path.rglob("*")) - before <= {tmp_path / "repository"}
 
     def test_before_the_test_split_was_measured(self, run_copy: Run, tmp_path: Path) -> None:
