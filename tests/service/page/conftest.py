@@ -55,7 +55,7 @@ def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Browse
 
 @pytest.fixture
 def page(context: BrowserContext, service: str, expected_errors: list[str]) -> Iterator[Page]:
-    """The page, open on ``/`` with ``oct`` chosen by its link; any error on its console that the test did not expect fails the test."""
+    """The page, open on ``/`` with ``oct`` chosen. Errors on its console that the test did not expect fail the test."""
     page = context.new_page()
     errors: list[str] = []
 
