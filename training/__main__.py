@@ -181,7 +181,8 @@ def report(
         Literal["val", "test"] | None, typer.Option(help="Default: test if it was evaluated, else val.")
     ] = None,
     metadata: Annotated[
-        Path | None, typer.Option(help="CSV with a column id, file or patient, and columns that define subgroups.")
+        Path | None,
+        typer.Option(help="CSV with a column id, file or patient, and subgroups; default: your own table's."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Default: report.html in the run folder.")] = None,
     images: Annotated[bool, typer.Option(help="Show misclassified images.")] = True,

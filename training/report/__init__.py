@@ -23,7 +23,7 @@ from training.perturbation.figures import kept_perturbations
 from training.report.charts import MOST_CURVES, curves, gate_profiles, reliability, risk_coverage, training_curves
 from training.report.history import TRAINING_LOSS, read_history
 from training.report.pictures import mistakes
-from training.report.subgroups import read_subgroups
+from training.report.subgroups import has_subgroups, read_subgroups
 from training.run import Run
 
 CHARTS = ("curves", "reliability", "selective", "training", "gates")
@@ -67,7 +67,8 @@ def write_run_report(
     Args:
         run: evaluated at least once.
         split: the test split if it was evaluated, else validation, unless named.
-        metadata: a CSV whose columns make subgroups, see :mod:`training.report.subgroups`.
+        metadata: a CSV whose columns make subgroups, see :mod:`training.report.subgroups`; default: the run's own
+            list of images, if a table named its eye or other columns, and unless it is multi-label.
         output: ``report.html`` in the run folder, unless named.
         images: whether it contains misclassified images. Their licence may forbid sharing.
 
@@ -79,6 +80,8 @@ def write_run_report(
         raise TrainingError(f"the report can't be written to {path}: {path.parent} is not a folder")
     chosen = split or ("test" if "test" in run.metrics() else "val")
     evaluation = Evaluation.read(run, chosen)
+    if metadata is None and evaluation.labels.ndim == 1 and has_subgroups(run.images_path):
+        metadata = run.images_path
     page = environment().get_template("report.html.jinja").render(contents(run, chosen, evaluation, metadata, images))
     try:
         replace_text(path, page)

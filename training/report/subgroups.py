@@ -18,7 +18,7 @@ from training.evaluation.metrics import figure_of
 
 KEYS = ("id", "file", "patient")
 """Columns that identify the image or patient of a row, in the order in which they are tried."""
-NOT_GROUPS = {*KEYS, "label", "split", "source"}
+NOT_GROUPS = {*KEYS, "label", "split", "source", "weight"}
 SHOWN = ("accuracy", "balanced_accuracy", "macro_auc", "ece")
 NEED_ALL = {"balanced_accuracy", "macro_auc"}
 """Figures that mean something else if a class is missing."""
@@ -89,6 +89,11 @@ def read_subgroups(
             if chosen.any():
                 groups.append(measure_group(column, name, chosen, evaluation, prior, resamples))
     return Subgroups(groups, key, sum(row is None for row in known), left_out)
+
+
+def has_subgroups(path: Path) -> bool:
+    """Whether there is such a CSV and a column of it makes subgroups."""
+    return path.is_file() and bool(read_rows(path)[0].keys() - NOT_GROUPS)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

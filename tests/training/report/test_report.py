@@ -1,6 +1,7 @@
 """The report: one file that stands alone, holds the run's figures, and needs no data to be written."""
 
 import base64
+import csv
 import io
 import itertools
 import json
@@ -218,6 +219,17 @@ class TestWithoutSomeParts:
         assert "AURC" not in page.text
         with pytest.raises(TrainingError, match="leave out --metadata"):
             write_run_report(run_copy, metadata=run_copy.folder / "any.csv")
+
+    def test_subgroups_are_those_of_the_runs_own_table(self, run_copy: Run) -> None:
+        rows = list(csv.DictReader((run_copy.folder / "predictions-test.csv").open()))
+        assert "Subgroups" not in Page(write_run_report(run_copy).read_text()).text
+        lines = [f"{row['id']},test,mild,,{('left', 'right')[i % 2]}" for i, row in enumerate(rows)]
+        run_copy.images_path.write_text("\n".join(["id,split,label,patient,eye", *lines]))
+        text = Page(write_run_report(run_copy).read_text()).text
+        assert "Subgroups" in text
+        assert "left" in text
+        run_copy.images_path.write_text("id,split,label,patient\ntest-0,test,mild,\n")  # data with no more to say
+        assert "Subgroups" not in Page(write_run_report(run_copy).read_text()).text
 
     def test_no_evaluation_is_a_sentence(self, run_copy: Run) -> None:
         (run_copy.folder / "evaluation-test.npz").unlink()
