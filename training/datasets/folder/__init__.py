@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.card import Task
 from training.datasets.base import SPLITS, DataSet, Item
+from training.datasets.folder.dicom_patients import add_dicom_patients
 from training.datasets.folder.listing import Listing
 from training.datasets.folder.table import list_table, unlisted
 from training.datasets.folder.tree import image_files, list_tree
@@ -26,6 +27,13 @@ def list_images(path: Path | None, spec: FolderSpec) -> Listing:
     Raises:
         TrainingError: if there is no such folder or table, or if the table can't be understood.
     """
+    listing = list_source(path, spec)
+    add_dicom_patients(listing)
+    return listing
+
+
+def list_source(path: Path | None, spec: FolderSpec) -> Listing:
+    """The images as folders or table tell them."""
     if path is None and spec.manifest is None:
         raise TrainingError("the folder recipe needs your images: --set data=FOLDER, or a table: --set data=TABLE.csv")
     if spec.manifest and not spec.manifest.is_file():

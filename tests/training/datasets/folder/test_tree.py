@@ -15,13 +15,14 @@ from training.data.pipeline import cached
 from training.errors import TrainingError
 
 
-def write_dicom(path: Path, value: int) -> None:
+def write_dicom(path: Path, value: int, patient: str = "") -> None:
     """A grey image of 12 x 12 pixels with one value, as a DICOM file."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    file.PatientID = patient
     file.Rows = file.Columns = 12
     file.BitsAllocated = file.BitsStored = 8
     file.HighBit, file.PixelRepresentation, file.SamplesPerPixel = 7, 0, 1
@@ -177,3 +178,33 @@ def test_the_summary_counts_splits_patients_and_labels(tmp_path: Path) -> None:
     layout, *lines = read(tmp_path).summary()
     assert "file: file; label: the folder's name; patient: patient_id; split: split" in layout
     assert lines == [f"{name}: 12 images of 2 patients: a 4, b 8" for name in ("train", "val", "test")]
+
+
+class TestDicomPatients:
+    """Two images each of forty patients, whose folders say nothing of them."""
+
+    def write(self, root: Path, of: list[str]) -> None:
+        for number, patient in enumerate(of):
+            write_dicom(root / ("ill" if int(patient or 0) % 2 else "well") / f"{number}", number, patient)
+
+    def test_of_headers_stay_in_one_split(self, tmp_path: Path) -> None:
+        self.write(tmp_path, [str(1000 + number // 2) for number in range(80)])
+        data = read(tmp_path)
+        groups = {split: {item.group for item in items} for split, items in data.splits.items()}
+        assert sum(map(len, groups.values())) == 40
+        assert len(set.union(*groups.values())) == 40
+        assert "by patient" in data.split_rule
+        assert any("Patient IDs" in line for line in data.layout)
+        assert not any("10" in group and len(group) > len("patient 40") for of in groups.values() for group in of)
+
+    def test_in_two_split_folders_are_refused(self, tmp_path: Path) -> None:
+        for split in ("train", "val", "test"):
+            self.write(tmp_path / split, ["7", "8"])
+        with pytest.raises(TrainingError, match=r"patient 1.*has images in train and in val"):
+            read(tmp_path)
+
+    @pytest.mark.parametrize("patient", ["", "0"])
+    def test_that_all_share_are_none(self, tmp_path: Path, patient: str) -> None:
+        for number in range(40):
+            write_dicom(tmp_path / ("ill" if number % 2 else "well") / f"{number}", number, patient)
+        assert "no patient is known" in read(tmp_path).split_rule
