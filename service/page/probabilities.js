@@ -11,7 +11,7 @@ export function Probabilities({ prediction, task, card }) {
       <strong>${finding(prediction)}</strong> <span>${certainty(prediction)}</span>
     </p>
     ${abstained && html`<p>${abstained}</p>`}
-    ${set && html`<${PredictionSet} set=${set} />`}
+    ${set && html`<${PredictionSet} set=${set} measured=${card?.conformal?.measured} />`}
     <ul class="bars">
       ${ranked(probabilities, task).map(
         (entry) =>
@@ -28,10 +28,12 @@ export function Probabilities({ prediction, task, card }) {
   </section>`;
 }
 
-function PredictionSet({ set: { coverage, labels } }) {
+function PredictionSet({ set: { coverage, labels }, measured }) {
+  const made = `Such sets are made to hold the truth for ${(100 * coverage).toFixed(0)} % of images`;
+  const kept = measured && `; on ${measured.images} test images they did so for ${(100 * measured.coverage).toFixed(0)} %`;
   return html`<p class="set">
     Can't be ruled out: <b>${labels.join(", ")}</b>
-    <span class="muted"> Such sets hold the truth for ${(100 * coverage).toFixed(0)} % of images like the validation data.</span>
+    <span class="muted"> ${made}${kept || " like the validation data"}.</span>
   </p>`;
 }
 

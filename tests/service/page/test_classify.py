@@ -108,10 +108,18 @@ def test_the_calibration_error_of_an_earlier_card_is_at_validations_frequencies(
         route.fulfill(json=card)
 
     page.route("**/v1/models/oct/versions/3/card", older)
+    page.reload()  # the page has asked for the card already
     page.set_input_files("#file", demo / "oct.jpeg")
     expect(page.get_by_text("Calibrated on the validation split, 155 images")).to_contain_text(
         "At the validation images' own class frequencies they are off by 2.7 % on average."
     )
+
+
+def test_a_prediction_set_says_how_often_such_sets_were_right(page: Page, service: str, demo: Path) -> None:
+    measured = httpx.get(f"{service}/v1/models/oct/card").json()["conformal"]["measured"]
+    page.set_input_files("#file", demo / "oct.jpeg")
+    kept = f"on 288 test images they did so for {100 * measured['coverage']:.0f} %"
+    expect(page.locator(".set")).to_contain_text(f"made to hold the truth for 90 % of images; {kept}.")
 
 
 def test_gates_are_shown_against_training(page: Page, service: str, demo: Path) -> None:
