@@ -79,7 +79,8 @@ def check(
     from training.recipe import load_recipe
 
     if recipe is not None:
-        source = read_dataset_source(read_dataset(load_recipe(recipe, set_ or ())))
+        own = [f"{key}={path}" for key, path in (("data", data), ("folder.manifest", manifest)) if path]
+        source = read_dataset_source(read_dataset(load_recipe(recipe, [*own, *(set_ or ())])))
     elif data is not None:
         source = read_source(data, manifest)
     else:

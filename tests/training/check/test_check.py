@@ -103,8 +103,10 @@ def test_warnings_count_when_asked(clean: Path, tmp_path: Path, monkeypatch: pyt
     assert call(monkeypatch, root, "--to", tmp_path / "out", "--strict") == 1
 
 
-def test_what_a_recipe_reads(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert call(monkeypatch, "--recipe", "folder", "--set", f"data={clean}", "--to", tmp_path) == 0
+@pytest.mark.parametrize("named_by", ["argument", "--set"])
+def test_what_a_recipe_reads(named_by: str, clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ("--set", f"data={clean}") if named_by == "--set" else (clean,)
+    assert call(monkeypatch, *data, "--recipe", "folder", "--to", tmp_path) == 0
     assert json.loads((tmp_path / "check.json").read_text())["counts"]["train"] == {"a": 16, "b": 16}
 
 
