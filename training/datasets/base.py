@@ -90,7 +90,7 @@ class DataSet:
     def split_digest(self) -> str:
         """SHA-256 of which image is in which split, by their names."""
         lines = sorted(f"{split}\t{item.id}" for split, items in self.splits.items() for item in items)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Split to label to number of images."""
