@@ -15,7 +15,8 @@ from models.card import InputSpec
 from models.preprocessing.content import Box, content_box
 from models.preprocessing.cost import DEAR, decoding_cost
 from models.preprocessing.faults import ImageError, ImageFault
-from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE, PILLOW_FORMATS, read_picture
+from models.preprocessing.files import DICOM_MAGIC, DICOM_PREAMBLE, read_picture
+from models.preprocessing.foreign import PILLOW_FORMATS
 from models.scope import DicomKind
 
 __all__ = [

@@ -5,6 +5,7 @@ compared first.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_SCANS = 100
@@ -57,15 +58,22 @@ def read_jpeg(data: bytes) -> Codestream:
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]
 
 
+def segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and position of each segment before the first scan, as far as they can be read."""
+    position = 2
+    while jpeg.startswith(START_OF_IMAGE) and position + 4 <= len(jpeg) and jpeg[position] == 0xFF:
+        marker = jpeg[position + 1]
+        if marker == 0xFF:  # fill bytes may precede a marker
+            position += 1
+            continue
+        yield marker, position
+        position += 2 + int.from_bytes(jpeg[position + 2 : position + 4])
+
+
 def is_lossless_jpeg(data: bytes) -> bool:
     """Whether a file is a lossless JPEG (process 14), as far as its markers can be read."""
-    position = 2
-    while data.startswith(START_OF_IMAGE) and position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker in (*HUFFMAN_FRAMES, *OTHER_FRAMES, START_OF_SCAN[1]):
-            return marker == LOSSLESS_FRAME
-        position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4])
-    return False
+    ends = (*HUFFMAN_FRAMES, *OTHER_FRAMES, START_OF_SCAN[1])
+    return next((marker for marker, _ in segments(data) if marker in ends), None) == LOSSLESS_FRAME
 
 
 def with_whole_band(jpeg: bytes) -> bytes:
@@ -94,15 +102,12 @@ def with_colours_named(jpeg: bytes) -> bytes:
     Pillow asks libjpeg for YCbCr where the marker is missing, and libjpeg can't make it of RGB. Others are returned as
     they are.
     """
-    position = 2
-    while jpeg.startswith(START_OF_IMAGE) and position + 16 < len(jpeg) and jpeg[position] == 0xFF:
-        marker = jpeg[position + 1]
+    for marker, position in segments(jpeg):
+        if marker == UNCONVERTED[1]:
+            break
         if marker in HUFFMAN_FRAMES:
             named = jpeg[position + 10 : position + 19 : 3]
             return START_OF_IMAGE + UNCONVERTED + jpeg[2:] if named == b"RGB" else jpeg
-        if marker == UNCONVERTED[1]:
-            break
-        position += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[position + 2 : position + 4])
     return jpeg
 
 

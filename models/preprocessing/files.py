@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from models.card import InputSpec
 from models.preprocessing.codestream import MAX_SCANS, has_too_many_scans, is_lossless_jpeg
 from models.preprocessing.faults import ImageError, check_size
-from models.preprocessing.foreign import not_read
+from models.preprocessing.foreign import PILLOW_FORMATS, not_read
 from models.preprocessing.metered import MeteredBytes
 from models.preprocessing.repairs import as_classic_tiff, without_ancillary_chunks
 from models.preprocessing.repairs.grey_alpha import grey_alpha_on_black, is_grey_alpha
@@ -17,7 +17,6 @@ from models.preprocessing.repairs.tiff_pages import Page, is_in_planes, is_misre
 from models.preprocessing.repairs.transparency import with_exact_transparency
 
 DICOM_PREAMBLE, DICOM_MAGIC = 128, b"DICM"  # a DICOM file has these bytes after a preamble of this length (PS3.10, 7.1)
-PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 
 # check_size replaces the limit of Pillow, which only warns up to twice its value.
 Image.MAX_IMAGE_PIXELS = None

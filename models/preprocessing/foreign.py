@@ -1,10 +1,18 @@
 """What a file is that is not read: in words, so that nobody looks for damage in a file that is whole."""
 
-from models.preprocessing.codestream import HUFFMAN_FRAMES, JPEG_LS_FRAME, OTHER_FRAMES, START_OF_IMAGE
+from models.preprocessing.codestream import HUFFMAN_FRAMES, JPEG_LS_FRAME, OTHER_FRAMES, START_OF_IMAGE, segments
 from models.preprocessing.faults import ImageError
-from models.preprocessing.repairs.tiff_pages import read_page, stored_wholly
+from models.preprocessing.repairs.tiff_pages import (
+    BITS,
+    COMPRESSION,
+    FORMAT,
+    PHOTOMETRIC,
+    first,
+    read_page,
+    stored_wholly,
+)
 
-READ = "JPEG, PNG, TIFF, BMP, WEBP, DICOM"
+PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 STARTS = {
     b"GIF8": "GIF",
@@ -46,7 +54,7 @@ def not_read(data: bytes, page: int = 1) -> ImageError:
         return ImageError("unsupported", f"The JPEG file is {kind}, which is not read here: save it with 8 bits.")
     name = name_of(data)
     what = f"This is a file of the format {name}, which is not read here" if name else UNKNOWN
-    return ImageError("unrecognised", f"{what}: send one of {READ}.")
+    return ImageError("unrecognised", f"{what}: send one of {', '.join(PILLOW_FORMATS)}, DICOM.")
 
 
 def tiff_not_read(data: bytes, number: int) -> ImageError:
@@ -57,27 +65,26 @@ def tiff_not_read(data: bytes, number: int) -> ImageError:
             "The TIFF file is truncated, or has an unsupported kind of pixels: check that the whole file was sent, or "
             "save it as grey or RGB with 8 or 16 bits a channel.",
         )
-    bits = " + ".join(map(str, page.get(258, (1,))[:8]))
+    bits = " + ".join(map(str, page.get(BITS, (1,))[:8]))
     kinds = {2: ", signed", 3: ", floating-point"}
-    kind = kinds.get(page.get(339, (1,))[0], "")
+    kind = kinds.get(first(page, FORMAT, 1), "")
     return ImageError(
         "unsupported",
         f"The TIFF file has a kind of pixels that is not read ({bits} bits{kind}, photometric interpretation "
-        f"{page.get(262, (1,))[0]}, compression {page.get(259, (1,))[0]}): save it as grey or RGB with 8 or 16 bits a "
-        "channel.",
+        f"{first(page, PHOTOMETRIC, 1)}, compression {first(page, COMPRESSION, 1)}): save it as grey or RGB "
+        "with 8 or 16 bits a channel.",
     )
 
 
 def jpeg_kind(data: bytes) -> str | None:
     """What is unusual in a JPEG file: its coding or its bits; None if it is neither, or if no frame header is found."""
-    position = 2
-    while position + 5 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker in (*HUFFMAN_FRAMES, *OTHER_FRAMES, JPEG_LS_FRAME):
-            if marker == JPEG_LS_FRAME:
-                return "in the coding JPEG-LS"
-            if marker in OTHER_FRAMES:
-                return "in hierarchical or arithmetic coding"
+    for marker, position in segments(data):
+        if position + 5 > len(data):
+            break
+        if marker == JPEG_LS_FRAME:
+            return "in the coding JPEG-LS"
+        if marker in OTHER_FRAMES:
+            return "in hierarchical or arithmetic coding"
+        if marker in HUFFMAN_FRAMES:
             return f"of {data[position + 4]} bits a colour" if data[position + 4] != 8 else None
-        position += 1 if marker == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4])
     return None

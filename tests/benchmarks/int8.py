@@ -15,11 +15,12 @@ import numpy as np
 import onnxruntime
 
 from models.fold import fold
+from training.datasets.base import labels_of
 from training.evaluation.evaluate import make_ready
 from training.packaging.export import write_graph
 from training.packaging.graph import PackagedNetwork
 from training.packaging.int8.differences import answers, described, differences, open_graph
-from training.packaging.int8.quantise import LEFT_IN_FLOAT, images, labels, ranked, training_images
+from training.packaging.int8.quantise import LEFT_IN_FLOAT, images, ranked, training_images
 from training.packaging.int8.quantiser import Quantiser
 from training.run import Run
 
@@ -69,7 +70,7 @@ def main(run: Run, folder: Path) -> None:
         paths.append(folder / f"int8-{count}.onnx")
         quantiser.write(paths[-1], [name for name in quantiser.nodes if name not in worst[:count]])
         after = answers(open_graph(paths[-1]), images(items, facts.input))
-        found = differences(before, after, labels(items), ready.reference.reference)
+        found = differences(before, after, labels_of(items), ready.reference.reference)
         print(f"{count} of {len(worst)} convolutions left in float32: {', '.join(worst[:count])}\n  {described(found)}")
     stack = next(images(items[:8], facts.input))
     for size in (1, 8):

@@ -35,6 +35,11 @@ class Item(NamedTuple):
     """Name and value of the eye, and of columns for subgroups."""
 
 
+def labels_of(items: Sequence[Item]) -> NDArray[np.int64]:
+    """The items' classes (N,), or labels (N, K)."""
+    return np.array([item.label for item in items], dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Items by split, and their source."""
@@ -82,7 +87,7 @@ class DataSet:
 
     def frequencies(self, split: str) -> NDArray[np.int64]:
         """Number of images of each label in a split, (K,)."""
-        labels = np.array([item.label for item in self.splits[split]], dtype=np.int64)
+        labels = labels_of(self.splits[split])
         if labels.ndim == 2:
             return np.asarray(labels.sum(axis=0))
         return np.bincount(labels, minlength=len(self.labels))

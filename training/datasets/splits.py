@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from training.datasets.base import Item
+from training.datasets.base import Item, labels_of
 from training.errors import TrainingError
 from training.recipe import FolderSpec
 
@@ -55,7 +55,7 @@ def cut_validation(items: list[Item], spec: FolderSpec) -> tuple[list[Item], lis
 
 def strata(items: list[Item]) -> NDArray[np.int64]:
     """What a split keeps in proportion (N,): the class; of several labels an image's rarest, which would go missing."""
-    labels = np.array([item.label for item in items], dtype=np.int64)
+    labels = labels_of(items)
     if labels.ndim == 1:
         return labels
     by_rarity = np.argsort(labels.sum(axis=0), kind="stable")

@@ -13,6 +13,7 @@ import numpy as np
 from models.fold import fold
 from training.data.pipeline import cached
 from training.datasets import DataSet, Item
+from training.datasets.base import labels_of
 from training.device import choose_device
 from training.errors import TrainingError
 from training.evaluation.calibration import Calibrator
@@ -129,7 +130,7 @@ def prune(
         items = [items[row] for row in sorted(chosen)]
     facts, task = run.facts(), run.recipe().task
     measured = PRUNING_FIGURES.get(task, ("accuracy", "balanced_accuracy"))
-    images, labels = cached(items, facts.input), np.array([item.label for item in items])
+    images, labels = cached(items, facts.input), labels_of(items)
 
     def figures(names: list[str], fraction: float, order: Literal["lowest", "random"] = "lowest") -> dict[str, float]:
         logits = pruning.logits(images, facts, blocks=names, fraction=fraction, order=order)

@@ -14,6 +14,7 @@ from models.card import InputSpec
 from models.preprocessing import ImageError, decode, preprocess
 from training.data.pipeline import IMAGE, Preprocessd
 from training.datasets import Item
+from training.datasets.base import labels_of
 from training.errors import TrainingError
 from training.evaluation import multilabel
 from training.evaluation.bootstrap import (
@@ -65,7 +66,7 @@ def measure(
     """Figures, differences to the unchanged images with paired intervals, and the share flagged, as
     :class:`training.perturbation.figures.Perturbations` holds them; the largest loss first.
     """
-    labels = np.array([item.label for item in items], dtype=np.int64)
+    labels = labels_of(items)
     groups = [item.group for item in items]
     patients = len(set(groups))
     unit = "patients" if patients < len(items) else "images"

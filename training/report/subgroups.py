@@ -93,7 +93,10 @@ def read_subgroups(
 
 def has_subgroups(path: Path) -> bool:
     """Whether there is such a CSV and a column of it makes subgroups."""
-    return path.is_file() and bool(read_rows(path)[0].keys() - NOT_GROUPS)
+    if not path.is_file():
+        return False
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        return not set(next(csv.reader(stream), [])) <= NOT_GROUPS
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -3,8 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.card import StyleReference
+
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
+STYLE_REFERENCE = StyleReference(
+    method="made up",
+    blocks=["input"],
+    training_images=9,
+    validation_images=9,
+    validation_quantiles=[0.0, 1.0],
+    usual_up_to=1.0,
+    unlike_beyond=2.0,
+    rule="made up",
+)
 
 
 def sample(seed: int, images: int = 120, classes: int = 4) -> tuple[Array, Labels]:

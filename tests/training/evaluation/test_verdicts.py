@@ -6,23 +6,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models.card import StyleReference
 from models.package import read_card
+from tests.training.evaluation.samples import STYLE_REFERENCE
 from tests.training.run_folder import predictions
 from training.evaluation.kept import Evaluation
 from training.evaluation.verdicts import measure_verdicts
 from training.run import Run
-
-REFERENCE = StyleReference(
-    method="any",
-    blocks=["input"],
-    training_images=9,
-    validation_images=9,
-    validation_quantiles=[0.0, 1.0],
-    usual_up_to=1.0,
-    unlike_beyond=2.0,
-    rule="any",
-)
 
 
 def test_are_those_of_the_package_on_the_same_images(finished: Run, package: Path, tiny_npz: Path) -> None:
@@ -53,7 +42,7 @@ def test_are_those_of_the_package_on_the_same_images(finished: Run, package: Pat
 def test_accuracy_is_counted_in_each_group() -> None:
     shift = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
     right = np.array([True, True, False, True, False, False])
-    found = measure_verdicts(REFERENCE, shift, right, None)
+    found = measure_verdicts(STYLE_REFERENCE, shift, right, None)
     assert {name: figure["value"] for name, figure in found["share"].items()} == pytest.approx(
         {"usual": 3 / 6, "unusual": 2 / 6, "unlike": 1 / 6}
     )
@@ -66,7 +55,7 @@ def test_accuracy_is_counted_in_each_group() -> None:
 def test_intervals_are_percentiles_over_the_resamples() -> None:
     shift, right = np.array([0.0, 0.5, 1.5, 2.5]), np.array([True, False, True, False])
     weights = np.array([[1.0, 1, 1, 1], [2, 0, 2, 0], [0, 3, 0, 1], [1, 1, 2, 0]])
-    found = measure_verdicts(REFERENCE, shift, right, weights)
+    found = measure_verdicts(STYLE_REFERENCE, shift, right, weights)
     assert found["false_alarm_rate"]["interval"] == pytest.approx(np.percentile([0.5, 0.5, 0.25, 0.5], [2.5, 97.5]))
     assert found["accuracy"]["usual"]["interval"] == pytest.approx(np.percentile([0.5, 1, 0, 0.5], [2.5, 97.5]))
     assert found["accuracy"]["not_usual"]["interval"] == pytest.approx(np.percentile([0.5, 1, 0, 1], [2.5, 97.5]))
@@ -75,8 +64,8 @@ def test_intervals_are_percentiles_over_the_resamples() -> None:
 def test_a_group_that_a_resample_lacks_has_no_interval_and_an_empty_one_no_accuracy() -> None:
     weights = np.array([[1.0, 1, 1], [0, 3, 0]])
     right = np.array([True, False, True])
-    found = measure_verdicts(REFERENCE, np.array([0.0, 0.5, 1.5]), right, weights)
+    found = measure_verdicts(STYLE_REFERENCE, np.array([0.0, 0.5, 1.5]), right, weights)
     assert found["accuracy"]["not_usual"] == {"images": 1, "value": 1.0, "interval": None}
-    usual = measure_verdicts(REFERENCE, np.zeros(3), right, weights)
+    usual = measure_verdicts(STYLE_REFERENCE, np.zeros(3), right, weights)
     assert list(usual["accuracy"]) == ["usual"]
     assert usual["share"]["unlike"] == {"value": 0.0, "interval": [0.0, 0.0]}

@@ -37,16 +37,9 @@ def list_tree(root: Path, spec: FolderSpec) -> Listing:
         patient = parts[depth + 1] if by_patient and len(parts) > depth + 1 else None
         split = SPLIT_NAMES[parts[0].lower()] if by_split else None
         images.append(Listed(name, label or ".", patient, split))
+    beside = [top for top in tops if top not in splits] if by_split else []
     faults = [
-        Fault(
-            "error",
-            "splits",
-            "{} beside the split folders: move it away, or into a split",
-            "folder",
-            others(tops, splits),
-        )
-        if by_split
-        else None,
+        Fault("error", "splits", "{} beside the split folders: move it away, or into a split", "folder", beside),
         Fault("info", "files", "{} beside the class folders, left out", "image", loose),
         *empty_folders(root, [root / top for top in splits] if by_split else [root], files),
     ]
@@ -54,11 +47,7 @@ def list_tree(root: Path, spec: FolderSpec) -> Listing:
     layout = f"folders: {'/'.join(f'<{level}>' for level in levels)}/<image>"
     if below and not by_patient and spec.subfolders != "class":
         layout += "; folders below a class are not taken for patients"
-    return Listing(root, images, [fault for fault in faults if fault and fault.examples], layout=[layout])
-
-
-def others(tops: list[str], splits: set[str]) -> list[str]:
-    return [top for top in tops if top not in splits]
+    return Listing(root, images, [fault for fault in faults if fault.examples], layout=[layout])
 
 
 def empty_folders(root: Path, holders: list[Path], files: list[Path]) -> list[Fault]:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from models.card import StyleReference
 from models.package import INPUT
 from models.verification import Difference
+from training.evaluation import metrics, multilabel
 
 ACCURACY_DROP = MACRO_AUC_DROP = 0.005
 GATE_DIFFERENCE = 0.05
@@ -90,21 +90,15 @@ def differences(
 
 
 def accuracy(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """The share of right answers. Where multi-label, each label counts, and is said to be present above 1/2."""
-    if labels.ndim == 2:
-        return float(((probabilities > 0.5) == labels).mean())
-    return float((probabilities.argmax(axis=1) == labels).mean())
+    """The share of right answers; of right decisions where multi-label."""
+    return (multilabel.odir_f1 if labels.ndim == 2 else metrics.accuracy)(probabilities, labels)
 
 
 def macro_auc(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """Mean area under the ROC curve of the labels that some of the images have and others have not; 0 without any."""
     has = labels == 1 if labels.ndim == 2 else labels[:, None] == np.arange(probabilities.shape[1])
-    areas = [
-        float(roc_auc_score(of_label, probability))
-        for of_label, probability in zip(has.T, probabilities.T, strict=True)
-        if of_label.any() and not of_label.all()
-    ]
-    return float(np.mean(areas)) if areas else 0.0
+    measurable = has.any(axis=0) & ~has.all(axis=0)
+    return multilabel.macro_auc(probabilities[:, measurable], has[:, measurable]) if measurable.any() else 0.0
 
 
 def described(found: Sequence[Difference]) -> str:

@@ -12,6 +12,7 @@ from models.card import InputSpec, StyleReference
 from models.verification import Quantisation
 from training.data.pipeline import IMAGE, MEASURED, spread
 from training.datasets import DataSet, Item
+from training.datasets.base import labels_of
 from training.errors import TrainingError
 from training.evaluation.predict import decoded
 from training.packaging.int8.differences import answers, described, differences, error, open_graph
@@ -49,7 +50,7 @@ def quantise(graph: Path, data: DataSet, spec: InputSpec, style: StyleReference 
             chosen = [name for name in names if name not in left]
             quantiser.write(draft, chosen)
             after = answers(open_graph(draft), images(validation, spec))
-            found = differences(before, after, labels(validation), style)
+            found = differences(before, after, labels_of(validation), style)
             if all(each.accepted for each in found):
                 graph.write_bytes(draft.read_bytes())
                 return Quantisation(
@@ -85,7 +86,3 @@ def images(items: Sequence[Item], spec: InputSpec) -> Iterator[NDArray[np.uint8]
     """Batches (n, H, W, C) of the items, in order."""
     for batch in decoded(items, spec, BATCH):
         yield torch.as_tensor(batch[IMAGE]).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def labels(items: Sequence[Item]) -> NDArray[np.int64]:
-    return np.array([item.label for item in items], dtype=np.int64)

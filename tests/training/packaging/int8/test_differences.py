@@ -7,20 +7,11 @@ import pytest
 
 from models.card import StyleReference
 from models.verification import Difference
+from tests.training.evaluation.samples import STYLE_REFERENCE
 from training.packaging.int8.differences import Answers, described, differences
 
 LABELS = np.array([0, 0, 1, 1])
 BEFORE = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
-STYLE = StyleReference(
-    method="made up",
-    blocks=["input"],
-    training_images=2,
-    validation_images=2,
-    validation_quantiles=[0.0, 1.0],
-    usual_up_to=1.0,
-    unlike_beyond=2.0,
-    rule="made up",
-)
 
 
 def answered(probabilities: Any = BEFORE, gates: Any = 0.5, shift: Any = (0.0, 0.5, 1.5, 3.0)) -> Answers:
@@ -29,7 +20,9 @@ def answered(probabilities: Any = BEFORE, gates: Any = 0.5, shift: Any = (0.0, 0
     )
 
 
-def compared(after: Answers, labels: Any = LABELS, style: StyleReference | None = STYLE) -> dict[str, Difference]:
+def compared(
+    after: Answers, labels: Any = LABELS, style: StyleReference | None = STYLE_REFERENCE
+) -> dict[str, Difference]:
     return {each.figure: each for each in differences(answered(), after, labels, style)}
 
 
