@@ -11,6 +11,7 @@ from rich.progress import track
 from models.package import PackageError
 from service.inference.errors import UnknownModelError
 from service.inference.execution import ProviderError, execution_of
+from service.inference.plans import TuningError
 from service.inference.repository import Repository
 from service.records import commands as records
 from service.records.errors import RecordsError
@@ -81,7 +82,8 @@ def predict(
     from service.offline import Failure, predict_files, write
 
     settings = load_settings(model_repository=repository, provider=provider)
-    loaded = Repository.load(settings.model_repository, execution_of(settings), only=model)
+    one_by_one = settings.model_copy(update={"streams": 1})
+    loaded = Repository.load(settings.model_repository, execution_of(one_by_one), only=model)
     if model is None and len(loaded.models) > 1:
         raise UnknownModelError(f"Say which model: --model {' or --model '.join(loaded.models)}")
     chosen = loaded.get(model or next(iter(loaded.models)), version)
@@ -95,11 +97,37 @@ def predict(
         raise SystemExit(1)
 
 
+@app.command()
+def tune(
+    model: Annotated[str | None, typer.Argument(help="Model name. Default: every model.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Length of a measurement; there are 3 of each point.")] = 1.0,
+    output: Annotated[Path | None, typer.Option(help="Default: tuning.json in the repository.")] = None,
+    repository: RepositoryOption = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Measure how each model runs best on this machine, and write it to a file that the service reads at its start.
+
+    Run it on the machine that will serve, while nothing else runs there.
+    """
+    from service.tuning_command import tune_models
+
+    settings = load_settings(model_repository=repository, provider=provider)
+    tune_models(settings, only=model, seconds=seconds, output=output)
+
+
 def main() -> None:
     """Run the command line. A mistake in settings, models or records gives one sentence, not a traceback."""
     try:
         app()
-    except (SettingsError, KeyFileError, PackageError, ProviderError, RecordsError, UnknownModelError) as error:
+    except (
+        SettingsError,
+        KeyFileError,
+        PackageError,
+        ProviderError,
+        RecordsError,
+        TuningError,
+        UnknownModelError,
+    ) as error:
         stderr.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 

@@ -127,6 +127,12 @@ class Settings(BaseSettings):
         ge=0,
         description="CPU threads for inference. 0: as many CPUs as the affinity mask and the cgroup allow.",
     )
+    streams: int = Field(
+        default=0,
+        ge=0,
+        description="Most runs of a model at once on the CPU, of a thread each, while that many images wait. 1: one "
+        "run at a time, on all threads. 0: what `python -m service tune` measured, or else as many as threads.",
+    )
     decode_threads: int = Field(default=0, ge=0, description="Threads that decode images. 0: as for `RETINA_THREADS`.")
     max_batch_size: int = Field(default=16, ge=1, description="Largest number of images in one batch.")
     batch_delay_ms: float = Field(

@@ -1,18 +1,21 @@
 """Micro-batching: requests for one model that wait at the same time run together.
 
-Only the thread of the event loop changes the state, so there are no locks. The model runs in an executor thread.
+Only the thread of the event loop changes the state, so there are no locks. The model runs in a thread of the lanes.
 """
 
 import asyncio
 import math
 import time
-from concurrent.futures import Executor
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.inference.errors import QueueFullError
+from service.inference.lanes import Lanes
 from service.inference.runtime import Model, Outputs
 from service.inference.turns import Turns
 from service.observing.metrics import ModelMetrics
@@ -38,14 +41,14 @@ class Waiting:
 class Batcher:
     """The queue in front of one model.
 
-    One batch runs at a time. Images that arrive meanwhile form the next batch. With ``delay_s`` 0 an image never waits
-    for others: a single request runs at once.
+    Images that arrive while no lane is free form the next batches. With ``delay_s`` 0 an image never waits for others:
+    a single request runs at once.
     """
 
     def __init__(
         self,
         model: Model,
-        executor: Executor,
+        lanes: Lanes,
         metrics: ModelMetrics,
         *,
         max_batch_size: int,
@@ -54,20 +57,24 @@ class Batcher:
         caller_share: float = 1.0,
     ) -> None:
         self.model = model
-        self.executor = executor
+        self.plan = model.plan
+        self.lanes = lanes
         self.metrics = metrics
-        self.max_batch_size = max_batch_size
+        self.max_batch_size = min(max_batch_size, model.plan.batch)
         self.delay_s = delay_s
         self.queue_size = queue_size
         self.most_of_caller = math.ceil(queue_size * caller_share)
         self.queue: Turns[Waiting] = Turns()
-        self.running = False
         self.last_caller: str | None = None
         self.shared_until = 0.0
-        self.image_s = 0.0
-        """Seconds of the last runs for each image."""
+        self.image_s = {True: 0.0, False: 0.0}
+        """Seconds of the last runs for each image, by whether they had the CPUs to themselves."""
         self.timer: asyncio.TimerHandle | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.expected = 0
+        """Images in decoding."""
+
+    def __len__(self) -> int:
+        return len(self.queue)
 
     async def submit(self, images: list[NDArray[np.uint8]], caller: str = "") -> list[Outputs]:
         """Queue images (H, W, C) and return the outputs of each, in order. Callers take turns, image by image.
@@ -95,7 +102,11 @@ class Batcher:
         self.metrics.queue_length.set(len(self.queue))
         self.dispatch()
         try:
-            outputs = await asyncio.gather(*(entry.future for entry in entries))
+            # A lone image needs no gathering, which would cost it another turn of the loop.
+            if len(entries) == 1:
+                outputs = [await entries[0].future]
+            else:
+                outputs = await asyncio.gather(*(entry.future for entry in entries))
         except BaseException:
             for entry in entries:
                 entry.future.cancel()
@@ -107,61 +118,97 @@ class Batcher:
         stage("run", began, ended)
         return outputs
 
+    @contextmanager
+    def expecting(self, images: int) -> Iterator[None]:
+        """Tell that so many images will come soon, or will turn out to be none."""
+        self.expected += images
+        try:
+            yield
+        finally:
+            self.expected -= images
+            if self.queue:  # only after what was decoded has come
+                asyncio.get_running_loop().call_soon(self.dispatch)
+
     def dispatch(self) -> None:
-        """Start the next batch, if the model is free and the batch need not wait for more."""
-        if self.running or not self.queue:
-            return
-        if self.delay_s and len(self.queue) < self.max_batch_size:
+        """Ask for a lane, if images wait and need not wait for more."""
+        if self.ready():
+            self.lanes.want(self)
+
+    def ready(self) -> bool:
+        """Whether images wait and need not wait for more. If they must, :meth:`dispatch` is called again in time."""
+        if self.queue and self.delay_s and len(self.queue) < self.max_batch_size:
             wait = min(entry.since for entry in self.queue) + self.delay_s - time.perf_counter()
             if wait > 0:
                 if self.timer is None:
                     self.timer = asyncio.get_running_loop().call_later(wait, self.on_timer)
-                return
-        batch: list[Waiting] = []
-        most = self.most_in_batch()
-        while len(batch) < most and (entry := self.queue.take()) is not None:
-            if not entry.future.done():
-                batch.append(entry)
-        self.metrics.queue_length.set(len(self.queue))
-        if batch:
-            self.running = True
-            task = asyncio.create_task(self.run(batch))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-
-    def most_in_batch(self) -> int:
-        """Return the limit of images in the next batch. It is lower while callers share a model that is slow."""
-        if self.image_s and time.perf_counter() < self.shared_until:
-            return min(max(int(SHARED_RUN_S / self.image_s), 1), self.max_batch_size)
-        return self.max_batch_size
+                return False
+        # Beside a run that fills the other CPUs, a batch waits for what is just being decoded on this one.
+        if self.expected and self.lanes.runs and not self.lanes.alone and len(self.queue) < self.max_batch_size:
+            return False
+        return bool(self.queue)
 
     def on_timer(self) -> None:
         self.timer = None
         self.dispatch()
 
-    async def run(self, batch: list[Waiting]) -> None:
-        """Run a batch and give each image its own row of the outputs, or the error to all of them."""
-        start = time.perf_counter()
+    def start(self, *, alone: bool, lanes: int) -> int:
+        """Start one run, and return its number of images: 0 if all who waited have given up.
+
+        Args:
+            alone: Whether it has the CPUs to itself.
+            lanes: Runs that may begin now, which divide what waits.
+        """
+        most = self.most_in_batch(alone)
+        if not alone:
+            most = min(most, math.ceil(len(self.queue) / lanes))
+        batch: list[Waiting] = []
+        while len(batch) < most and (entry := self.queue.take()) is not None:
+            if not entry.future.done():
+                batch.append(entry)
+        self.metrics.queue_length.set(len(self.queue))
+        if batch:
+            self.run(batch, alone)
+        return len(batch)
+
+    def most_in_batch(self, alone: bool) -> int:
+        """Return the limit of images in the next batch. It is lower while callers share a model that is slow."""
+        if (seconds := self.image_s[alone]) and time.perf_counter() < self.shared_until:
+            return min(max(int(SHARED_RUN_S / seconds), 1), self.max_batch_size)
+        return self.max_batch_size
+
+    def run(self, batch: list[Waiting], alone: bool) -> None:
+        """Run a batch in a thread."""
+        loop, start = asyncio.get_running_loop(), time.perf_counter()
+
+        def work() -> Outputs:
+            # A single image is already a batch in memory. Only several have to be stacked.
+            images = batch[0].pixels[None] if len(batch) == 1 else np.stack([entry.pixels for entry in batch])
+            return self.model.run(images) if alone else self.model.run_beside(images)
+
+        def done(result: Future[Outputs]) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(self.finish, batch, alone, start, time.perf_counter(), result)
+
+        self.lanes.submit(work, done)
+
+    def finish(self, batch: list[Waiting], alone: bool, start: float, end: float, result: Future[Outputs]) -> None:
+        """Give each image its own row of the outputs, or the error to all of them. Others run meanwhile."""
+        seconds, image_s = end - start, (end - start) / len(batch)
+        self.image_s[alone] = (self.image_s[alone] or image_s) * 0.8 + image_s * 0.2
+        self.lanes.finished(len(batch))
         waits = [start - entry.since for entry in batch]
         for wait in waits:
             self.metrics.queue_seconds.observe(wait)
         self.metrics.batch_size.observe(len(batch))
-        try:
-            # A single image is already a batch in memory. Only several have to be stacked.
-            images = batch[0].pixels[None] if len(batch) == 1 else np.stack([entry.pixels for entry in batch])
-            outputs = await asyncio.get_running_loop().run_in_executor(self.executor, self.model.run, images)
-            seconds = time.perf_counter() - start
-            self.image_s = (self.image_s or seconds / len(batch)) * 0.8 + seconds / len(batch) * 0.2
-            self.metrics.inference_seconds.observe(seconds)
-            self.metrics.statistics.executed(waits, seconds)
-            for index, entry in enumerate(batch):
-                entry.began, entry.ended = start, start + seconds
-                if not entry.future.done():
-                    entry.future.set_result(outputs.row(index))
-        except Exception as error:
+        if (error := result.exception()) is not None:
             for entry in batch:
                 if not entry.future.done():
                     entry.future.set_exception(error)
-        finally:
-            self.running = False
-            self.dispatch()
+            return
+        outputs = result.result()
+        self.metrics.inference_seconds.observe(seconds)
+        self.metrics.statistics.executed(waits, seconds)
+        for index, entry in enumerate(batch):
+            entry.began, entry.ended = start, end
+            if not entry.future.done():
+                entry.future.set_result(outputs.row(index))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from models.package import INPUT
 from service.inference.cpu import usable_cpus
+from service.inference.plans import FILE_NAME as TUNING_FILE
+from service.inference.plans import Plan, Tuned, Tuning, default_plan, read_tuning
 from service.settings import Settings
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -31,11 +33,38 @@ class Execution:
     """Most images that run at once."""
     tf32: bool = False
     """Whether a GPU may round the factors of convolutions to TF32."""
+    streams: int = 1
+    """Most runs of a package beside each other on the CPU, if no tuning file says; 0: as many as threads."""
+    tuning: Tuning | None = None
+    """What was measured on this machine."""
+
+    def tuned(self, digest: str) -> Tuned | None:
+        """What was measured for a package."""
+        return self.tuning.models.get(digest) if self.tuning else None
+
+    def plan(self, tuned: Tuned | None, active: str) -> Plan:
+        """How a package runs on the provider that took it."""
+        if tuned is not None and tuned.provider == active:
+            return tuned.plan
+        return default_plan(self.threads, streams=self.streams, largest_batch=self.largest_batch, on_cpu=active == CPU)
 
 
 def execution_of(settings: Settings) -> Execution:
-    """What these settings say; threads that they leave open are the CPUs that this process may use."""
-    return Execution(settings.provider, settings.threads or usable_cpus(), settings.max_batch_size, tf32=settings.tf32)
+    """What these settings and the tuning file say; threads left open are the CPUs that this process may use.
+
+    Raises:
+        TuningError: if the tuning file can't be used.
+    """
+    threads = settings.threads or usable_cpus()
+    tuning = None if settings.streams else read_tuning(settings.model_repository / TUNING_FILE, threads)
+    return Execution(
+        settings.provider,
+        threads,
+        settings.max_batch_size,
+        tf32=settings.tf32,
+        streams=settings.streams,
+        tuning=tuning,
+    )
 
 
 def providers(wanted: Provider) -> list[str]:

@@ -15,6 +15,7 @@ from models.package import FILE_NAME, PackageError
 from service.inference.errors import UnknownModelError
 from service.inference.execution import ProviderError, execution_of
 from service.inference.package_checks import digest_path
+from service.inference.plans import in_words
 from service.inference.predictor import Predictor
 from service.inference.repository import Repository, load_package, packages
 from service.inference.runtime import Model
@@ -210,6 +211,8 @@ class Lifecycle:
             replaced = self.repository.add(model)
             self.metrics.loads.labels(name, "loaded").inc()
             logger.info("serving %s version %s (%s) on %s", name, version, model.digest[:19], model.provider)
+            source = "by the tuning file" if self.execution.tuned(model.digest) else "by default"
+            logger.info("%s version %s %s (%s)", name, version, in_words(model.plan), source)
             if replaced is not None:
                 self.drain(replaced)
         for version in list(self.repository.models.get(name, ())):

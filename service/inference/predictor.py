@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,6 +15,7 @@ from service.inference.batching import Batcher
 from service.inference.cpu import usable_cpus
 from service.inference.decoding import Decoders
 from service.inference.errors import UnusableImageError
+from service.inference.lanes import Lanes
 from service.inference.runtime import Model, Outputs
 from service.observing.logs import note
 from service.observing.metrics import Metrics, ModelLabels, ModelMetrics
@@ -38,15 +38,14 @@ class Served:
 class Predictor:
     """From files or pixels to outputs, for every model that was added.
 
-    The event loop neither decodes nor runs a model: images are decoded in a pool of threads. Batches run one
-    after another in a single thread, and its session uses all CPUs.
+    The event loop neither decodes nor runs a model: a pool of threads decodes images, and the lanes run batches.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
         self.decoders = Decoders(settings.decode_threads or usable_cpus(), settings.max_decode_bytes)
-        self.runner = ThreadPoolExecutor(1, "run")
+        self.lanes = Lanes()
         self.served: dict[int, Served] = {}
 
     def add(self, model: Model) -> None:
@@ -54,7 +53,7 @@ class Predictor:
         metrics = ModelMetrics(self.metrics, labels(model))
         batcher = Batcher(
             model,
-            self.runner,
+            self.lanes,
             metrics,
             max_batch_size=self.settings.max_batch_size,
             delay_s=self.settings.batch_delay_ms / 1000,
@@ -112,10 +111,11 @@ class Predictor:
         """
         metrics, start = self.of(model).metrics, time.perf_counter()
         decode = partial(self.decode_one, model, metrics, frame)
-        decoded = await asyncio.gather(
-            *(self.decoders.run(caller, decoding_cost(file), partial(decode, file)) for file in files),
-            return_exceptions=True,
-        )
+        with self.of(model).batcher.expecting(len(files)):
+            decoded = await asyncio.gather(
+                *(self.decoders.run(caller, decoding_cost(file), partial(decode, file)) for file in files),
+                return_exceptions=True,
+            )
         images = []
         for index, image in enumerate(decoded):
             if isinstance(image, ImageError):
@@ -156,7 +156,7 @@ class Predictor:
     def close(self) -> None:
         """Finish the running work and end the threads."""
         self.decoders.close()
-        self.runner.shutdown()
+        self.lanes.close()
 
 
 def labels(model: Model) -> ModelLabels:

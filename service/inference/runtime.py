@@ -1,7 +1,7 @@
 """A model package in ONNX Runtime: loading it, and running a batch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from models.card import Card
 from models.package import INPUT, PackageError, digest, read_card
 from service.inference.execution import CUDA, Execution, FixedBatches, ProviderError, create_session, fixed_sizes
 from service.inference.package_checks import CHECKED, check_answers, check_file
+from service.inference.plans import Plan
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class Model:
     session: onnxruntime.InferenceSession = field(repr=False)
     outputs_of: Callable[[NDArray[np.uint8]], list[Any]] = field(repr=False)
     """From images (N, H, W, C) to the package's outputs."""
+    plan: Plan
+    beside: Callable[[NDArray[np.uint8]], list[Any]] = field(repr=False)
+    """The same for a run beside others. With a plan of one stream nobody calls it."""
 
     @property
     def name(self) -> str:
@@ -60,6 +64,10 @@ class Model:
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         """Run images (N, H, W, C). Called from a worker thread; it releases the interpreter lock."""
         return Outputs(*self.outputs_of(images))
+
+    def run_beside(self, images: NDArray[np.uint8]) -> Outputs:
+        """Run images (N, H, W, C) on the few threads of a run beside others, of which several may be called at once."""
+        return Outputs(*self.beside(images))
 
 
 def load_model(path: Path, *, version: str, execution: Execution) -> Model:
@@ -74,17 +82,20 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
     except OSError as error:
         raise PackageError(f"{path} can't be read: {error}") from error
     check_file(path, content)
+    digested = digest(content)
+    tuned = execution.tuned(digested)
 
-    def create() -> onnxruntime.InferenceSession:
+    def create(threads: int) -> onnxruntime.InferenceSession:
         try:
-            return create_session(content, execution)
+            return create_session(content, replace(execution, threads=threads))
         except ProviderError:
             raise
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             raise PackageError(f"{path} can't be loaded: {error}") from error
 
-    session = create()
+    session = create(tuned.plan.threads if tuned else execution.threads)
     active = session.get_providers()[0]
+    plan = execution.plan(tuned, active)
     try:
         card = read_card(session)
     except PackageError as error:
@@ -92,11 +103,14 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
     sizes = fixed_sizes(max(execution.largest_batch, CHECKED)) if active == CUDA else []
     run = run_any_size(session, card.outputs)
     if sizes:
-        run = FixedBatches({size: create() if size > 1 else session for size in sizes}, card.outputs).run
+        run = FixedBatches({size: create(plan.threads) if size > 1 else session for size in sizes}, card.outputs).run
     check_answers(path, card, run)
     for size in sizes:  # the first run of each size plans its convolutions
         run(np.zeros((size, card.input.height, card.input.width, card.input.channels), np.uint8))
-    return Model(version, digest(content), card, active, session, run)
+    beside = run
+    if plan.streams > 1 and plan.stream_threads != plan.threads:
+        beside = run_any_size(create(plan.stream_threads), card.outputs)
+    return Model(version, digested, card, active, session, run, plan, beside)
 
 
 def run_any_size(

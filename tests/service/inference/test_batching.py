@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from service.inference import batching
 from service.inference.batching import Batcher
 from service.inference.errors import QueueFullError
+from service.inference.lanes import Lanes
+from service.inference.plans import Plan
 from service.inference.runtime import Outputs
 from service.observing.statistics import Statistics
 
@@ -41,10 +43,12 @@ class Echo:
 
     name = "echo"
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.gate = threading.Event()
         self.gate.set()
         self.batches: list[int] = []
+        self.beside = 0
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         assert self.gate.wait(10)
@@ -54,17 +58,24 @@ class Echo:
         values = images[:, 0, 0, :].astype(np.float32)
         return Outputs(values, values, values)
 
+    def run_beside(self, images: NDArray[np.uint8]) -> Outputs:
+        self.beside += 1
+        return self.run(images)
+
 
 def image(value: int) -> NDArray[np.uint8]:
     return np.full((4, 4, 1), value, np.uint8)
 
 
-def run_with(test: Callable[[Batcher, Echo, Any], Any], **options: Any) -> None:
+ALONE = Plan(threads=1, batch=16)
+
+
+def run_with(test: Callable[[Batcher, Echo, Any], Any], plan: Plan = ALONE, **options: Any) -> None:
     async def body() -> None:
-        model, metrics = Echo(), Metrics()
+        model, metrics = Echo(plan), Metrics()
         settings = {"max_batch_size": 4, "delay_s": 0.0, "queue_size": 8} | options
-        with ThreadPoolExecutor(1) as executor:
-            await asyncio.wait_for(test(Batcher(model, executor, metrics, **settings), model, metrics), 20)  # type: ignore[arg-type]
+        with closing(Lanes()) as lanes:
+            await asyncio.wait_for(test(Batcher(model, lanes, metrics, **settings), model, metrics), 20)  # type: ignore[arg-type]
 
     asyncio.run(body())
 
@@ -238,3 +249,120 @@ def test_batches_of_a_slow_model_are_small_while_callers_share_it() -> None:
         assert model.batches[:2] == [1, 1]
 
     run_with(test)
+
+
+STREAMS = Plan(threads=2, streams=2, batch=4, streams_from=2)
+
+
+def test_with_streams_a_lone_image_has_the_cpus_to_itself() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        await batcher.submit([image(7)])
+        assert (model.batches, model.beside) == ([1], 0)
+
+    run_with(test, STREAMS)
+
+
+def test_what_waits_is_divided_among_the_streams_which_run_at_once() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        waiting = asyncio.create_task(batcher.submit([image(value) for value in range(6)]))
+        await settle()
+        assert (batcher.lanes.runs, len(batcher.queue)) == (2, 0)
+        model.gate.set()
+        assert [row.probabilities.tolist() for row in await waiting] == [[value] for value in range(6)]
+        assert (model.batches, model.beside) == ([3, 3], 2)
+
+    run_with(test, STREAMS)
+
+
+def test_an_image_that_comes_beside_a_stream_takes_a_free_one() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        waiting = [asyncio.create_task(batcher.submit([image(0), image(1)]))]
+        await settle()
+        waiting.append(asyncio.create_task(batcher.submit([image(2)])))
+        await settle()
+        assert (batcher.lanes.runs, len(batcher.queue)) == (2, 1)  # two streams are all
+        model.gate.set()
+        await asyncio.gather(*waiting)
+        assert model.beside == 3
+
+    run_with(test, STREAMS.model_copy(update={"batch": 1}))
+
+
+def test_below_the_plans_number_an_image_waits_for_all_cpus() -> None:
+    """Of four streams one still runs, and one image comes: all CPUs will answer it sooner than one."""
+
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        batcher.lanes.runs = batcher.lanes.images = 1
+        lone = asyncio.create_task(batcher.submit([image(2)]))
+        await settle()
+        assert (model.batches, len(batcher.queue)) == ([], 1)
+        batcher.lanes.finished(1)
+        await lone
+        assert (model.batches, model.beside) == ([1], 0)
+
+    run_with(test, Plan(threads=4, streams=4, batch=4, streams_from=4))
+
+
+def test_models_take_turns_and_one_without_streams_is_not_passed_over() -> None:
+    async def body() -> None:
+        with closing(Lanes()) as lanes:
+            models = [Echo(STREAMS.model_copy(update={"batch": 1})), Echo(ALONE)]
+            many, one = (
+                Batcher(model, lanes, Metrics(), max_batch_size=4, delay_s=0.0, queue_size=99)  # type: ignore[arg-type]
+                for model in models
+            )
+            models[0].gate.clear()
+            busy = asyncio.create_task(many.submit([image(value) for value in range(40)]))
+            await settle()
+            other = asyncio.create_task(one.submit([image(9)]))
+            await settle()
+            models[0].gate.set()
+            await other
+            assert len(models[0].batches) < 10
+            assert not busy.done()
+            await busy
+
+    asyncio.run(asyncio.wait_for(body(), 20))
+
+
+def test_a_failed_run_gives_its_stream_back() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="no such image"):
+                await batcher.submit([image(255), image(255)])
+        assert (batcher.lanes.runs, batcher.lanes.images, batcher.lanes.alone) == (0, 0, False)
+        await batcher.submit([image(1)])
+
+    run_with(test, STREAMS)
+
+
+def test_beside_a_run_a_batch_waits_for_what_is_being_decoded_and_no_longer() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        waiting = [asyncio.create_task(batcher.submit([image(0), image(1)]))]
+        await settle()
+        model.gate.set()
+        await waiting[0]
+        batcher.lanes.runs = batcher.lanes.images = 1  # another model's run
+        with batcher.expecting(1):
+            waiting.append(asyncio.create_task(batcher.submit([image(2)])))
+            await settle()
+            assert model.batches == [1, 1]  # held back
+        await waiting[1]  # what was decoded turned out to be no image
+        with batcher.expecting(1):
+            full = asyncio.create_task(batcher.submit([image(value) for value in range(4)]))
+            await full
+        assert model.batches == [1, 1, 1, 4]
+
+    run_with(test, STREAMS)
+
+
+def test_a_lone_image_does_not_wait_for_what_is_being_decoded() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        with batcher.expecting(1):
+            await batcher.submit([image(2)])
+        assert (model.batches, model.beside) == ([1], 0)
+
+    run_with(test, STREAMS)
