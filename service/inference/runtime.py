@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from models.card import Card
 from models.package import INPUT, PackageError, digest, read_card
-from service.inference.execution import CUDA, Execution, FixedBatches, ProviderError, create_session, fixed_sizes
+from service.inference.execution import Execution, FixedBatches, create_session, fixed_sizes
 from service.inference.package_checks import CHECKED, check_answers, check_file
+from service.inference.providers import ON_NVIDIA, ProviderError, nodes_by_provider, provider_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Model:
     digest: str
     card: Card
     provider: str
+    """The execution provider that really runs it."""
+    nodes: dict[str, int] = field(repr=False)
+    """Nodes of the graph by execution provider."""
     session: onnxruntime.InferenceSession = field(repr=False)
     outputs_of: Callable[[NDArray[np.uint8]], list[Any]] = field(repr=False)
     """From images (N, H, W, C) to the package's outputs."""
@@ -67,7 +71,7 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
 
     Raises:
         PackageError: if the file is not a usable package; :mod:`service.inference.package_checks` has the rules.
-        ProviderError: if a forced provider can't run the model.
+        ProviderError: if none of the wanted providers runs the model.
     """
     try:
         content = path.read_bytes()
@@ -84,19 +88,19 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
             raise PackageError(f"{path} can't be loaded: {error}") from error
 
     session = create()
-    active = session.get_providers()[0]
+    active = provider_of(session)
     try:
         card = read_card(session)
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from None
-    sizes = fixed_sizes(max(execution.largest_batch, CHECKED)) if active == CUDA else []
+    sizes = fixed_sizes(max(execution.largest_batch, CHECKED)) if active in ON_NVIDIA else []
     run = run_any_size(session, card.outputs)
     if sizes:
         run = FixedBatches({size: create() if size > 1 else session for size in sizes}, card.outputs).run
     check_answers(path, card, run)
     for size in sizes:  # the first run of each size plans its convolutions
         run(np.zeros((size, card.input.height, card.input.width, card.input.channels), np.uint8))
-    return Model(version, digest(content), card, active, session, run)
+    return Model(version, digest(content), card, active, nodes_by_provider(session), session, run)
 
 
 def run_any_size(
