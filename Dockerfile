@@ -1,5 +1,6 @@
 # docker build --tag retina-srm .                          the service, on a CPU
 # docker build --target gpu --tag retina-srm:gpu .         the service, on an NVIDIA GPU (driver 580 or newer)
+# docker build --target openvino --tag retina-srm:openvino .    the service, on an Intel CPU with OpenVINO
 # docker build --target train --tag retina-srm:train .     training
 
 FROM python:3.11-slim-bookworm AS base
@@ -28,6 +29,13 @@ RUN pip --python /opt/venv install --no-cache-dir --no-deps /dist/*.whl \
 FROM environment AS gpu-environment
 COPY requirements/serve-gpu.txt .
 RUN pip --python /opt/venv install --no-cache-dir --require-hashes --requirement serve-gpu.txt
+COPY --from=wheel /dist /dist
+RUN pip --python /opt/venv install --no-cache-dir --no-deps /dist/*.whl \
+    && mv /opt/venv/lib/python3.11/site-packages/models/repository /models
+
+FROM environment AS openvino-environment
+COPY requirements/serve-openvino.txt .
+RUN pip --python /opt/venv install --no-cache-dir --require-hashes --requirement serve-openvino.txt
 COPY --from=wheel /dist /dist
 RUN pip --python /opt/venv install --no-cache-dir --no-deps /dist/*.whl \
     && mv /opt/venv/lib/python3.11/site-packages/models/repository /models
@@ -85,6 +93,11 @@ ENV LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/
     RETINA_PROVIDER=cuda
 COPY --from=gpu-environment /opt/venv /opt/venv
 COPY --from=gpu-environment /models /models
+
+FROM serve AS openvino
+ENV RETINA_PROVIDER=openvino
+COPY --from=openvino-environment /opt/venv /opt/venv
+COPY --from=openvino-environment /models /models
 
 FROM serve AS cpu
 COPY --from=cpu-environment /opt/venv /opt/venv

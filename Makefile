@@ -40,7 +40,7 @@ check: $(VENV)/.dev.stamp ## Check format, lint and types
 
 # pip-audit passes over what its database can't tell and then ends well, so what it said decides.
 audit: $(VENV)/.dev.stamp ## Look for known faults in the packages that serving is locked to
-	@for file in serve serve-gpu; do \
+	@for file in serve serve-gpu serve-openvino; do \
 	    found=$$($(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off \
 	        --format json --requirement requirements/$$file.txt 2>&1); status=$$?; \
 	    case "$$found" in \
@@ -65,7 +65,7 @@ wheel: $(VENV)/.dev.stamp ## Build the source archive and the wheel into dist/
 	@$(BIN)/python -m build
 
 # Pins stay as they are unless pyproject.toml forces a change or LOCK_ARGS=--upgrade asks for one. dev.txt holds every
-# package but the GPU's, so the other files take its pins.
+# package but the other builds of ONNX Runtime, so the other files take its pins.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --python-version 3.11 \
           --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
 SERVE   = --generate-hashes --constraint requirements/dev.txt --extra oidc --extra otel --extra postgres
@@ -76,6 +76,7 @@ lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes
 	@$(COMPILE) --extra train --constraint requirements/dev.txt --output-file requirements/train.txt
 	@$(COMPILE) $(SERVE) --output-file requirements/serve.txt
 	@$(COMPILE) $(SERVE) --extra gpu --no-emit-package onnxruntime --output-file requirements/serve-gpu.txt
+	@$(COMPILE) $(SERVE) --extra openvino --no-emit-package onnxruntime --output-file requirements/serve-openvino.txt
 
 # A browser has no import by package name without an inline import map, which the page's security policy refuses.
 vendor: ## Write the page's libraries anew from their lock file (needs npm)

@@ -10,8 +10,9 @@ from rich.progress import track
 
 from models.package import PackageError
 from service.inference.errors import UnknownModelError
-from service.inference.execution import ProviderError, execution_of
+from service.inference.execution import execution_of
 from service.inference.plans import TuningError
+from service.inference.providers import ProviderError
 from service.inference.repository import Repository
 from service.records import commands as records
 from service.records.errors import RecordsError
@@ -31,7 +32,8 @@ RepositoryOption = Annotated[
     typer.Option("--repository", help="Model repository; default: RETINA_MODEL_REPOSITORY, or the included models."),
 ]
 ProviderOption = Annotated[
-    Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Default: RETINA_PROVIDER, or auto.")
+    str | None,
+    typer.Option(help="auto, or cpu, cuda, tensorrt, openvino in fall-back order. Default: RETINA_PROVIDER."),
 ]
 
 

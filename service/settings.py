@@ -12,9 +12,11 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
 from models.wording import described
+from service.inference.providers import Options, Wanted
 from service.security.scopes import Scope
 
 LINK = r"(tcp|udp|sctp)://"
@@ -101,11 +103,16 @@ class Settings(BaseSettings):
         description="Prefix under which a reverse proxy offers the service, such as `/retina`, without a slash at its "
         "end.",
     )
-    provider: Literal["auto", "cpu", "cuda"] = Field(
+    provider: Wanted = Field(
         default="auto",
-        description="Execution provider. `auto`: CUDA if it works, otherwise the CPU. `cuda`: an error at start if "
-        "CUDA "
-        "does not work.",
+        description="Execution provider: `cpu`, `cuda`, `tensorrt`, `openvino`, or several in fall-back order, such as "
+        "`cuda,cpu`. If none of them runs the model, it is an error at start. `auto`: CUDA if it works, otherwise the "
+        "CPU.",
+    )
+    provider_options: Options = Field(
+        default={},
+        description="Options of the providers as ONNX Runtime documents them, as JSON, such as "
+        '`{"openvino": {"device_type": "GPU"}}`. They come before other settings.',
     )
     style_shift: Literal["report", "abstain"] = Field(
         default="report",
@@ -279,6 +286,9 @@ def load_settings(**overrides: object) -> Settings:
             raise SettingsError(f"{variable} is not a setting of the service; {hint}")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except UnreadableError as error:  # it quotes the name of the field and nothing else
+        name = str(error).split('"')[1].upper()
+        raise SettingsError(f"RETINA_{name} is not JSON: {error.__cause__}") from None
     except ValidationError as error:
         named = ({**e, "loc": tuple(f"RETINA_{part}".upper() for part in e["loc"][:1])} for e in error.errors())
         alone = [str(e["ctx"]["error"]) for e in error.errors() if not e["loc"]]

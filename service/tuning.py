@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.execution import CPU, Execution
+from service.inference.execution import Execution
 from service.inference.plans import Measurement, Plan, Tuned
+from service.inference.providers import CPU
 from service.inference.repository import load_package, packages
 from service.inference.runtime import Model
 

@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-LOCK_FILES = ("serve.txt", "serve-gpu.txt", "train.txt", "dev.txt", "test-serve.txt")
-SERVING_LOCK_FILES = LOCK_FILES[:2]
+LOCK_FILES = ("serve.txt", "serve-gpu.txt", "serve-openvino.txt", "train.txt", "dev.txt", "test-serve.txt")
+SERVING_LOCK_FILES = LOCK_FILES[:3]
 
 # What onnxruntime-gpu loads; none of the libraries for training on several GPUs.
 CUDA_RUNTIME = {
@@ -123,13 +123,14 @@ class TestLockFiles:
             ("dev.txt", "test"),
             ("test-serve.txt", "test"),
             ("serve-gpu.txt", "gpu"),
+            ("serve-openvino.txt", "openvino"),
         ],
     )
     def test_hold_the_requirements_of_the_project(self, lock_file: str, extra: str | None) -> None:
         asked = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
         pinned = pins(lock_file)
         for requirement in map(Requirement, asked):
-            replaced = extra == "gpu" and requirement.name == "onnxruntime"
+            replaced = extra in ("gpu", "openvino") and requirement.name == "onnxruntime"
             if replaced or requirement.name == PROJECT["name"]:
                 continue
             assert pinned[canonical(requirement.name)] in requirement.specifier
@@ -160,6 +161,11 @@ class TestLockFiles:
         assert cpu - gpu == {"onnxruntime"}
         assert gpu - cpu == {"onnxruntime-gpu"} | CUDA_RUNTIME
 
+    def test_serving_with_openvino_swaps_the_runtime(self) -> None:
+        cpu, openvino = pins("serve.txt").keys(), pins("serve-openvino.txt").keys()
+        assert cpu - openvino == {"onnxruntime"}
+        assert openvino - cpu == {"onnxruntime-openvino", "sympy", "mpmath"}
+
     @pytest.mark.parametrize("lock_file", SERVING_LOCK_FILES)
     def test_serving_pins_have_hashes(self, lock_file: str) -> None:
         text = (ROOT / "requirements" / lock_file).read_text().replace("\\\n", "")
@@ -188,17 +194,25 @@ class TestDockerfile:
     def test_version_label(self) -> None:
         assert f'org.opencontainers.image.version="{PROJECT["version"]}"' in DOCKERFILE
 
-    @pytest.mark.parametrize(("stage", "lock_file"), [("cpu", "serve.txt"), ("gpu", "serve-gpu.txt")])
+    @pytest.mark.parametrize(
+        ("stage", "lock_file"), [("cpu", "serve.txt"), ("gpu", "serve-gpu.txt"), ("openvino", "serve-openvino.txt")]
+    )
     def test_serving_installs_its_lock_file_alone(self, stage: str, lock_file: str) -> None:
         text = "\n".join(line for name in sorted(lineage(stage)) for line in stages()[name])
         assert set(re.findall(r"requirements/(\S+)", text)) == {lock_file}
         assert f"--require-hashes --requirement {lock_file}" in text
 
-    @pytest.mark.parametrize("stage", ["cpu", "gpu", "train"])
+    @pytest.mark.parametrize("stage", ["cpu", "gpu", "openvino", "train"])
     def test_runs_as_an_unprivileged_numeric_user(self, stage: str) -> None:
         assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", last("USER", stage))
 
-    @pytest.mark.parametrize("stage", ["cpu", "gpu"])
+    @pytest.mark.parametrize(("stage", "provider"), [("gpu", "cuda"), ("openvino", "openvino")])
+    def test_other_builds_of_the_runtime_never_serve_on_the_cpu_instead(self, stage: str, provider: str) -> None:
+        """Neither by the image nor by compose."""
+        assert f"RETINA_PROVIDER={provider}" in last("ENV", stage)
+        assert COMPOSE["services"][stage]["environment"]["RETINA_PROVIDER"] == provider
+
+    @pytest.mark.parametrize("stage", ["cpu", "gpu", "openvino"])
     def test_starts_the_service(self, stage: str) -> None:
         assert json.loads(last("ENTRYPOINT", stage)) == ["python", "-m", "service"]
 
@@ -233,7 +247,7 @@ class TestCompose:
         assert options["cap_drop"] == ["ALL"]
         assert options["security_opt"] == ["no-new-privileges:true"]
 
-    @pytest.mark.parametrize("service", ["cpu", "gpu"])
+    @pytest.mark.parametrize("service", ["cpu", "gpu", "openvino"])
     @pytest.mark.parametrize(
         ("given", "starts"),
         [
@@ -258,6 +272,6 @@ class TestCompose:
         with nullcontext() if starts else pytest.raises(SettingsError, match="RETINA_AUTH=none"):
             is_required(load_settings())
 
-    @pytest.mark.parametrize("service", ["cpu", "gpu"])
+    @pytest.mark.parametrize("service", ["cpu", "gpu", "openvino"])
     def test_publishes_on_this_machine_alone_by_default(self, service: str) -> None:
         assert COMPOSE["services"][service]["ports"] == ["${RETINA_HOST:-127.0.0.1}:${RETINA_PORT:-8000}:8000"]

@@ -155,6 +155,10 @@ class ModelEntry(BaseModel):
     labels: list[str]
     input: InputSpec
     provider: str = Field(description="The execution provider that runs it.")
+    nodes: dict[str, int] = Field(
+        description="How many nodes of its graph each execution provider runs, as ONNX Runtime assigned them before it "
+        "fused operators."
+    )
     precision: Precision = Field(description="What its convolutions compute in.")
     card: str = Field(description="Address of the model card.")
     demo: str | None = Field(description="Address of a demo image, if there is one.")

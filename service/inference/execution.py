@@ -1,8 +1,8 @@
-"""How a package runs: on which provider, with how many threads, and at which batch sizes."""
+"""How a package runs: with how many threads, in which sessions, and at which batch sizes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,27 +12,24 @@ from models.package import INPUT
 from service.inference.cpu import usable_cpus
 from service.inference.plans import FILE_NAME as TUNING_FILE
 from service.inference.plans import Plan, Tuned, Tuning, default_plan, read_tuning
+from service.inference.providers import CPU, Options, open_session, with_defaults
 from service.settings import Settings
-
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-Provider = Literal["auto", "cpu", "cuda"]
-
-
-class ProviderError(RuntimeError):
-    """The execution provider in the settings is not available."""
 
 
 @dataclass(frozen=True)
 class Execution:
     """What the settings say of running a package."""
 
-    provider: Provider
+    provider: str
+    """``auto``, or names of execution providers in fall-back order, separated by commas."""
     threads: int
     """CPU threads of a run."""
     largest_batch: int = 1
     """Most images that run at once."""
     tf32: bool = False
     """Whether a GPU may round the factors of convolutions to TF32."""
+    options: Options = field(default_factory=dict)
+    """More options of the execution providers."""
     streams: int = 1
     """Most runs of a package beside each other on the CPU, if no tuning file says; 0: as many as threads."""
     tuning: Tuning | None = None
@@ -56,40 +53,23 @@ def execution_of(settings: Settings) -> Execution:
         TuningError: if the tuning file can't be used.
     """
     threads = settings.threads or usable_cpus()
-    tuning = None if settings.streams else read_tuning(settings.model_repository / TUNING_FILE, threads)
     return Execution(
         settings.provider,
         threads,
         settings.max_batch_size,
         tf32=settings.tf32,
+        options=settings.provider_options,
         streams=settings.streams,
-        tuning=tuning,
+        tuning=None if settings.streams else read_tuning(settings.model_repository / TUNING_FILE, threads),
     )
 
 
-def providers(wanted: Provider) -> list[str]:
-    """Providers to ask ONNX Runtime for, the preferred one first.
-
-    Raises:
-        ProviderError: if CUDA is forced and this ONNX Runtime was built without it.
-    """
-    available = onnxruntime.get_available_providers()
-    if wanted == "cpu" or (wanted == "auto" and CUDA not in available):
-        return [CPU]
-    if CUDA not in available:
-        raise ProviderError(
-            "RETINA_PROVIDER=cuda, but the installed ONNX Runtime has no CUDA: install onnxruntime-gpu in place of "
-            "onnxruntime (see Docker in README.md), or set RETINA_PROVIDER=auto"
-        )
-    return [CUDA, CPU]
-
-
 def create_session(content: bytes, execution: Execution) -> onnxruntime.InferenceSession:
-    """Load a package's bytes into a session, whose ``get_providers()[0]`` is where it really runs.
+    """Load a package's bytes into a session; ``provider_of`` says where it really runs.
 
     Raises:
         Exception: ONNX Runtime's own, which have no common base, if it can't load them.
-        ProviderError: if a forced provider is missing or does not take the model.
+        ProviderError: if none of the wanted providers is installed or takes the model.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = execution.threads
@@ -97,20 +77,8 @@ def create_session(content: bytes, execution: Execution) -> onnxruntime.Inferenc
     # Spinning threads would take the CPUs from the threads that decode the next images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    wanted = providers(execution.provider)
-    if CUDA in wanted:
-        onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed, where the system has none
-    cuda = {"use_tf32": str(int(execution.tf32))}
-    session = onnxruntime.InferenceSession(
-        content, options, providers=[(name, cuda if name == CUDA else {}) for name in wanted]
-    )
-    active = session.get_providers()[0]
-    if execution.provider == "cuda" and active != CUDA:
-        raise ProviderError(
-            f"RETINA_PROVIDER=cuda, but ONNX Runtime could not start CUDA and offers {active}: check the GPU, its "
-            "driver and the CUDA libraries, or set RETINA_PROVIDER=auto"
-        )
-    return session
+    own = with_defaults(execution.options, threads=execution.threads, tf32=execution.tf32)
+    return open_session(content, options, execution.provider, own)
 
 
 def fixed_sizes(largest: int) -> list[int]:

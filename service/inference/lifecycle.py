@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from models.package import FILE_NAME, PackageError
 from service.inference.errors import UnknownModelError
-from service.inference.execution import ProviderError, execution_of
+from service.inference.execution import execution_of
 from service.inference.package_checks import digest_path
 from service.inference.plans import in_words
 from service.inference.predictor import Predictor
+from service.inference.providers import ProviderError
 from service.inference.repository import Repository, load_package, packages
 from service.inference.runtime import Model
 from service.observing.metrics import Metrics

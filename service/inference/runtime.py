@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from models.card import Card
 from models.package import INPUT, PackageError, digest, read_card
-from service.inference.execution import CUDA, Execution, FixedBatches, ProviderError, create_session, fixed_sizes
+from service.inference.execution import Execution, FixedBatches, create_session, fixed_sizes
 from service.inference.package_checks import CHECKED, check_answers, check_file
 from service.inference.plans import Plan
+from service.inference.providers import ON_NVIDIA, ProviderError, nodes_by_provider, provider_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Model:
     digest: str
     card: Card
     provider: str
+    """The execution provider that really runs it."""
+    nodes: dict[str, int] = field(repr=False)
+    """Nodes of the graph by execution provider."""
     session: onnxruntime.InferenceSession = field(repr=False)
     outputs_of: Callable[[NDArray[np.uint8]], list[Any]] = field(repr=False)
     """From images (N, H, W, C) to the package's outputs."""
@@ -75,7 +79,7 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
 
     Raises:
         PackageError: if the file is not a usable package; :mod:`service.inference.package_checks` has the rules.
-        ProviderError: if a forced provider can't run the model.
+        ProviderError: if none of the wanted providers runs the model.
     """
     try:
         content = path.read_bytes()
@@ -94,13 +98,13 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
             raise PackageError(f"{path} can't be loaded: {error}") from error
 
     session = create(tuned.plan.threads if tuned else execution.threads)
-    active = session.get_providers()[0]
+    active = provider_of(session)
     plan = execution.plan(tuned, active)
     try:
         card = read_card(session)
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from None
-    sizes = fixed_sizes(max(execution.largest_batch, CHECKED)) if active == CUDA else []
+    sizes = fixed_sizes(max(execution.largest_batch, CHECKED)) if active in ON_NVIDIA else []
     run = run_any_size(session, card.outputs)
     if sizes:
         run = FixedBatches({size: create(plan.threads) if size > 1 else session for size in sizes}, card.outputs).run
@@ -110,7 +114,7 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
     beside = run
     if plan.streams > 1 and plan.stream_threads != plan.threads:
         beside = run_any_size(create(plan.stream_threads), card.outputs)
-    return Model(version, digested, card, active, session, run, plan, beside)
+    return Model(version, digested, card, active, nodes_by_provider(session), session, run, plan, beside)
 
 
 def run_any_size(

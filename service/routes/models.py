@@ -59,6 +59,7 @@ def entry(model: Model, versions: list[str], root: str) -> ModelEntry:
         labels=card.labels,
         input=card.input,
         provider=model.provider,
+        nodes=model.nodes,
         precision=card.precision,
         card=f"{root}/v1/models/{model.name}/versions/{model.version}/card",
         demo=f"{root}/static/demo/{demo}" if demo else None,

@@ -18,10 +18,50 @@ def test_an_unknown_variable_names_the_nearest(monkeypatch: pytest.MonkeyPatch) 
         load_settings()
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("PROVIDER", "tpu"), ("MAX_BODY_BYTES", "0")])
+@pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("STYLE_SHIFT", "maybe"), ("MAX_BODY_BYTES", "0")])
 def test_a_bad_value_names_its_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"RETINA_{name}", value)
     with pytest.raises(SettingsError, match=f"RETINA_{name} must be .*{value}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("tpu", "RETINA_PROVIDER: 'tpu' is no provider; write auto alone, or some of cpu, cuda, tensorrt, openvino"),
+        ("auto,cpu", "'auto' is no provider; write auto alone"),
+        ("cuda,", "'' is no provider"),
+        ("cuda,cpu,cuda", "name each provider once"),
+        ("cpu,cuda", "nothing may follow cpu"),
+    ],
+)
+def test_a_list_of_providers_that_can_t_be_used(monkeypatch: pytest.MonkeyPatch, value: str, words: str) -> None:
+    monkeypatch.setenv("RETINA_PROVIDER", value)
+    with pytest.raises(SettingsError, match=words):
+        load_settings()
+
+
+def test_providers_and_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINA_PROVIDER", "tensorrt, cuda ,cpu")
+    monkeypatch.setenv("RETINA_PROVIDER_OPTIONS", '{"openvino": {"precision": "ACCURACY"}, "cuda": {"device_id": 1}}')
+    settings = load_settings()
+    assert settings.provider == "tensorrt,cuda,cpu"
+    assert settings.provider_options == {"openvino": {"precision": "ACCURACY"}, "cuda": {"device_id": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PROVIDER_OPTIONS", "{cuda}", "RETINA_PROVIDER_OPTIONS is not JSON: .*line 1 column 2"),
+        ("PROVIDER_OPTIONS", '{"tpu": {}}', "RETINA_PROVIDER_OPTIONS must be 'cuda', 'tensorrt' or 'openvino'.*'tpu'"),
+        ("PROVIDER_OPTIONS", '{"cpu": {}}', "must be 'cuda', 'tensorrt' or 'openvino'"),
+        ("PROVIDER_OPTIONS", '{"cuda": 1}', "RETINA_PROVIDER_OPTIONS must be an object"),
+        ("OIDC_SCOPES", "retina", "RETINA_OIDC_SCOPES is not JSON"),
+    ],
+)
+def test_json_that_can_t_be_used(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
+    monkeypatch.setenv(f"RETINA_{name}", value)
+    with pytest.raises(SettingsError, match=words):
         load_settings()
 
 

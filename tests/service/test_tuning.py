@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from service.__main__ import app, main
 from service.inference import plans
-from service.inference.execution import CPU, execution_of
+from service.inference.execution import execution_of
 from service.inference.plans import FILE_NAME, Measurement, Plan, Tuning, TuningError
+from service.inference.providers import CPU
 from service.inference.repository import Repository
 from service.settings import Settings
 from service.tuning import choose_plan

@@ -49,10 +49,14 @@ class Echo:
         self.gate.set()
         self.batches: list[int] = []
         self.beside = 0
+        self.stop_after = 0
+        """Hold back the runs after this one."""
 
     def run(self, images: NDArray[np.uint8]) -> Outputs:
         assert self.gate.wait(10)
         self.batches.append(len(images))
+        if len(self.batches) == self.stop_after:
+            self.gate.clear()
         if (images == 255).any():
             raise RuntimeError("no such image")
         values = images[:, 0, 0, :].astype(np.float32)
@@ -225,12 +229,14 @@ def test_callers_take_turns_in_a_batch_and_have_a_part_of_the_queue(monkeypatch:
             await batcher.submit([image(1)], "greedy")
         modest = asyncio.create_task(batcher.submit([image(8), image(9)], "modest"))
         await settle()
+        model.stop_after = 2
         model.gate.set()
         await asyncio.wait([modest, greedy], return_when=asyncio.FIRST_COMPLETED)
         assert model.batches[:2] == [1, 4]
         assert modest.done()
         assert not greedy.done()
         assert [row.probabilities.tolist() for row in await modest] == [[8], [9]]
+        model.gate.set()
         await asyncio.gather(running, greedy)
 
     run_with(test, caller_share=0.75)

@@ -17,6 +17,8 @@ def test_model_list(client: TestClient) -> None:
     assert (colour["version"], colour["versions"]) == ("2", ["1", "2"])
     assert colour["labels"] == LABELS
     assert colour["provider"] == "CPUExecutionProvider"
+    assert list(colour["nodes"]) == ["CPUExecutionProvider"]
+    assert colour["nodes"]["CPUExecutionProvider"] > 20
     assert colour["input"]["channels"] == 3
     assert models["grey"]["input"]["channels"] == 1
 
