@@ -58,7 +58,7 @@ bench: $(VENV)/.dev.stamp ## Run every script in tests/benchmarks but serving.py
 	    echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit 1; \
 	done
 
-bench-serving: $(VENV)/.dev.stamp ## Compare serving with other servers; takes hours; ARGS="--peer fastapi" passes options on
+bench-serving: $(VENV)/.dev.stamp ## Compare serving with other servers; takes half an hour; ARGS="--peer fastapi" passes options on
 	@$(BIN)/python -m tests.benchmarks.serving $(ARGS)
 
 docs: $(VENV)/.dev.stamp ## Write docs/settings.md from the settings class

@@ -90,7 +90,7 @@ def last_line(text: str) -> str:
 
 
 @contextmanager
-def started(name: str, folder: Path, package: Path, workers: int | None = None) -> Iterator[tuple[int, str]]:
+def started(name: str, folder: Path, package: Path) -> Iterator[tuple[int, str]]:
     """Install and start a peer; yield its process and address once it is ready.
 
     Raises:
@@ -103,7 +103,6 @@ def started(name: str, folder: Path, package: Path, workers: int | None = None) 
     command = [str(folder / name / "bin" / program), *(part.format(port=port) for part in arguments)]
     environment = os.environ | {"PEER_MODEL": str(package), "PEER_PORT": str(port), "PYTHONPATH": str(FOLDER)}
     environment["PATH"] = f"{folder / name / 'bin'}:{environment['PATH']}"
-    environment |= {"PEER_WORKERS": str(workers)} if workers else {}
     log = folder / f"{name}.log"
     with log.open("w") as stream:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=stream, stderr=stream)

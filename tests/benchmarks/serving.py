@@ -7,13 +7,16 @@ The limit is the most images a second that ONNX Runtime answers from tensors rea
 round, and ratios are taken within a round. Latencies are relative to one image in bare ONNX Runtime on all threads.
 A measurement during which other processes took more than a quarter of a core is repeated once, and then left out.
 
-Needs Linux, what trains, and a package index for the peers' environments. With all peers a round takes about
-half an hour for two packages.
+Needs Linux, what trains, and a package index for the peers' environments. With all peers three rounds
+of both packages take about half an hour.
 """
 
 import json
 import os
+import signal
+import sys
 import tempfile
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +30,7 @@ from tests.benchmarks._limit import LONE, Limit
 from tests.benchmarks._load import Request, measure
 from tests.benchmarks._packages import write_package
 from tests.benchmarks._peers import PEERS, PeerError, started
-from tests.benchmarks._processes import Others, resident_bytes
+from tests.benchmarks._processes import Others, cpu_seconds, resident_bytes, tree
 from tests.service.process import ROOT, running
 
 CONNECTIONS = (1, 8, 32)
@@ -49,6 +52,7 @@ def main(
     environments: Annotated[Path, typer.Option(help="Folder of the peers' environments")] = ROOT / "build" / "peers",
 ) -> None:
     """Print tables and write every figure as JSON."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped then too
     environments = environments.absolute()
     environments.mkdir(parents=True, exist_ok=True)
     cells = [(each, count) for each in kind or KINDS for count in connections or CONNECTIONS]
@@ -61,7 +65,7 @@ def main(
             stack.callback(limit.stop)
             servers, faults = start(peer or list(PEERS), package, pixels, environments, stack)
             bench = Bench(limit, servers, seconds, quiet)
-            figures[name] = {"not started": faults, "limit": bench.choose()}
+            figures[name] = {"not started": faults, "limit": bench.choose(), "idle cores": bench.idle()}
             figures[name]["cells"] = {
                 f"{label}, {count} connections": bench.cell(label, count, rounds) for label, count in cells
             }
@@ -102,8 +106,21 @@ class Bench:
         print(f"limit: {', '.join(f'{key} {value:.0f}' for key, value in found.items())} img/s", flush=True)
         for _, requests in self.servers.values():
             for request in requests.values():
-                measure(request, 4, 1)
+                measure(request, 4, self.seconds / 3)
         return {"images/s by setting": found, "best": self.limit.best}
+
+    def idle(self) -> dict[str, float]:
+        """Cores that each server takes with nothing to do. It slows the others, so it is said where it is much."""
+        before = {name: cpu_seconds(tree(process)) for name, (process, _) in self.servers.items()}
+        time.sleep(self.seconds)
+        cores = {
+            name: (cpu_seconds(tree(process)) - before[name]) / self.seconds
+            for name, (process, _) in self.servers.items()
+        }
+        for name in cores:
+            if cores[name] > 0.05:
+                print(f"{name} takes {cores[name]:.2f} cores with nothing to do", flush=True)
+        return cores
 
     def cell(self, kind: str, connections: int, rounds: int) -> dict[str, Figures]:
         """Medians of each server over the rounds that were quiet."""

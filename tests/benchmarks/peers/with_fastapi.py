@@ -1,28 +1,39 @@
-"""A plain FastAPI endpoint around ONNX Runtime."""
+"""A plain FastAPI endpoint around ONNX Runtime.
+
+A pool with as many threads as CPUs against one with 40, at 28 px on 2 CPUs: 185 and 177 images/s at 8 connections.
+"""
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI, Request, Response
-from network import Network, encoded, media_type
-from starlette.concurrency import run_in_threadpool
+from network import CPUS, Network, encoded, media_type
 
 app = FastAPI()
-model = Network(threads=1)  # called from the thread pool
+network = Network(threads=1)  # called from each thread of the pool
+pool = ThreadPoolExecutor(int(os.environ.get("PEER_THREADS", CPUS)))
 
 
 @app.post("/predict")
 async def predict(request: Request) -> Response:
-    return await run_in_threadpool(answer, await request.body(), "gates")
+    return await answered(await request.body(), "gates")
 
 
 @app.post("/probabilities")
 async def probabilities(request: Request) -> Response:
-    return await run_in_threadpool(answer, await request.body(), "probabilities")
+    return await answered(await request.body(), "probabilities")
 
 
 @app.post("/tensor")
 async def tensor(request: Request) -> Response:
-    return await run_in_threadpool(answer, await request.body(), "tensor")
+    return await answered(await request.body(), "tensor")
+
+
+async def answered(content: bytes, kind: str) -> Response:
+    return await asyncio.get_running_loop().run_in_executor(pool, answer, content, kind)
 
 
 def answer(content: bytes, kind: str) -> Response:
-    probabilities, gates = model.run(model.image(content, kind)[None])
+    probabilities, gates = network.run(network.image(content, kind)[None])
     return Response(encoded(probabilities[0], gates[0], kind), media_type=media_type(kind))

@@ -1,4 +1,9 @@
-"""LitServe around ONNX Runtime."""
+"""LitServe around ONNX Runtime.
+
+At 28 px on 2 CPUs, 8 connections: 122 images/s with one worker, 152 with two, 149 with two and the fast queue. With
+one connection a single worker is the faster one, 101 against 69. Batches are left out: their loop asks the queue
+without a pause, and takes a core for each worker with nothing to do.
+"""
 
 import os
 from typing import Annotated
@@ -6,9 +11,9 @@ from typing import Annotated
 import litserve
 import numpy as np
 from fastapi import Depends, Request, Response
-from network import CPUS, PORT, WORKERS, Network, encoded, media_type
+from network import CPUS, PORT, Network, encoded, media_type
 
-BATCH = int(os.environ.get("PEER_BATCH", "1"))
+WORKERS = int(os.environ.get("PEER_WORKERS", CPUS))
 
 
 async def content_and_kind(request: Request) -> tuple[bytes, str]:
@@ -17,30 +22,21 @@ async def content_and_kind(request: Request) -> tuple[bytes, str]:
 
 class Classifier(litserve.LitAPI):
     def setup(self, device: str) -> None:
-        self.model = Network(threads=max(1, CPUS // WORKERS))
+        self.network = Network(threads=max(1, CPUS // WORKERS))
 
     def decode_request(self, request: Annotated[tuple, Depends(content_and_kind)], context: dict) -> np.ndarray:
         content, context["kind"] = request
-        return self.model.image(content, context["kind"])
+        return self.network.image(content, context["kind"])
 
-    def batch(self, inputs: list) -> np.ndarray:
-        return np.stack(inputs)
+    def predict(self, image: np.ndarray) -> list[np.ndarray]:
+        return self.network.run(image[None])
 
-    def predict(self, image: np.ndarray) -> list | tuple:
-        probabilities, gates = self.model.run(image if BATCH > 1 else image[None])
-        found = list(zip(probabilities, gates, strict=True))
-        return found if BATCH > 1 else found[0]
-
-    def unbatch(self, output: list) -> list:
-        return output
-
-    def encode_response(self, output: tuple, context: dict) -> Response:
+    def encode_response(self, output: list[np.ndarray], context: dict) -> Response:
+        probabilities, gates = output
         kind = context["kind"]
-        return Response(encoded(*output, kind), media_type=media_type(kind))
+        return Response(encoded(probabilities[0], gates[0], kind), media_type=media_type(kind))
 
 
 if __name__ == "__main__":
-    fast_queue = os.environ.get("PEER_FAST_QUEUE") == "1"
-    api = Classifier(max_batch_size=BATCH)
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=WORKERS, fast_queue=fast_queue)
+    server = litserve.LitServer(Classifier(), accelerator="cpu", workers_per_device=WORKERS)
     server.run(host="127.0.0.1", port=PORT, num_api_servers=1, log_level="warning", generate_client_file=False)
