@@ -106,7 +106,7 @@ class Bench:
         print(f"limit: {', '.join(f'{key} {value:.0f}' for key, value in found.items())} img/s", flush=True)
         for _, requests in self.servers.values():
             for request in requests.values():
-                measure(request, 4, self.seconds / 3)
+                self.load(request, 4)
         return {"images/s by setting": found, "best": self.limit.best}
 
     def idle(self) -> dict[str, float]:
@@ -140,7 +140,12 @@ class Bench:
         return rows
 
     def load(self, request: Request, connections: int) -> Figures:
-        found = measure(request, connections, self.seconds)
+        """Figures of a server; none where it closes connections or answers nothing but faults."""
+        try:
+            found = measure(request, connections, self.seconds)
+        except (OSError, EOFError, RuntimeError) as error:
+            print(f"{request.address}: {error!r}", flush=True)
+            return {}
         return {"images/s": found.per_second, "p50 ms": found.p50_ms, "p99 ms": found.p99_ms, "failed": found.failed}
 
     def undisturbed(self, call: Any) -> Figures | None:
@@ -180,7 +185,7 @@ def print_rows(title: str, rows: dict[str, Figures]) -> None:
     print(f"\n{title:<32}{'img/s':>9}{'/ limit':>9}{'p50 ms':>9}{'/ limit':>9}{'p99 ms':>9}{'/ limit':>9}  rounds")
     for name, row in rows.items():
         if not row["rounds"]:
-            print(f"{name:<32}  no quiet round")
+            print(f"{name:<32}  no quiet round, or no answer")
             continue
         keys = ("images/s", "images/s / limit", "p50 ms", "p50 / limit", "p99 ms", "p99 / limit")
         numbers = "".join(f"{row[key]:>9.3g}" if "/ limit" in key else f"{row[key]:>9.1f}" for key in keys)

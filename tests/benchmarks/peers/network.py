@@ -1,4 +1,7 @@
-"""What every peer does alike: decode the picture and run the ONNX file. It runs in the peers' own environments."""
+"""What every peer does alike: decode the picture and run the ONNX file. It runs in the peers' own environments.
+
+The figures in the files beside it, by which settings were chosen, come from one run of about a second each on 2 CPUs.
+"""
 
 import io
 import os
