@@ -69,13 +69,16 @@ def pytriton_requests(address: str, size: int) -> dict[str, Request]:
 
 
 def kserve_requests(address: str, size: int) -> dict[str, Request]:
-    """Base64 in JSON for pictures, binary tensors of the Open Inference Protocol for values."""
-    instances = [{"b64": base64.b64encode(photograph(size)).decode()}]
-    bodies = {gates: json.dumps({"instances": instances, "gates": gates}).encode() for gates in (True, False)}
+    """Base64 in JSON, with the kind beside it."""
+
+    def request(kind: str, content: bytes) -> Request:
+        body = {"instances": [{"b64": base64.b64encode(content).decode()}], "kind": kind}
+        return Request(f"{address}/v1/models/srm:predict", json.dumps(body).encode(), JSON)
+
     return {
-        "JPEG": Request(f"{address}/v1/models/srm:predict", bodies[True], JSON),
-        "JPEG, no gates": Request(f"{address}/v1/models/srm:predict", bodies[False], JSON),
-        "tensor": tensor_request(f"{address}/v2/models/srm_tensor/infer", size),
+        "JPEG": request("gates", photograph(size)),
+        "JPEG, no gates": request("probabilities", photograph(size)),
+        "tensor": request("tensor", images(1, size).tobytes()),
     }
 
 
