@@ -10,10 +10,10 @@ BIN      := $(VENV)/bin
 # Where the page's libraries lie; `vendor` writes them from the lock file there.
 VENDOR   := service/page/vendor
 
-.PHONY: help serve train-env test test-serve check audit format bench docs wheel lock vendor
+.PHONY: help serve train-env test test-serve check audit format bench bench-serving docs wheel lock vendor
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve.stamp ## Start the service; ARGS="--port 9000" passes options on
 	@$(BIN)/python -m service $(ARGS)
@@ -53,10 +53,13 @@ format: $(VENV)/.dev.stamp ## Format, and fix what the linter can fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev.stamp ## Run every script in tests/benchmarks
-	@for script in tests/benchmarks/[!_]*.py; do \
+bench: $(VENV)/.dev.stamp ## Run every script in tests/benchmarks but serving.py
+	@for script in $(filter-out %/serving.py,$(wildcard tests/benchmarks/[!_]*.py)); do \
 	    echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit 1; \
 	done
+
+bench-serving: $(VENV)/.dev.stamp ## Compare serving with other servers; takes half an hour; ARGS="--peer fastapi" passes options on
+	@$(BIN)/python -m tests.benchmarks.serving $(ARGS)
 
 docs: $(VENV)/.dev.stamp ## Write docs/settings.md from the settings class
 	@PYTHONPATH=. $(BIN)/python tests/docs/settings_page.py

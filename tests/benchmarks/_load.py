@@ -80,8 +80,7 @@ async def drive_connections(request: Request, connections: int, seconds: float) 
             while (start := time.perf_counter()) < end:
                 writer.write(content)
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.partition(b"\r\ncontent-length:")[2].split(b"\r\n", 1)[0])
-                await reader.readexactly(length)
+                await read_body(reader, head)
                 now = time.perf_counter()
                 if now > end:
                     return
@@ -94,3 +93,13 @@ async def drive_connections(request: Request, connections: int, seconds: float) 
 
     await asyncio.gather(*(connection() for _ in range(connections)))
     return latencies, failed
+
+
+async def read_body(reader: asyncio.StreamReader, head: bytes) -> None:
+    """Read an answer's body, which has a length or comes in chunks. ``head`` is in small letters."""
+    if b"\r\ntransfer-encoding: chunked" in head:
+        while size := int(await reader.readline(), 16):
+            await reader.readexactly(size + 2)
+        await reader.readline()
+    else:
+        await reader.readexactly(int(head.partition(b"\r\ncontent-length:")[2].split(b"\r\n", 1)[0]))

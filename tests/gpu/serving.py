@@ -8,7 +8,6 @@ session answers from NumPy arrays ready in memory, over batch sizes. Rounds are 
 its rounds.
 """
 
-import io
 import json
 import statistics
 import tempfile
@@ -21,15 +20,12 @@ from typing import Annotated, Any
 import numpy as np
 import onnxruntime
 import typer
-from numpy.typing import NDArray
-from PIL import Image
 
-from models.architecture import Architecture
-from models.fold import fold
-from models.package import INPUT, OUTPUTS, package_path, write_card
-from tests.benchmarks._load import Request, measure
+from models.package import INPUT, OUTPUTS
+from tests.benchmarks._bodies import images, service_requests
+from tests.benchmarks._load import measure
 from tests.benchmarks._measure import describe_machine
-from tests.conftest import LABELS
+from tests.benchmarks._packages import write_package
 from tests.service.process import running
 
 SIZE = 224
@@ -56,7 +52,7 @@ def main(
     depths = depth or [18, 50]
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder)
-        paths = {f"srm{each}": write_package(repository, each) for each in depths}
+        paths = {path.parts[-3]: path for path in (write_package(repository, each) for each in depths)}
         for name, path in paths.items():
             figures[name] = {"bare": bare(path, provider, seconds)}
             if provider == "cuda":
@@ -67,7 +63,7 @@ def main(
             cells = {
                 (name, label, connections): (request, connections)
                 for name in paths
-                for label, request in requests(address, name).items()
+                for label, request in service_requests(address, name, SIZE).items()
                 for connections in CONNECTIONS
             }
             found: dict[Any, list[Any]] = {cell: [] for cell in cells}
@@ -95,29 +91,6 @@ def main(
     output.write_text(json.dumps(figures, indent=2))
 
 
-def write_package(repository: Path, depth: int) -> Path:
-    """A package of an SRM-ResNet with random weights."""
-    from tests.fixtures.make_tiny_packages import tiny_card
-    from tests.training.networks import random_network
-    from training.data.pipeline import Normalisation
-    from training.packaging.export import write_graph
-    from training.packaging.graph import PackagedNetwork
-
-    architecture = Architecture.model_validate({"depth": depth, "num_classes": len(LABELS), "image_size": SIZE})
-    network = random_network(architecture, 0)
-    card = tiny_card(f"srm{depth}", architecture, network)
-    path = package_path(repository, card.name, "1")
-    path.parent.mkdir(parents=True)
-    normalisation = Normalisation([0.5] * 3, [0.25] * 3)
-    write_graph(PackagedNetwork(fold(network), normalisation, 1.0, [0.0] * len(LABELS)), card.input, path)
-    write_card(path, card)
-    return path
-
-
-def images(count: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
-
-
 def session(path: Path, provider: str, **options: str) -> onnxruntime.InferenceSession:
     """A session that really runs on the provider.
 
@@ -137,12 +110,12 @@ def bare(path: Path, provider: str, seconds: float) -> dict[str, dict[str, float
     runs: dict[str, tuple[Callable[[], Any], int]] = {}
     plain = session(path, provider)
     for batch in BATCHES:
-        array = images(batch)
+        array = images(batch, SIZE)
         runs[f"batch {batch}"] = (lambda array=array: plain.run(list(OUTPUTS), {INPUT: array})), batch  # type: ignore[misc]
     if provider == "cuda":
         for batch in (1, 32):
             binding = plain.io_binding()
-            binding.bind_ortvalue_input(INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(images(batch), "cuda", 0))
+            binding.bind_ortvalue_input(INPUT, onnxruntime.OrtValue.ortvalue_from_numpy(images(batch, SIZE), "cuda", 0))
             for name in OUTPUTS:
                 binding.bind_output(name, "cuda")
             runs[f"bound to the GPU, batch {batch}"] = (lambda b=binding: plain.run_with_iobinding(b)), batch  # type: ignore[misc]
@@ -163,7 +136,7 @@ def bare(path: Path, provider: str, seconds: float) -> dict[str, dict[str, float
 
 def differences(path: Path) -> dict[str, dict[str, float]]:
     """Largest difference of each output from the CPU's on 16 images, with and without TF32 in matrix products."""
-    array = images(16)
+    array = images(16, SIZE)
     array[0] = 128
     expected = session(path, "cpu").run(list(OUTPUTS), {INPUT: array})
     found = {}
@@ -173,30 +146,6 @@ def differences(path: Path) -> dict[str, dict[str, float]]:
         found[label] = {name: float(np.abs(ours - theirs).max()) for name, ours, theirs in pairs}
         print(f"{path.parts[-3]}, CUDA with {label}, largest difference: {found[label]}", flush=True)
     return found
-
-
-def requests(address: str, name: str) -> dict[str, Request]:
-    """The bodies that clients send: JPEG files, with and without gates in the answer, and binary tensors."""
-    array = images(1)
-    stream = io.BytesIO()
-    small = Image.fromarray(array[0]).resize((28, 28)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    small.save(stream, "JPEG", quality=90)
-    tensor = {"name": INPUT, "shape": list(array.shape), "datatype": "UINT8"}
-    head = json.dumps({
-        "inputs": [tensor | {"parameters": {"binary_data_size": array.nbytes}}],
-        "parameters": {"binary_data_output": True},
-    }).encode()  # fmt: skip
-    predict = f"{address}/v1/models/{name}/predict"
-    octets = (("Content-Type", "application/octet-stream"),)
-    return {
-        "JPEG": Request(predict, stream.getvalue(), octets),
-        "JPEG, no gates": Request(f"{predict}?weights=none", stream.getvalue(), octets),
-        "tensor": Request(
-            f"{address}/v2/models/{name}/infer",
-            head + array.tobytes(),
-            (*octets, ("Inference-Header-Content-Length", str(len(head)))),
-        ),
-    }
 
 
 if __name__ == "__main__":
