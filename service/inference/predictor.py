@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from service.observing.logs import note
 from service.observing.metrics import Metrics, ModelLabels, ModelMetrics
 from service.observing.tracing import stage
 from service.settings import Settings
+
+T = TypeVar("T")
 
 
 class Served:
@@ -111,11 +114,9 @@ class Predictor:
         """
         metrics, start = self.of(model).metrics, time.perf_counter()
         decode = partial(self.decode_one, model, metrics, frame)
+        jobs = [self.decoders.run(caller, decoding_cost(file), partial(decode, file)) for file in files]
         with self.of(model).batcher.expecting(len(files)):
-            decoded = await asyncio.gather(
-                *(self.decoders.run(caller, decoding_cost(file), partial(decode, file)) for file in files),
-                return_exceptions=True,
-            )
+            decoded = await together(jobs)
         images = []
         for index, image in enumerate(decoded):
             if isinstance(image, ImageError):
@@ -157,6 +158,17 @@ class Predictor:
         """Finish the running work and end the threads."""
         self.decoders.close()
         self.lanes.close()
+
+
+async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T | BaseException]:
+    """The results of the jobs, or their errors. A lone job needs no task of its own."""
+    if len(jobs) != 1:
+        found: list[T | BaseException] = await asyncio.gather(*jobs, return_exceptions=True)
+        return found
+    try:
+        return [await jobs[0]]
+    except Exception as error:
+        return [error]
 
 
 def labels(model: Model) -> ModelLabels:

@@ -3,10 +3,10 @@
 import ipaddress
 import logging
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
 from service.http.problems import ProblemDocument, ProblemError
 from service.http.request_log import shown
@@ -18,11 +18,7 @@ from service.state import State, state_of
 
 logger = logging.getLogger(__name__)
 REALM = 'Bearer realm="retina-srm"'
-BEARER = HTTPBearer(
-    auto_error=False,
-    scheme_name="bearer",
-    description="An API key (`rsk_...`) or a token of the OpenID provider. Not needed where authentication is off.",
-)
+HELP = "An API key (`rsk_...`) or a token of the OpenID provider. Not needed where authentication is off."
 TEXTS = {
     401: "The key or token is missing, or not accepted.",
     403: "The key or token does not allow this.",
@@ -36,18 +32,17 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 """Errors of a guarded route: a problem document, or under ``/v2`` the error of the protocol."""
 
 
-class Guard:
+class Guard(HTTPBearer):
     """Admit a request if its caller has one of the scopes, before its body is read.
 
     ``request.state.caller`` is the caller's name, and ``request.state.scopes`` are all its scopes.
     """
 
     def __init__(self, *scopes: Scope) -> None:
+        super().__init__(scheme_name="bearer", description=HELP)  # for the documentation
         self.scopes = scopes
 
-    async def __call__(
-        self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
-    ) -> None:
+    async def __call__(self, request: Request) -> None:  # type: ignore[override]
         """Check a request.
 
         Raises:

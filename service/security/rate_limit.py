@@ -7,6 +7,7 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from typing import NamedTuple
 
 MOST_CALLERS = 16_384
@@ -60,6 +61,7 @@ class RateLimiter:
         return policy if allowance.allowed else policy | {"Retry-After": str(allowance.retry_s)}
 
 
+@lru_cache(4096)
 def network(address: str | None) -> str:
     """The caller of an address: the address itself, or for IPv6 its /64 network, since one caller may own all of it."""
     try:
