@@ -126,8 +126,6 @@ class Batcher:
             yield
         finally:
             self.expected -= images
-            if self.queue:  # only after what was decoded has come
-                asyncio.get_running_loop().call_soon(self.dispatch)
 
     def dispatch(self) -> None:
         """Ask for a lane, if images wait and need not wait for more."""
@@ -142,25 +140,20 @@ class Batcher:
                 if self.timer is None:
                     self.timer = asyncio.get_running_loop().call_later(wait, self.on_timer)
                 return False
-        # Beside a run that fills the other CPUs, a batch waits for what is just being decoded on this one.
-        if self.expected and self.lanes.runs and not self.lanes.alone and len(self.queue) < self.max_batch_size:
-            return False
         return bool(self.queue)
 
     def on_timer(self) -> None:
         self.timer = None
         self.dispatch()
 
-    def start(self, *, alone: bool, lanes: int) -> int:
+    def start(self, *, alone: bool, most: int) -> int:
         """Start one run, and return its number of images: 0 if all who waited have given up.
 
         Args:
             alone: Whether it has the CPUs to itself.
-            lanes: Runs that may begin now, which divide what waits.
+            most: Limit of images.
         """
-        most = self.most_in_batch(alone)
-        if not alone:
-            most = min(most, math.ceil(len(self.queue) / lanes))
+        most = min(most, self.most_in_batch(alone))
         batch: list[Waiting] = []
         while len(batch) < most and (entry := self.queue.take()) is not None:
             if not entry.future.done():

@@ -74,7 +74,7 @@ def create_session(content: bytes, execution: Execution) -> onnxruntime.Inferenc
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = execution.threads
     options.inter_op_num_threads = 1
-    # Spinning threads would take the CPUs from the threads that decode the next images.
+    # Spinning threads would take the CPUs from the threads that decode the next images, and from other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     own = with_defaults(execution.options, threads=execution.threads, tf32=execution.tf32)

@@ -3,6 +3,8 @@
 The models take turns. Only the thread of the event loop changes the state, so there are no locks.
 """
 
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +13,8 @@ from typing import Protocol, TypeVar
 from service.inference.plans import Plan
 
 T = TypeVar("T")
+BUSY_FOR_S = 0.05
+"""So long after there was enough work for streams, runs go beside each other: those answered may send more."""
 MOST = 1024
 """Threads that no plan exceeds: the plans decide how many run."""
 
@@ -19,6 +23,8 @@ class Queue(Protocol):
     """What waits for a lane: the batcher of a model."""
 
     plan: Plan
+    expected: int
+    """Images that will come soon."""
 
     def __len__(self) -> int:
         """How many images wait."""
@@ -28,8 +34,8 @@ class Queue(Protocol):
         """Whether images wait and need not wait for more."""
         ...
 
-    def start(self, *, alone: bool, lanes: int) -> int:
-        """Start one run, on all CPUs or in one of so many free lanes; return its number of images, maybe 0."""
+    def start(self, *, alone: bool, most: int) -> int:
+        """Start one run of so many images at most, on all CPUs or beside others; return their number, maybe 0."""
         ...
 
 
@@ -45,6 +51,7 @@ class Lanes:
         self.runs = 0
         self.images = 0
         """In the runs."""
+        self.busy_until = 0.0
         self.waiting: OrderedDict[Queue, None] = OrderedDict()
 
     def want(self, queue: Queue) -> None:
@@ -56,14 +63,18 @@ class Lanes:
         while self.waiting and not self.alone:
             queue = next(iter(self.waiting))
             plan = queue.plan
-            at_work = self.images + sum(len(waiting) for waiting in self.waiting)
-            alone = plan.streams == 1 or at_work < plan.streams_from
+            at_work = self.images + sum(len(waiting) + waiting.expected for waiting in self.waiting)
+            if at_work >= plan.streams_from:
+                self.busy_until = time.perf_counter() + BUSY_FOR_S
+            alone = plan.streams == 1 or (at_work < plan.streams_from and time.perf_counter() > self.busy_until)
             if self.runs >= (1 if alone else plan.streams):
                 return
+            # A stream takes half of its share, so that the next run is ready when this one ends.
+            most = plan.batch if alone else min(math.ceil(at_work / (2 * plan.streams)), plan.batch)
             del self.waiting[queue]
             if not queue.ready():
                 continue
-            if images := queue.start(alone=alone, lanes=plan.streams - self.runs):
+            if images := queue.start(alone=alone, most=most):
                 self.alone = alone
                 self.runs += 1
                 self.images += images

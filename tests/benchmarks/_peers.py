@@ -22,6 +22,7 @@ from tests.benchmarks._bodies import (
 )
 from tests.benchmarks._load import Request
 from tests.benchmarks._processes import tree
+from tests.service.process import ROOT
 
 FOLDER = Path(__file__).parent / "peers"
 SECONDS_TO_START = 90
@@ -97,18 +98,44 @@ def started(name: str, folder: Path, package: Path) -> Iterator[tuple[int, str]]
         PeerError: if it can't be installed, ends, or is not ready in time.
     """
     install(name, folder)
+    program, *arguments = PEERS[name].command or ("python", str(FOLDER / f"with_{name}.py"))
+    programs = folder / name / "bin"
+    variables = {"PEER_MODEL": str(package), "PYTHONPATH": str(FOLDER), "PATH": f"{programs}:{os.environ['PATH']}"}
+    command = (str(programs / program), *arguments)
+    with launched(command, variables, "PEER_PORT", PEERS[name].ready, folder, folder / f"{name}.log") as found:
+        yield found
+
+
+@contextmanager
+def service(folder: Path, package: Path) -> Iterator[tuple[int, str]]:
+    """Start this service like a peer, with its default settings; yield its process and address once it is ready.
+
+    Raises:
+        PeerError: if it ends or is not ready in time.
+    """
+    variables = {"RETINA_MODEL_REPOSITORY": str(package.parents[2])}
+    command = (sys.executable, "-m", "service")
+    with launched(command, variables, "RETINA_PORT", "/v2/health/ready", ROOT, folder / "service.log") as found:
+        yield found
+
+
+@contextmanager
+def launched(
+    command: tuple[str, ...], variables: dict[str, str], port_variable: str, ready: str, folder: Path, log: Path
+) -> Iterator[tuple[int, str]]:
+    """Start a server on a free port, with its log in a file, as it comes: a reader here would slow the load down."""
     port = free_port()
-    script = FOLDER / f"with_{name}.py"
-    program, *arguments = PEERS[name].command or ("python", str(script))
-    command = [str(folder / name / "bin" / program), *(part.format(port=port) for part in arguments)]
-    environment = os.environ | {"PEER_MODEL": str(package), "PEER_PORT": str(port), "PYTHONPATH": str(FOLDER)}
-    environment["PATH"] = f"{folder / name / 'bin'}:{environment['PATH']}"
-    log = folder / f"{name}.log"
     with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            [part.format(port=port) for part in command],
+            cwd=folder,
+            env=os.environ | variables | {port_variable: str(port)},
+            stdout=stream,
+            stderr=stream,
+        )
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_until_ready(process, address + PEERS[name].ready, log)
+        wait_until_ready(process, address + ready, log)
         yield process.pid, address
     finally:
         stop(process)

@@ -29,9 +29,9 @@ from tests.benchmarks._bodies import KINDS, service_requests
 from tests.benchmarks._limit import LONE, Limit
 from tests.benchmarks._load import Request, measure
 from tests.benchmarks._packages import write_package
-from tests.benchmarks._peers import PEERS, PeerError, started
+from tests.benchmarks._peers import PEERS, PeerError, service, started
 from tests.benchmarks._processes import Others, cpu_seconds, resident_bytes, tree
-from tests.service.process import ROOT, running
+from tests.service.process import ROOT
 
 CONNECTIONS = (1, 8, 32)
 SIZES = {224: "imagenet", 28: "small"}
@@ -78,8 +78,8 @@ def start(
     peers: list[str], package: Path, size: int, environments: Path, stack: ExitStack
 ) -> tuple[dict[str, tuple[int, dict[str, Request]]], dict[str, str]]:
     """Process and bodies of every server that starts, and the fault of every other."""
-    process, address, _ = stack.enter_context(running(package.parents[2]))
-    servers = {OURS: (process.pid, service_requests(address, package.parts[-3], size))}
+    process, address = stack.enter_context(service(environments, package))
+    servers = {OURS: (process, service_requests(address, package.parts[-3], size))}
     faults = {}
     for name in peers:
         try:

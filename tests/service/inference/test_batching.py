@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.inference import batching
 from service.inference.batching import Batcher
 from service.inference.errors import QueueFullError
-from service.inference.lanes import Lanes
+from service.inference.lanes import BUSY_FOR_S, Lanes
 from service.inference.plans import Plan
 from service.inference.runtime import Outputs
 from service.observing.statistics import Statistics
@@ -268,15 +268,15 @@ def test_with_streams_a_lone_image_has_the_cpus_to_itself() -> None:
     run_with(test, STREAMS)
 
 
-def test_what_waits_is_divided_among_the_streams_which_run_at_once() -> None:
+def test_streams_run_at_once_and_every_image_gets_its_own_row() -> None:
     async def test(batcher: Batcher, model: Echo, _: Any) -> None:
         model.gate.clear()
         waiting = asyncio.create_task(batcher.submit([image(value) for value in range(6)]))
         await settle()
-        assert (batcher.lanes.runs, len(batcher.queue)) == (2, 0)
+        assert batcher.lanes.runs == 2
         model.gate.set()
         assert [row.probabilities.tolist() for row in await waiting] == [[value] for value in range(6)]
-        assert (model.batches, model.beside) == ([3, 3], 2)
+        assert (sum(model.batches), model.beside) == (6, len(model.batches))
 
     run_with(test, STREAMS)
 
@@ -344,31 +344,39 @@ def test_a_failed_run_gives_its_stream_back() -> None:
     run_with(test, STREAMS)
 
 
-def test_beside_a_run_a_batch_waits_for_what_is_being_decoded_and_no_longer() -> None:
+def test_an_image_in_decoding_counts_as_work() -> None:
     async def test(batcher: Batcher, model: Echo, _: Any) -> None:
-        model.gate.clear()
-        waiting = [asyncio.create_task(batcher.submit([image(0), image(1)]))]
-        await settle()
-        model.gate.set()
-        await waiting[0]
-        batcher.lanes.runs = batcher.lanes.images = 1  # another model's run
         with batcher.expecting(1):
-            waiting.append(asyncio.create_task(batcher.submit([image(2)])))
-            await settle()
-            assert model.batches == [1, 1]  # held back
-        await waiting[1]  # what was decoded turned out to be no image
-        with batcher.expecting(1):
-            full = asyncio.create_task(batcher.submit([image(value) for value in range(4)]))
-            await full
-        assert model.batches == [1, 1, 1, 4]
+            await batcher.submit([image(2)])
+        assert (model.batches, model.beside) == ([1], 1)
+        await asyncio.sleep(2 * BUSY_FOR_S)
+        await batcher.submit([image(2)])
+        assert (model.batches, model.beside) == ([1, 1], 1)
 
     run_with(test, STREAMS)
 
 
-def test_a_lone_image_does_not_wait_for_what_is_being_decoded() -> None:
+def test_for_a_moment_after_there_was_work_for_streams_runs_still_go_beside_each_other() -> None:
     async def test(batcher: Batcher, model: Echo, _: Any) -> None:
-        with batcher.expecting(1):
-            await batcher.submit([image(2)])
-        assert (model.batches, model.beside) == ([1], 0)
+        await batcher.submit([image(0), image(1)])
+        beside = model.beside
+        await batcher.submit([image(2)])
+        assert model.beside == beside + 1
+        await asyncio.sleep(2 * BUSY_FOR_S)
+        await batcher.submit([image(2)])
+        assert model.beside == beside + 1
+
+    run_with(test, STREAMS)
+
+
+def test_a_stream_leaves_half_of_its_share_for_the_next_run() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        waiting = asyncio.create_task(batcher.submit([image(value) for value in range(8)]))
+        await settle()
+        assert (batcher.lanes.runs, len(batcher.queue)) == (2, 4)
+        model.gate.set()
+        await waiting
+        assert model.batches[:2] == [2, 2]
 
     run_with(test, STREAMS)
