@@ -380,3 +380,17 @@ def test_a_stream_leaves_half_of_its_share_for_the_next_run() -> None:
         assert model.batches[:2] == [2, 2]
 
     run_with(test, STREAMS)
+
+
+def test_nothing_runs_beside_a_run_that_has_all_cpus() -> None:
+    async def test(batcher: Batcher, model: Echo, _: Any) -> None:
+        model.gate.clear()
+        lone = asyncio.create_task(batcher.submit([image(0)]))
+        await settle()
+        others = asyncio.create_task(batcher.submit([image(1), image(2), image(3)]))
+        await settle()
+        assert (batcher.lanes.runs, len(batcher.queue)) == (1, 3)
+        model.gate.set()
+        await asyncio.gather(lone, others)
+
+    run_with(test, STREAMS)
