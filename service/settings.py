@@ -21,6 +21,8 @@ from service.security.scopes import Scope
 
 LINK = r"(tcp|udp|sctp)://"
 """How the address in a service link of Kubernetes begins."""
+TRAINING = "RETINA_TRAINING_"
+"""How the variables of training begin, which the service passes over."""
 PREFIX = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
 """A path without a slash at its end, or nothing."""
 SHIPPED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
@@ -280,7 +282,9 @@ def load_settings(**overrides: object) -> Settings:
     """
     known = {f"RETINA_{name.upper()}" for name in Settings.model_fields}
     for variable in os.environ:
-        if variable.upper().startswith("RETINA_") and variable.upper() not in known and not is_service_link(variable):
+        if not variable.upper().startswith("RETINA_") or variable.upper().startswith(TRAINING):
+            continue
+        if variable.upper() not in known and not is_service_link(variable):
             near = difflib.get_close_matches(variable.upper(), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
             raise SettingsError(f"{variable} is not a setting of the service; {hint}")

@@ -1,7 +1,7 @@
 """What several rooms' tests share: tiny packages with random weights, and image files made on the spot. No torch."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,14 @@ def write_tiny_package(repository: Path, name: str, version: str, channels: int,
     onnx.save(model, path)
     write_card(path, tiny_card(name, version, of=of))
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Training keeps no decoded images in the user's folder for caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETINA_TRAINING_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

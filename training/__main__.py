@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from training.data.cache.commands import cache
 from training.errors import TrainingError
 from training.evaluation.commands import external
 from training.perturbation.commands import perturb
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 for command in (shift, perturb, external):
     app.command()(command)
+app.add_typer(cache, name="cache")
 console = Console()
 
 RecipeArgument = Annotated[str, typer.Argument(help="An included recipe (see `recipes`) or a path to a YAML file.")]
@@ -192,8 +194,7 @@ def report(
     from training.report import write_run_report
     from training.run import Run
 
-    path = write_run_report(Run.open(run), split, metadata=metadata, output=output, images=images)
-    console.print(f"Report: {path}")
+    console.print(f"Report: {write_run_report(Run.open(run), split, metadata=metadata, output=output, images=images)}")
 
 
 @app.command()

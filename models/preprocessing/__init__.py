@@ -23,6 +23,7 @@ __all__ = [
     "DEAR",
     "DEFAULT_MAX_PIXELS",
     "FORMATS",
+    "VERSION",
     "Box",
     "Decoded",
     "ImageError",
@@ -36,6 +37,8 @@ __all__ = [
     "region",
 ]
 
+VERSION = 1
+# Whoever changes a pixel of any image must raise it: training keeps decoded images on disk by it.
 FORMATS = (*PILLOW_FORMATS, "DICOM")
 DEFAULT_MAX_PIXELS = 50_000_000
 

@@ -89,6 +89,11 @@ def test_service_links_of_kubernetes_are_passed_over(monkeypatch: pytest.MonkeyP
     assert load_settings(port=9002).port == 9002
 
 
+def test_variables_of_training_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETINA_TRAINING_CACHE", "/data/cache")
+    assert load_settings().port == 8000
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

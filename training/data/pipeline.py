@@ -1,24 +1,24 @@
 """The MONAI pipeline from items to batches: decode once, cache as uint8, augment whole batches on the tensor."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import monai
 import numpy as np
 import torch
-from monai.data import CacheDataset, DataLoader
-from monai.transforms import Compose, EnsureChannelFirstd, MapTransform, ToTensord
+from monai.data import DataLoader
+from monai.data.utils import list_data_collate
 from monai.utils import CommonKeys
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from models.card import InputSpec
-from models.preprocessing import ImageError, fit, preprocess
+from models.preprocessing import ImageError
 from training.data.augmentation import BatchAugmentation
+from training.data.cache.images import CachedImages, Place
+from training.data.cache.store import stored
+from training.data.decoding import Fault, Picture, decode_all, is_input, network_input
 from training.data.mixup import CutMix, MixUp, OneOf
 from training.data.unreadable import Unreadable, refuse
 from training.datasets import Item
@@ -30,6 +30,8 @@ monai.data.set_track_meta(False)
 IMAGE, LABEL = CommonKeys.IMAGE, CommonKeys.LABEL
 MEASURED = 10_000
 """Number of images that is enough to measure a normalisation, the gates or the styles."""
+VALUES = 2**22
+"""Values of pixels that are measured at once, as 8 bytes each."""
 ERROR = f"{TrainingError.__module__}.{TrainingError.__qualname__}"
 
 
@@ -43,56 +45,47 @@ def spread(items: Sequence[T], most: int) -> list[T]:
     return [items[index] for index in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
-class Preprocessd(MapTransform):
-    """Turn a file or an array into the uint8 input of the network (H, W, C), as the service does."""
+def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] | None = None) -> CachedImages:
+    """The decoded and resized images of the items, uint8 (C, H, W), each decoded once and kept on disk.
 
-    def __init__(self, keys: Sequence[str], spec: InputSpec) -> None:
-        super().__init__(keys)
-        self.spec = spec
-
-    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        result = dict(data)
-        for key in self.keys:
-            result[str(key)] = self.pixels(data[str(key)])
-        return result
-
-    def pixels(self, image: Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if isinstance(image, Path):
-            return preprocess(image.read_bytes(), self.spec).pixels
-        return fit(Image.fromarray(image[..., 0] if image.shape[2] == 1 else image), self.spec)
-
-
-def cached(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable] | None = None) -> CacheDataset:
-    """Decode and resize every item once, and keep it as a uint8 tensor (C, H, W).
-
-    Images that can't be read are left out and added to ``unreadable``.
+    Arrays that are the network's input already are used as they are. Where the disk can't be used, images are kept in
+    memory. Images that can't be read are left out and added to ``unreadable``.
 
     Raises:
         TrainingError: if images can't be read and there is no such list. The text names them.
     """
-    transform = Compose(
-        [
-            Preprocessd([IMAGE], spec),
-            EnsureChannelFirstd(IMAGE, channel_dim=-1),
-            ToTensord(IMAGE, dtype=torch.uint8),
-        ]
-    )
-
-    def load(item: Item) -> Any:
-        try:
-            return transform({IMAGE: item.image, LABEL: torch.tensor(item.label)})
-        except RuntimeError as error:  # MONAI wraps the error of a transform
-            return Unreadable(id=item.id, reason=fault_of(error))
-
-    with ThreadPoolExecutor(2) as pool:
-        loaded = list(pool.map(load, items))
-    faults = [result for result in loaded if isinstance(result, Unreadable)]
+    images = [item.image for item in items]
+    places = held(images, spec) or stored(images, spec) or decoded_into_memory(images, spec)
+    faults = [
+        Unreadable(id=item.id, reason=place.reason)
+        for item, place in zip(items, places, strict=True)
+        if isinstance(place, Fault)
+    ]
     if unreadable is None:
         refuse(faults)
     else:
         unreadable.extend(faults)
-    whole = [result for result in loaded if not isinstance(result, Unreadable)]
-    return CacheDataset(whole, Compose([]), num_workers=1, progress=False, copy_cache=False)
+    whole = [(place, item.label) for item, place in zip(items, places, strict=True) if isinstance(place, Place)]
+    return CachedImages([place for place, _ in whole], [label for _, label in whole])
+
+
+def held(images: Sequence[Picture], spec: InputSpec) -> list[Place | Fault] | None:
+    """The arrays themselves, if all images are arrays that need no change."""
+    if not all(is_input(image, spec) for image in images):
+        return None
+    return [Place(image.transpose(2, 0, 1)[None], 0) for image in images if not isinstance(image, Path)]
+
+
+def decoded_into_memory(images: Sequence[Picture], spec: InputSpec) -> list[Place | Fault]:
+    part = np.empty((len(images), spec.channels, spec.height, spec.width), np.uint8)
+    places: list[Place | Fault] = []
+    for row, result in enumerate(decode_all(images, spec)):
+        if isinstance(result, Fault):
+            places.append(result)
+        else:
+            part[row] = result
+            places.append(Place(part, row))
+    return places
 
 
 class OnDemand(Dataset):
@@ -100,7 +93,7 @@ class OnDemand(Dataset):
 
     def __init__(self, items: Sequence[Item], spec: InputSpec) -> None:
         self.items = items
-        self.preprocess = Preprocessd([IMAGE], spec)
+        self.spec = spec
 
     def __len__(self) -> int:
         return len(self.items)
@@ -108,17 +101,23 @@ class OnDemand(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         item = self.items[index]
         try:
-            pixels = self.preprocess.pixels(item.image)
+            pixels = network_input(item.image, self.spec)
         except (ImageError, OSError) as error:
             raise TrainingError(f"{item.image} can't be read: {error}") from None
         return {IMAGE: torch.from_numpy(pixels).permute(2, 0, 1), LABEL: torch.tensor(item.label)}
 
 
-Images = CacheDataset | OnDemand
+Images = CachedImages | OnDemand
 
 
 class Loader(DataLoader):
-    """The loader of MONAI. For a mistake of the user, a worker process reports the text without a traceback."""
+    """The loader of MONAI, which takes whole batches from a data set that gives them.
+
+    For a mistake of the user, a worker process reports the text without a traceback.
+    """
+
+    def __init__(self, dataset: Dataset, **options: Any) -> None:
+        super().__init__(dataset, collate_fn=as_batch, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises its own class, uses any iterator
         try:
@@ -127,34 +126,24 @@ class Loader(DataLoader):
             raise TrainingError(str(error).strip().splitlines()[-1].removeprefix(f"{ERROR}: ")) from None
 
 
-def verify(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable]) -> None:
-    """Decode the file of every item and keep nothing. Files that can't be read are added to ``unreadable``."""
-    preprocessed = Preprocessd([IMAGE], spec)
-
-    def fault(item: Item) -> Unreadable | None:
-        try:
-            preprocessed.pixels(item.image)
-        except (ImageError, OSError) as error:
-            return Unreadable(id=item.id, reason=str(error))
-        return None
-
-    files = [item for item in items if isinstance(item.image, Path)]
-    with ThreadPoolExecutor(2) as pool:
-        unreadable.extend(found for found in pool.map(fault, files) if found is not None)
+def as_batch(images: Any) -> Any:
+    """Images one by one as a batch; a batch as it is."""
+    return images if isinstance(images, Mapping) else list_data_collate(images)
 
 
-def fault_of(error: RuntimeError) -> str:
-    """The error text about the image, inside the error that MONAI raised.
+def verify(items: Sequence[Item], spec: InputSpec, unreadable: list[Unreadable], *, keep: bool) -> None:
+    """Decode the file of every item. Files that can't be read are added to ``unreadable``.
 
-    Raises:
-        RuntimeError: the error itself, if it is not about an image or a file.
+    With ``keep``, decoded images go to the cache on disk if they can. They never stay in memory.
     """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, (ImageError, OSError)):
-        cause = cause.__cause__
-    if cause is None:
-        raise error
-    return str(cause)
+    files = [item for item in items if isinstance(item.image, Path)]
+    images = [item.image for item in files]
+    found: Iterable[object] = (stored(images, spec) if keep else None) or decode_all(images, spec)
+    unreadable.extend(
+        Unreadable(id=item.id, reason=result.reason)
+        for item, result in zip(files, found, strict=True)
+        if isinstance(result, Fault)
+    )
 
 
 def loader(
@@ -187,7 +176,8 @@ class Normalisation(NamedTuple):
         """Measure it on a data set's images, unaugmented: on all of them, or on 10,000 spread evenly."""
         chosen = np.linspace(0, len(dataset) - 1, min(len(dataset), MEASURED)).astype(int).tolist()
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for batch in loader(Subset(dataset, chosen), 256, workers=workers):
+        size = min(256, max(1, VALUES // max(1, dataset[chosen[0]][IMAGE].numel())))
+        for batch in loader(Subset(dataset, chosen), size, workers=workers):
             images = batch[IMAGE].double() / 255
             count += images.shape[0] * images.shape[2] * images.shape[3]
             total = total + images.sum(dim=(0, 2, 3))

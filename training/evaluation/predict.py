@@ -40,8 +40,7 @@ def predict(
 ) -> NetworkOutputs:
     """Return logits, gates and labels in the order of the items, computed on the device of the network.
 
-    A module ``style_shift``, on the CPU, adds the images' shift. At most :data:`CHUNK` images are decoded and in memory
-    at a time.
+    A module ``style_shift``, on the CPU, adds the images' shift.
     """
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
     logits, gates, labels, shifts = [], [], [], []
@@ -64,6 +63,6 @@ def predict(
 
 
 def decoded(items: Sequence[Item], spec: InputSpec, batch_size: int) -> Iterator[Any]:
-    """Batches of the items in order. At most :data:`CHUNK` items are in memory at a time."""
+    """Batches of the items in order. Where the disk can't keep them, at most :data:`CHUNK` are in memory at a time."""
     for start in range(0, len(items), CHUNK):
         yield from loader(cached(items[start : start + CHUNK], spec), batch_size)

@@ -20,7 +20,7 @@ class Material(NamedTuple):
     spec: InputSpec
     """How an image becomes the network's input; the training images are larger where they will be cropped."""
     images: Images
-    """The training images, all decoded or each on demand."""
+    """The training images, all decoded, on disk if possible, or each on demand."""
     validation: list[Item]
     """This process's part of the validation split, not decoded yet."""
     normalisation: Normalisation
@@ -61,9 +61,10 @@ def read_images(recipe: Recipe, data: DataSet, spec: InputSpec) -> tuple[DataSet
     unreadable: list[Unreadable] = []
     if recipe.cache:
         images: Images = cached(data.splits["train"], train_spec, unreadable)
-        verify([*data.splits["val"], *data.splits["test"]], spec, unreadable)  # a damaged file shows now, not later
+        others = [*data.splits["val"], *data.splits["test"]]
+        verify(others, spec, unreadable, keep=True)  # a damaged file shows now, not later
     elif recipe.on_corrupt == "skip":
-        verify([item for items in data.splits.values() for item in items], spec, unreadable)
+        verify([item for items in data.splits.values() for item in items], spec, unreadable, keep=False)
     data = settle(data, unreadable, recipe.on_corrupt)
     if not recipe.cache:
         images = OnDemand(data.splits["train"], train_spec)

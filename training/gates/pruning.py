@@ -6,13 +6,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from monai.data import CacheDataset
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.recalibration import Recalibration
 from models.resnet import ResNet
-from training.data.pipeline import PrepareBatch, loader
+from training.data.pipeline import Images, PrepareBatch, loader
 from training.run import RunFacts
 
 Order = Literal["lowest", "random"]
@@ -60,7 +59,7 @@ class Pruning:
     @torch.inference_mode()
     def logits(
         self,
-        images: CacheDataset,
+        images: Images,
         facts: RunFacts,
         *,
         blocks: Iterable[str],

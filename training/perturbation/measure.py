@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, decode, preprocess
-from training.data.pipeline import IMAGE, Preprocessd
+from training.data.decoding import network_input, usable_cpus
 from training.datasets import Item
 from training.datasets.base import labels_of
 from training.errors import TrainingError
@@ -147,11 +147,11 @@ def answer(
     def versions(index: int) -> list[Pixels]:
         item = items[index]
         try:
-            return [Preprocessd([IMAGE], spec).pixels(item.image), *changed(item, index, spec, changes)]
+            return [network_input(item.image, spec), *changed(item, index, spec, changes)]
         except (ImageError, OSError) as error:
             raise TrainingError(f"{item.id} can't be read: {error}") from None
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for start in range(0, len(items), BATCH):
             batch = range(start, min(start + BATCH, len(items)))
             for answers, pixels in zip(found, zip(*pool.map(versions, batch), strict=True), strict=True):

@@ -156,8 +156,8 @@ class Recipe(Section):
     task: Task = "multi-class"
     input: InputChoice = InputChoice()
     cache: bool = True
-    """Keep every decoded image in memory. With false, ``workers`` decode them anew in each epoch, and files are not
-    read before the run starts, ``on_corrupt: skip`` apart: for data that do not fit into memory."""
+    """Keep every decoded image on disk. With false, ``workers`` decode them anew in each epoch, and files are not read
+    before the run starts, ``on_corrupt: skip`` apart: for data that do not fit on the disk."""
     workers: int = Field(default=4, ge=0)
     """Processes that decode images where ``cache`` is false; 0 decodes in the training process."""
     folder: FolderSpec = FolderSpec()

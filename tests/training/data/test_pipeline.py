@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from monai.data import CacheDataset
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -16,6 +15,8 @@ from models.card import InputSpec
 from models.preprocessing import fit, preprocess
 from tests.training.tiny_data import write_tree
 from training.data.augmentation import BatchAugmentation
+from training.data.cache.images import CachedImages
+from training.data.decoding import network_input
 from training.data.mixup import MixUp
 from training.data.pipeline import (
     IMAGE,
@@ -24,7 +25,6 @@ from training.data.pipeline import (
     OnDemand,
     PrepareBatch,
     PrepareTrainingBatch,
-    Preprocessd,
     cached,
     loader,
 )
@@ -61,16 +61,15 @@ class TestPreprocessing:
     def test_of_files_is_the_services(self, tmp_path: Path, suffix: str, channels: int, crop: str) -> None:
         path = image_file(tmp_path / f"eye{suffix}", seed=1)
         spec = InputSpec(height=16, width=20, channels=channels, crop=crop)
-        ours = Preprocessd([IMAGE], spec)({IMAGE: path, LABEL: 2})
-        np.testing.assert_array_equal(ours[IMAGE], preprocess(path.read_bytes(), spec).pixels)
-        assert ours[IMAGE].shape == (16, 20, channels)
-        assert ours[LABEL] == 2
+        ours = network_input(path, spec)
+        np.testing.assert_array_equal(ours, preprocess(path.read_bytes(), spec).pixels)
+        assert ours.shape == (16, 20, channels)
 
     @pytest.mark.parametrize(("held", "wanted"), [(1, 1), (1, 3), (3, 1), (3, 3)])
     def test_of_arrays_is_the_services(self, held: int, wanted: int) -> None:
         array = pixels(40, 56, held)
         spec = InputSpec(height=16, width=16, channels=wanted)
-        ours = Preprocessd([IMAGE], spec)({IMAGE: array})[IMAGE]
+        ours = network_input(array, spec)
         image = Image.fromarray(array[..., 0], "L") if held == 1 else Image.fromarray(array, "RGB")
         np.testing.assert_array_equal(ours, fit(image, spec))
         stream = io.BytesIO()
@@ -79,7 +78,7 @@ class TestPreprocessing:
 
     def test_leaves_an_array_of_the_right_size(self) -> None:
         array = pixels(16, 16)
-        np.testing.assert_array_equal(Preprocessd([IMAGE], SPEC)({IMAGE: array})[IMAGE], array)
+        np.testing.assert_array_equal(network_input(array, SPEC), array)
 
 
 class TestCache:
@@ -113,26 +112,26 @@ class TestCache:
 
 
 @pytest.fixture(scope="module")
-def dataset() -> CacheDataset:
+def dataset() -> CachedImages:
     return cached(items(10), SPEC)
 
 
 class TestLoader:
-    def epoch(self, dataset: CacheDataset, batch_size: int, *, shuffle: bool = True, seed: int = 0) -> list[list[int]]:
+    def epoch(self, dataset: CachedImages, batch_size: int, *, shuffle: bool = True, seed: int = 0) -> list[list[int]]:
         return [batch[LABEL].tolist() for batch in loader(dataset, batch_size, shuffle=shuffle, seed=seed)]
 
-    def test_unshuffled_gives_every_item_in_order(self, dataset: CacheDataset) -> None:
+    def test_unshuffled_gives_every_item_in_order(self, dataset: CachedImages) -> None:
         assert self.epoch(dataset, 4, shuffle=False) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
-    def test_shuffled_leaves_out_the_last_incomplete_batch(self, dataset: CacheDataset) -> None:
+    def test_shuffled_leaves_out_the_last_incomplete_batch(self, dataset: CachedImages) -> None:
         batches = self.epoch(dataset, 4)
         assert [len(batch) for batch in batches] == [4, 4]
         assert len(set(chain(*batches))) == 8
 
-    def test_shuffled_keeps_the_only_batch(self, dataset: CacheDataset) -> None:
+    def test_shuffled_keeps_the_only_batch(self, dataset: CachedImages) -> None:
         assert [sorted(batch) for batch in self.epoch(dataset, 16)] == [list(range(10))]
 
-    def test_shuffles_by_its_seed_alone(self, dataset: CacheDataset) -> None:
+    def test_shuffles_by_its_seed_alone(self, dataset: CachedImages) -> None:
         torch.manual_seed(0)
         first = self.epoch(dataset, 5, seed=1)
         torch.manual_seed(1)
@@ -140,11 +139,11 @@ class TestLoader:
         assert self.epoch(dataset, 5, seed=2) != first
         assert list(chain(*first)) != list(range(10))
 
-    def test_shuffles_again_in_each_epoch(self, dataset: CacheDataset) -> None:
+    def test_shuffles_again_in_each_epoch(self, dataset: CachedImages) -> None:
         batches = loader(dataset, 10, shuffle=True)
         assert next(iter(batches))[LABEL].tolist() != next(iter(batches))[LABEL].tolist()
 
-    def test_images_stay_with_their_labels(self, dataset: CacheDataset) -> None:
+    def test_images_stay_with_their_labels(self, dataset: CachedImages) -> None:
         for batch in loader(dataset, 5, shuffle=True):
             for image, label in zip(batch[IMAGE], batch[LABEL].tolist(), strict=True):
                 np.testing.assert_array_equal(image.numpy(), pixels(16, 16, seed=label).transpose(2, 0, 1))

@@ -18,7 +18,7 @@ def test_the_values_are_right(name: str, tmp_path: Path) -> None:
     spec = spec_for(wanted.shape[0], wanted.shape[1], channels=1 if wanted.ndim == 2 else 3)
     shown = preprocess(data, spec).pixels
     assert np.abs(shown.reshape(wanted.shape) - wanted).max() <= 0.501
-    pipeline = pytest.importorskip("training.data.pipeline")
+    decoding = pytest.importorskip("training.data.decoding")
     path = tmp_path / name
     path.write_bytes(data)
-    assert np.array_equal(pipeline.Preprocessd(("image",), spec).pixels(path), shown)
+    assert np.array_equal(decoding.network_input(path, spec), shown)
