@@ -8,17 +8,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from training.console import console, tell
 from training.errors import TrainingError
 from training.evaluation.commands import external
+from training.packaging.commands import export
 from training.perturbation.commands import perturb
 from training.style.commands import shift
 
 app = typer.Typer(
     help="Train, evaluate and export SRM-ResNets on retinal images.", no_args_is_help=True, add_completion=False
 )
-for command in (shift, perturb, external):
+for command in (export, shift, perturb, external):
     app.command()(command)
-console = Console()
 
 RecipeArgument = Annotated[str, typer.Argument(help="An included recipe (see `recipes`) or a path to a YAML file.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder that `fit` wrote.")]
@@ -197,25 +198,6 @@ def report(
 
 
 @app.command()
-def export(
-    run: RunArgument,
-    repository: Annotated[Path, typer.Option(help="Model repository to write into.")] = Path("model-repository"),
-    name: Annotated[str | None, typer.Option(help="Model name; default: the recipe's.")] = None,
-    version: Annotated[str, typer.Option(help="A positive whole number.")] = "1",
-    precision: Annotated[
-        Literal["float32", "int8"],
-        typer.Option(help="int8: 8-bit convolutions, as the model NAME-int8; refused if the answers change too much."),
-    ] = "float32",
-) -> None:
-    """Write a run's network as a model package, verified against PyTorch."""
-    from training.packaging.export import export
-    from training.run import Run
-
-    path = export(Run.open(run), repository, name=name, version=version, precision=precision)
-    console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB). Serve it: python -m service --repository {repository}")
-
-
-@app.command()
 def compare(
     recipe: RecipeArgument,
     recalibration: Annotated[str, typer.Option(help="Kinds to compare, separated by commas.")] = "none,se,ge,srm",
@@ -279,11 +261,6 @@ def analyse(
         )
     console.print(table)
     console.print(f"Written: {run / 'analysis.html'} and {run / 'analysis.json'}", soft_wrap=True)
-
-
-def tell(line: str) -> None:
-    """Print a line of progress without markup."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
