@@ -153,7 +153,9 @@ def cross_validate(
 
     loaded = load_recipe(recipe, [*(set_ or ()), *tracked(mlflow)])
     folder = to or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}-folds"
-    report = cross_validate(loaded, folder, folds, overwrite=overwrite, resume=resume, progress=console.is_terminal)
+    report = cross_validate(
+        loaded, folder, folds, overwrite=overwrite, resume=resume, progress=console.is_terminal, report=tell
+    )
     if report:
         show(Figures.model_validate(report))
         console.print(f"Folder: {folder}")

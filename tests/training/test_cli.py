@@ -93,6 +93,7 @@ class TestRound:
         shown = capsys.readouterr().out
         run = Run.open(tmp_path / "runs" / "mine-srm-3")
         assert "runs/mine-srm-3" in shown
+        assert len([line for line in shown.splitlines() if line.startswith("epoch 1/1: loss ")]) == 1
         assert run.recipe().epochs == 1
         for split in ("val", "test"):
             assert f"{split} split, 15 images" in shown

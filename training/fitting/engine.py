@@ -23,6 +23,7 @@ from training.device import choose_device
 from training.errors import TrainingError
 from training.fitting.assembly import assemble, create_network
 from training.fitting.curves import Curves, rewind, show_progress
+from training.fitting.epoch_log import EpochLog
 from training.fitting.epoch_validation import create_evaluator
 from training.fitting.fine_tuning import freeze
 from training.fitting.material import Material, gather_material, validation_images
@@ -36,6 +37,10 @@ from training.run import Run, RunFacts, library_versions, source_commit
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
 def fit(
     recipe: Recipe,
     folder: Path,
@@ -43,13 +48,13 @@ def fit(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
-    report: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = silent,
 ) -> Run:
     """Train a recipe's network into a run folder, choosing the checkpoint on validation data alone.
 
     With ``resume`` a run that was killed goes on from its newest whole checkpoint, to the same weights, bit for bit;
     one that had not begun begins, and a finished one is left as it is. Under ``torchrun`` every process calls this.
-    Process 0 reports, line by line, what was understood of the data.
+    Process 0 reports, line by line, what was understood of the data, and each epoch if it shows no progress bar.
 
     Raises:
         TrainingError: for whatever the user can put right: data, recipe, device, an existing run, a full disk.
@@ -93,7 +98,7 @@ def train(
     writer = RunWriter(run, state, chosen, recipe.checkpoint_every)
     if going_on:
         writer.restore()
-    run_epochs(recipe, state, evaluator, writer, progress=progress)
+    run_epochs(recipe, state, evaluator, writer, progress=progress, report=report)
     return run
 
 
@@ -113,13 +118,19 @@ def begin(recipe: Recipe, folder: Path, facts: RunFacts, *, overwrite: bool, res
 
 
 def run_epochs(
-    recipe: Recipe, state: TrainingState, evaluator: SupervisedEvaluator, writer: RunWriter, *, progress: bool
+    recipe: Recipe,
+    state: TrainingState,
+    evaluator: SupervisedEvaluator,
+    writer: RunWriter,
+    *,
+    progress: bool,
+    report: Callable[[str], None],
 ) -> None:
     """Train from where the state stands to the end, each epoch validated and recorded."""
     trainer = state.trainer
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # what it would say of an error is in the error
-    with logged(recipe, writer.run, trainer, evaluator, writer, progress=progress):
+    with logged(recipe, writer, trainer, evaluator, progress=progress, report=report):
         schedule: Any = state.schedule  # MONAI names torch's old base
         LrScheduleHandler(schedule, print_lr=False, epoch_level=False).attach(trainer)
         ValidationHandler(1, evaluator).attach(trainer)
@@ -154,14 +165,24 @@ def full_disk_is_a_sentence(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def logged(
-    recipe: Recipe, run: Run, trainer: SupervisedTrainer, evaluator: Any, writer: RunWriter, *, progress: bool
+    recipe: Recipe,
+    writer: RunWriter,
+    trainer: SupervisedTrainer,
+    evaluator: Any,
+    *,
+    progress: bool,
+    report: Callable[[str], None],
 ) -> Iterator[None]:
-    """Curves and a progress bar, by process 0 alone."""
+    """Curves, and a progress bar or lines, by process 0 alone."""
     if distributed.rank():
         yield
         return
-    iteration = trainer.state.iteration
-    rewind(run.curves_folder, iteration, iteration // trainer.state.epoch_length)
+    run, iteration = writer.run, trainer.state.iteration
+    epoch, amid = divmod(iteration, trainer.state.epoch_length)
+    losses = rewind(run.curves_folder, iteration, epoch)
+    writer.log = EpochLog(run.curves_path, recipe, silent if progress else report)
+    writer.log.rewind(epoch, [loss for step, loss in losses.items() if step > iteration - amid])
+    writer.log.attach(trainer)
     tracker = Tracker(run) if recipe.tracking == "mlflow" else None
     writer.curves = curves = Curves(run.curves_folder, tracker)
     curves.attach(trainer, evaluator)
