@@ -1,9 +1,10 @@
 """Export a run as a model package: one ONNX file, verified against PyTorch, with its card inside."""
 
 import io
+import logging
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from training.run import Run
 from training.style.reference import fit_reference
 
 OPSET = 20
+REGISTRATION = "torch.onnx._internal.exporter._registration"
 INT8_LIMIT = (
     "The convolutions of this package are in 8 bits. Its results, calibration, prediction sets and style thresholds "
     "were measured with the float32 network; quantisation says how the answers differ on the validation split."
@@ -132,7 +134,7 @@ def write_package(
 def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
     """Write the ONNX graph with a dynamic batch size."""
     example = torch.zeros((2, spec.height, spec.width, spec.channels), dtype=torch.uint8)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torchvision_not_missed():
         warnings.simplefilter("ignore")  # warnings of the exporter about its internals
         program = torch.onnx.export(
             packaged.eval(),
@@ -146,6 +148,21 @@ def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
     assert program is not None
     program.save(path, external_data=False)
     forget_origin(path)
+
+
+@contextmanager
+def torchvision_not_missed() -> Iterator[None]:
+    """Leave out the exporter's warnings that torchvision's operators are not there: no network of ours has any."""
+    logger = logging.getLogger(REGISTRATION)
+
+    def other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("torchvision is not installed")
+
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def forget_origin(path: Path) -> None:
