@@ -43,7 +43,13 @@ STYLE_TOLERANCE = 1e-3
 
 
 def export(
-    run: Run, repository: Path, *, name: str | None = None, version: str = "1", precision: Precision = "float32"
+    run: Run,
+    repository: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    precision: Precision = "float32",
+    overwrite: bool = False,
 ) -> Path:
     """Write a run's network into a model repository and return the package's path.
 
@@ -51,8 +57,9 @@ def export(
     own, whose name ends in ``-int8``, beside the float32 one.
 
     Raises:
-        TrainingError: if the run has no test evaluation yet, the card is incomplete, or an output differs from
-            PyTorch's by more than 1e-4, or 8 bits change the answers on the validation split too much.
+        TrainingError: if the version is there already and ``overwrite`` is not given, the run has no test evaluation
+            yet, the card is incomplete, or an output differs from PyTorch's by more than 1e-4, or 8 bits change the
+            answers on the validation split too much.
     """
     recipe, facts = run.recipe(), run.facts()
     if "test" not in run.metrics():
@@ -62,6 +69,10 @@ def export(
         target = package_path(repository, name, version)
     except PackageError as error:
         raise TrainingError(str(error)) from None
+    if target.exists() and not overwrite:
+        raise TrainingError(
+            f"{target} is there already: add --version {next_version(target.parents[1])}, or --overwrite to replace it"
+        )
     data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
     validation = predict(network, data.splits["val"], facts)
@@ -97,6 +108,11 @@ def export(
         None if precision == "float32" else lambda draft: quantise(draft, data, facts.input, shift.reference),
     )
     return target
+
+
+def next_version(model: Path) -> int:
+    """One more than the highest version in a model's folder."""
+    return 1 + max((int(path.name) for path in model.iterdir() if path.name.isdecimal()), default=0)
 
 
 def write_package(

@@ -178,9 +178,26 @@ class TestRefusal:
         before = target.read_bytes()
         quick_graph(shift)
         with pytest.raises(TrainingError, match="differs from PyTorch"):
-            export(run_copy, tmp_path / "repository")
+            export(run_copy, tmp_path / "repository", overwrite=True)
         assert files_in(tmp_path / "repository") == [target]
         assert target.read_bytes() == before
+
+    def test_of_a_version_that_is_there(
+        self, run_copy: Run, tmp_path: Path, quick_graph: Callable[..., None], package: Path
+    ) -> None:
+        model = tmp_path / "repository" / "tiny"
+        for version in ("1", "9", "10"):
+            (model / version).mkdir(parents=True)
+            (model / version / "model.onnx").write_bytes(b"earlier")
+        quick_graph()
+        with pytest.raises(
+            TrainingError, match=r"tiny/9/model\.onnx is there already: add --version 11, or --overwrite"
+        ):
+            export(run_copy, tmp_path / "repository", version="9")
+        assert {path.read_bytes() for path in files_in(model)} == {b"earlier"}
+        export(run_copy, tmp_path / "repository", version="9", overwrite=True)
+        assert open_package(model / "9" / "model.onnx")[1].version == "9"
+        assert (model / "10" / "model.onnx").read_bytes() == b"earlier"
 
 
 @pytest.fixture
