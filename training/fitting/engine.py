@@ -31,6 +31,7 @@ from training.fitting.resume import TrainingState, refuse_changes
 from training.fitting.run_writer import RunWriter
 from training.fitting.start import start_from
 from training.fitting.tracking import Tracker, require_mlflow
+from training.lock import sole_writer
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions, source_commit
 
@@ -87,18 +88,21 @@ def train(
     fresh, initial = start_from(network, recipe, material.data.labels, material.images, material.normalisation)
     frozen = freeze(network, recipe.fine_tuning.freeze, fresh)
     facts = describe(material, network.architecture, initial)
-    run, going_on = begin(recipe, folder, facts, overwrite=overwrite, resume=resume)
-    if material.data.layout and not going_on and distributed.rank() == 0:
-        keep_images(material.data, run.images_path)
-    if going_on and run.finished():
-        return run
-    state = assemble(recipe, device, material, network, frozen)
-    chosen: nn.Module = state.average.ema_model if state.average else network
-    evaluator = create_evaluator(recipe, device, chosen, validation_images(recipe, material), material.normalisation)
-    writer = RunWriter(run, state, chosen, recipe.checkpoint_every)
-    if going_on:
-        writer.restore()
-    run_epochs(recipe, state, evaluator, writer, progress=progress, report=report)
+    with sole_writer(folder):
+        run, going_on = begin(recipe, folder, facts, overwrite=overwrite, resume=resume)
+        if material.data.layout and not going_on and distributed.rank() == 0:
+            keep_images(material.data, run.images_path)
+        if going_on and run.finished():
+            return run
+        state = assemble(recipe, device, material, network, frozen)
+        chosen: nn.Module = state.average.ema_model if state.average else network
+        evaluator = create_evaluator(
+            recipe, device, chosen, validation_images(recipe, material), material.normalisation
+        )
+        writer = RunWriter(run, state, chosen, recipe.checkpoint_every)
+        if going_on:
+            writer.restore()
+        run_epochs(recipe, state, evaluator, writer, progress=progress, report=report)
     return run
 
 
