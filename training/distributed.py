@@ -84,7 +84,7 @@ def gather_objects(value: Any) -> list[Any]:
     return values
 
 
-def by_process_0(act: Callable[[], None]) -> None:
+def by_process_0(act: Callable[[], object]) -> None:
     """Do something in process 0 alone. All processes call this together, and all raise its :class:`TrainingError`."""
     refusal = None
     if rank() == 0:

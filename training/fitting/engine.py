@@ -110,14 +110,22 @@ def begin(recipe: Recipe, folder: Path, facts: RunFacts, *, overwrite: bool, res
     """Start a run folder, or find the run to go on with; return it and whether it goes on.
 
     Raises:
-        TrainingError: if the folder holds a run that shall be neither replaced nor gone on with, or another one.
+        TrainingError: if the folder holds a run that shall be neither replaced nor gone on with, or another one, or
+            if only some of the processes see a run there.
     """
     run = Run(folder)
-    going_on = resume and distributed.gather_objects(run.begun())[0]
+    seen = distributed.gather_objects(run.begun())
+    if resume and len(set(seen)) > 1:
+        blind = ", ".join(str(number) for number, sees in enumerate(seen) if not sees)
+        raise TrainingError(
+            f"{folder} is not shared: process(es) {blind} of 0 to {len(seen) - 1} see no run there; name a folder with "
+            "--run that all machines see"
+        )
+    going_on = resume and seen[0]
     if going_on:
         refuse_changes(run, recipe, facts)
-    elif distributed.rank() == 0:
-        Run.create(folder, recipe, facts, overwrite=overwrite or resume)
+    else:
+        distributed.by_process_0(lambda: Run.create(folder, recipe, facts, overwrite=overwrite or resume))
     return run, going_on
 
 
