@@ -108,9 +108,9 @@ def fit(
         int | None, typer.Option(help="Number of folds; one fold is held out instead of the test split.")
     ] = None,
     mlflow: MlflowOption = False,
-    test: Annotated[bool, typer.Option(help="End with the figures on the test split.")] = True,
+    test: Annotated[bool, typer.Option(help="Open the test split at the end, as `evaluate` does.")] = False,
 ) -> None:
-    """Train a recipe, then measure it on validation and on the test split."""
+    """Train a recipe, then measure it on validation. The test split stays closed."""
     from training.distributed import rank
     from training.evaluation.evaluate import evaluate
     from training.evaluation.show import show
@@ -130,6 +130,8 @@ def fit(
     for split in splits:
         show((finished.metrics().get(split) if resume else None) or evaluate(finished, split))
     console.print(f"Run folder: {folder}")
+    if "test" not in finished.metrics():
+        tell(f"The test split was not opened. When all choices are made: python -m training evaluate {folder}")
 
 
 @app.command("cross-validate")
