@@ -42,6 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     training(
         "fit", "retinamnist", *(part for key, value in small for part in ("--set", f"{key}={value}")), "--run", run
     )
+    training("evaluate", run)
     training("export", run, "--repository", repository)
     return Trained(run, repository)
 

@@ -8,19 +8,20 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from training.console import console, tell
 from training.data.cache.commands import cache
 from training.errors import TrainingError
 from training.evaluation.commands import external
+from training.packaging.commands import export
 from training.perturbation.commands import perturb
 from training.style.commands import shift
 
 app = typer.Typer(
     help="Train, evaluate and export SRM-ResNets on retinal images.", no_args_is_help=True, add_completion=False
 )
-for command in (shift, perturb, external):
+for command in (export, shift, perturb, external):
     app.command()(command)
 app.add_typer(cache, name="cache")
-console = Console()
 
 RecipeArgument = Annotated[str, typer.Argument(help="An included recipe (see `recipes`) or a path to a YAML file.")]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder that `fit` wrote.")]
@@ -109,9 +110,9 @@ def fit(
         int | None, typer.Option(help="Number of folds; one fold is held out instead of the test split.")
     ] = None,
     mlflow: MlflowOption = False,
-    test: Annotated[bool, typer.Option(help="End with the figures on the test split.")] = True,
+    test: Annotated[bool, typer.Option(help="Open the test split at the end, as `evaluate` does.")] = False,
 ) -> None:
-    """Train a recipe, then measure it on validation and on the test split."""
+    """Train a recipe, then measure it on validation. The test split stays closed."""
     from training.distributed import rank
     from training.evaluation.evaluate import evaluate
     from training.evaluation.show import show
@@ -131,6 +132,8 @@ def fit(
     for split in splits:
         show((finished.metrics().get(split) if resume else None) or evaluate(finished, split))
     console.print(f"Run folder: {folder}")
+    if "test" not in finished.metrics():
+        tell(f"The test split was not opened. When all choices are made: python -m training evaluate {folder}")
 
 
 @app.command("cross-validate")
@@ -154,7 +157,9 @@ def cross_validate(
 
     loaded = load_recipe(recipe, [*(set_ or ()), *tracked(mlflow)])
     folder = to or Path("runs") / f"{loaded.name}-{loaded.network.recalibration}-{loaded.seed}-folds"
-    report = cross_validate(loaded, folder, folds, overwrite=overwrite, resume=resume, progress=console.is_terminal)
+    report = cross_validate(
+        loaded, folder, folds, overwrite=overwrite, resume=resume, progress=console.is_terminal, report=tell
+    )
     if report:
         show(Figures.model_validate(report))
         console.print(f"Folder: {folder}")
@@ -195,25 +200,6 @@ def report(
     from training.run import Run
 
     console.print(f"Report: {write_run_report(Run.open(run), split, metadata=metadata, output=output, images=images)}")
-
-
-@app.command()
-def export(
-    run: RunArgument,
-    repository: Annotated[Path, typer.Option(help="Model repository to write into.")] = Path("model-repository"),
-    name: Annotated[str | None, typer.Option(help="Model name; default: the recipe's.")] = None,
-    version: Annotated[str, typer.Option(help="A positive whole number.")] = "1",
-    precision: Annotated[
-        Literal["float32", "int8"],
-        typer.Option(help="int8: 8-bit convolutions, as the model NAME-int8; refused if the answers change too much."),
-    ] = "float32",
-) -> None:
-    """Write a run's network as a model package, verified against PyTorch."""
-    from training.packaging.export import export
-    from training.run import Run
-
-    path = export(Run.open(run), repository, name=name, version=version, precision=precision)
-    console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB). Serve it: python -m service --repository {repository}")
 
 
 @app.command()
@@ -280,11 +266,6 @@ def analyse(
         )
     console.print(table)
     console.print(f"Written: {run / 'analysis.html'} and {run / 'analysis.json'}", soft_wrap=True)
-
-
-def tell(line: str) -> None:
-    """Print a line of progress without markup."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:

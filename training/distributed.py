@@ -1,7 +1,7 @@
 """Several processes, on one or more machines, started by ``torchrun``. Each takes its part of every batch."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -82,6 +82,19 @@ def gather_objects(value: Any) -> list[Any]:
     if world_size() > 1:
         dist.all_gather_object(values, value)
     return values
+
+
+def by_process_0(act: Callable[[], object]) -> None:
+    """Do something in process 0 alone. All processes call this together, and all raise its :class:`TrainingError`."""
+    refusal = None
+    if rank() == 0:
+        try:
+            act()
+        except TrainingError as error:
+            refusal = str(error)
+    refusal = gather_objects(refusal)[0]
+    if refusal is not None:
+        raise TrainingError(refusal)
 
 
 def share_gradients(network: nn.Module, device: torch.device) -> nn.Module:

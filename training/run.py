@@ -82,6 +82,11 @@ class Run:
         return self.folder / "tensorboard"
 
     @property
+    def curves_path(self) -> Path:
+        """A row for each epoch."""
+        return self.folder / "curves.csv"
+
+    @property
     def tracking_path(self) -> Path:
         """Holds the id of the MLflow run."""
         return self.folder / "mlflow-run.txt"
@@ -118,6 +123,7 @@ class Run:
             run.checkpoint("best"),
             run.checkpoint("last"),
             run.metrics_path,
+            run.curves_path,
             run.tracking_path,
             run.images_path,
             *folder.glob("predictions-*.csv"),

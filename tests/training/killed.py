@@ -14,6 +14,7 @@ import torch._dynamo  # the optimisers import it at their first step: once, not 
 from training import files
 from training.fitting import checkpoints, run_writer
 from training.fitting.engine import fit
+from training.lock import sole_writer
 from training.recipe import Recipe
 
 
@@ -72,3 +73,28 @@ def run_process(context: ForkServerContext, *arguments: Any) -> int | None:
         process.kill()
         raise AssertionError("the process did not end")
     return process.exitcode
+
+
+def die_and_leave_a_child(folder: Path, forked: Any, leave: Any) -> None:
+    """Lock a folder, start a process as the loader of images does, and end by SIGKILL before it."""
+    with sole_writer(folder):
+        if os.fork() == 0:
+            forked.set()
+            leave.wait(60)
+            os._exit(0)
+        forked.wait(60)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fit_until_told(recipe: Recipe, folder: Path, inside: Any, leave: Any) -> None:
+    """Fit, and at the first step say so by one event and wait for the other."""
+    torch.set_num_threads(1)
+    whole = torch.optim.AdamW.step
+
+    def waiting(*arguments: Any, **options: Any) -> Any:
+        inside.set()
+        leave.wait(100)
+        return whole(*arguments, **options)
+
+    torch.optim.AdamW.step = waiting  # type: ignore[method-assign]
+    fit(recipe, folder, resume=True, progress=False)

@@ -27,6 +27,12 @@ def change_recipe(run: Run, **changes: Any) -> None:
     run.recipe_path.write_text(yaml.safe_dump(content))
 
 
+def epochs(run: Run) -> list[dict[str, str]]:
+    """The rows of ``curves.csv``."""
+    with run.curves_path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def curves(run: Run) -> dict[str, list[tuple[int, float]]]:
     """Tag to (step, value) of everything that TensorBoard would show."""
     found: dict[str, list[tuple[int, float]]] = {}

@@ -81,7 +81,7 @@ class TestRound:
         path.write_text(yaml.safe_dump(recipe_content(data, name="mine", epochs=5)))
         return path
 
-    def test_fit_measures_both_splits_and_names_the_run_folder(
+    def test_fit_with_test_measures_both_splits_and_names_the_run_folder(
         self,
         recipe: Path,
         tmp_path: Path,
@@ -89,20 +89,22 @@ class TestRound:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        assert call(monkeypatch, "fit", recipe, "--set", "epochs=1", "--set", "seed=3") == 0
+        assert call(monkeypatch, "fit", recipe, "--test", "--set", "epochs=1", "--set", "seed=3") == 0
         shown = capsys.readouterr().out
         run = Run.open(tmp_path / "runs" / "mine-srm-3")
         assert "runs/mine-srm-3" in shown
+        assert len([line for line in shown.splitlines() if line.startswith("epoch 1/1: loss ")]) == 1
         assert run.recipe().epochs == 1
         for split in ("val", "test"):
             assert f"{split} split, 15 images" in shown
             assert f"{run.metrics()[split].metrics['macro_auc'].value:.4f}" in shown
 
-    def test_fit_without_test_leaves_the_test_split_closed(
-        self, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_fit_leaves_the_test_split_closed(
+        self, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         folder = tmp_path / "chosen"
-        assert call(monkeypatch, "fit", recipe, "--run", folder, "--no-test", "--set", "epochs=1") == 0
+        assert call(monkeypatch, "fit", recipe, "--run", folder, "--set", "epochs=1") == 0
+        assert f"not opened. When all choices are made: python -m training evaluate {folder}" in capsys.readouterr().out
         assert set(Run.open(folder).metrics()) == {"val"}
         assert not (folder / "test-openings.log").exists()
         assert call(monkeypatch, "evaluate", folder, "--split", "test") == 0

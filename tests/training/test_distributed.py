@@ -29,6 +29,22 @@ from training.fitting.engine import fit
 from training.recipe import load_recipe
 fit(load_recipe(sys.argv[1]), Path(sys.argv[2]), progress=False)
 """
+SCRIPT_OF_MISTAKES = """
+import os
+import sys
+from pathlib import Path
+import torch
+from training.distributed import process_group
+from training.errors import TrainingError
+from training.fitting.engine import fit
+from training.recipe import load_recipe
+with process_group(torch.device("cpu")):
+    for folder, resume in ((sys.argv[2] + os.environ["RANK"], True), (sys.argv[2] + "0", False)):
+        try:
+            fit(load_recipe(sys.argv[1]), Path(folder), resume=resume, progress=False)
+        except TrainingError as error:
+            print(f"{os.environ['RANK']}: {error}", flush=True)
+"""
 FEW = {"train": (12, 8, 6, 4, 4), "val": (3, 2, 2, 2, 2), "test": (1, 1, 1, 1, 1)}
 
 
@@ -44,16 +60,14 @@ def comparable(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -> None:
-    data = write_medmnist(tmp_path / "few.npz", medmnist_arrays(FEW))
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(recipe_content(data, **comparable())))
-    two, script = Run(tmp_path / "two"), tmp_path / "fit.py"
-    script.write_text(SCRIPT)
+def in_two_processes(content: str, folder: Path, *arguments: Path) -> list[str]:
+    """Run a script under ``torchrun`` and return its lines, in order."""
+    script = folder / "script.py"
+    script.write_text(content)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("--", str(script), str(recipe), str(two.folder)),
+            *("--", str(script), *map(str, arguments)),
         ],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -62,6 +76,32 @@ def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    return sorted(done.stdout.splitlines())
+
+
+def test_a_folder_that_one_process_does_not_see_and_a_run_that_is_there_are_sentences_in_both(tmp_path: Path) -> None:
+    data = write_medmnist(tmp_path / "few.npz", medmnist_arrays(FEW))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(recipe_content(data, **comparable(epochs=1))))
+    run = fit(tiny_recipe(data, **comparable(epochs=1)), tmp_path / "run0", progress=False)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    said = in_two_processes(SCRIPT_OF_MISTAKES, tmp_path, recipe, tmp_path / "run")
+    for number in (0, 1):
+        seen, there = [line for line in said if line.startswith(f"{number}: ")]
+        if "holds a run" in seen:
+            seen, there = there, seen
+        assert f"run{number} is not shared: process(es) 1 of 0 to 1 see no run there; name a folder with --run" in seen
+        assert "run0 holds a run already: name another with --run" in there
+    assert not (tmp_path / "run1").exists()
+    assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+
+
+def test_two_processes_train_as_one_with_the_same_global_batch(tmp_path: Path) -> None:
+    data = write_medmnist(tmp_path / "few.npz", medmnist_arrays(FEW))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(recipe_content(data, **comparable())))
+    two = Run(tmp_path / "two")
+    in_two_processes(SCRIPT, tmp_path, recipe, two.folder)
     one = fit(tiny_recipe(data, **comparable()), tmp_path / "one", progress=False)
 
     ours, theirs = curves(two), curves(one)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from training.evaluation.figures import SplitFigures
 from training.evaluation.label_shift import effective_images, importance
 from training.evaluation.metrics import confusion, figure_of, metrics_for
 from training.files import write_atomically
-from training.fitting.engine import fit
+from training.fitting.engine import fit, silent
 from training.recipe import Recipe, check_recipe
 from training.run import Run
 
@@ -32,13 +34,20 @@ def fold_recipe(recipe: Recipe, index: int, count: int) -> Recipe:
 
 
 def cross_validate(
-    recipe: Recipe, folder: Path, folds: int, *, overwrite: bool = False, resume: bool = False, progress: bool = True
+    recipe: Recipe,
+    folder: Path,
+    folds: int,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    report: Callable[[str], None] = silent,
 ) -> dict[str, Any]:
     """Fit and measure every fold, in ``<folder>/fold-<i>``, and write the figures over all of them.
 
     ``cross-validation.json`` holds each figure of the pooled out-of-fold predictions with its interval, and its mean
     and standard deviation over the folds; ``predictions.csv`` holds the predictions. With ``resume``, finished
-    folds are kept, and the one that was killed continues.
+    folds are kept, and the one that was killed continues. What each fit reports is reported with the fold's number.
 
     Raises:
         TrainingError: as :func:`training.fitting.engine.fit` does.
@@ -47,7 +56,14 @@ def cross_validate(
     reports, rows = [], []
     with distributed.process_group(distributed.own_device(choose_device(recipe.device))):
         for index, of_fold in enumerate(recipes):
-            run = fit(of_fold, folder / f"fold-{index}", overwrite=overwrite, resume=resume, progress=progress)
+            run = fit(
+                of_fold,
+                folder / f"fold-{index}",
+                overwrite=overwrite,
+                resume=resume,
+                progress=progress,
+                report=partial(report_of_fold, report, index),
+            )
             if distributed.rank() == 0:
                 done = run.metrics().get("test") if resume else None
                 reports.append(done or evaluate.evaluate(run, "test"))
@@ -57,9 +73,13 @@ def cross_validate(
     header = ["fold", "id", "patient", "label", *run.facts().labels]
     with (folder / "predictions.csv").open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-    report = pooled(recipe, reports, rows, run.facts().labels)
-    write_atomically(folder / "cross-validation.json", (json.dumps(report, indent=2) + "\n").encode())
-    return report
+    found = pooled(recipe, reports, rows, run.facts().labels)
+    write_atomically(folder / "cross-validation.json", (json.dumps(found, indent=2) + "\n").encode())
+    return found
+
+
+def report_of_fold(report: Callable[[str], None], index: int, line: str) -> None:
+    report(f"fold {index}: {line}")
 
 
 def predictions(run: Run) -> list[list[str]]:

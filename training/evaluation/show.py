@@ -1,8 +1,8 @@
 """An evaluation as a table in the terminal."""
 
-from rich.console import Console
 from rich.table import Table
 
+from training.console import console
 from training.evaluation.figures import Figures
 
 
@@ -13,4 +13,4 @@ def show(report: Figures) -> None:
     for name, figure in report.metrics.items():
         shown = "{:.4f} to {:.4f}".format(*figure.interval) if figure.interval else "none"
         table.add_row(name, f"{figure.value:.4f}", shown)
-    Console().print(table)
+    console.print(table)

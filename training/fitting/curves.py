@@ -49,10 +49,10 @@ class Curves:
         self.writer.close()
 
 
-def rewind(folder: Path, step: int, epoch: int) -> None:
+def rewind(folder: Path, step: int, epoch: int) -> dict[int, float]:
     """Remove the values after the checkpoint from the curves of a killed run.
 
-    These steps are trained and logged again.
+    These steps are trained and logged again. Return the losses that are kept, by step.
     """
     old = sorted(folder.glob("events.out.tfevents.*"))
     kept: dict[tuple[str, int], Any] = {}
@@ -72,6 +72,8 @@ def rewind(folder: Path, step: int, epoch: int) -> None:
     draft.rmdir()
     for path in old:
         path.unlink()
+    losses = {step: event for (tag, step), event in kept.items() if tag == f"{STEPS}loss"}
+    return {step: event.summary.value[0].simple_value for step, event in sorted(losses.items())}
 
 
 def show_progress(trainer: Any, evaluator: Engine) -> None:

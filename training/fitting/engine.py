@@ -23,6 +23,7 @@ from training.device import choose_device
 from training.errors import TrainingError
 from training.fitting.assembly import assemble, create_network
 from training.fitting.curves import Curves, rewind, show_progress
+from training.fitting.epoch_log import EpochLog
 from training.fitting.epoch_validation import create_evaluator
 from training.fitting.fine_tuning import freeze
 from training.fitting.material import Material, gather_material, validation_images
@@ -30,10 +31,15 @@ from training.fitting.resume import TrainingState, refuse_changes
 from training.fitting.run_writer import RunWriter
 from training.fitting.start import start_from
 from training.fitting.tracking import Tracker, require_mlflow
+from training.lock import sole_writer
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions, source_commit
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
 
 
 def fit(
@@ -43,13 +49,13 @@ def fit(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
-    report: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = silent,
 ) -> Run:
     """Train a recipe's network into a run folder, choosing the checkpoint on validation data alone.
 
     With ``resume`` a run that was killed goes on from its newest whole checkpoint, to the same weights, bit for bit;
     one that had not begun begins, and a finished one is left as it is. Under ``torchrun`` every process calls this.
-    Process 0 reports, line by line, what was understood of the data.
+    Process 0 reports, line by line, what was understood of the data, and each epoch if it shows no progress bar.
 
     Raises:
         TrainingError: for whatever the user can put right: data, recipe, device, an existing run, a full disk.
@@ -82,18 +88,21 @@ def train(
     fresh, initial = start_from(network, recipe, material.data.labels, material.images, material.normalisation)
     frozen = freeze(network, recipe.fine_tuning.freeze, fresh)
     facts = describe(material, network.architecture, initial)
-    run, going_on = begin(recipe, folder, facts, overwrite=overwrite, resume=resume)
-    if material.data.layout and not going_on and distributed.rank() == 0:
-        keep_images(material.data, run.images_path)
-    if going_on and run.finished():
-        return run
-    state = assemble(recipe, device, material, network, frozen)
-    chosen: nn.Module = state.average.ema_model if state.average else network
-    evaluator = create_evaluator(recipe, device, chosen, validation_images(recipe, material), material.normalisation)
-    writer = RunWriter(run, state, chosen, recipe.checkpoint_every)
-    if going_on:
-        writer.restore()
-    run_epochs(recipe, state, evaluator, writer, progress=progress)
+    with sole_writer(folder):
+        run, going_on = begin(recipe, folder, facts, overwrite=overwrite, resume=resume)
+        if material.data.layout and not going_on and distributed.rank() == 0:
+            keep_images(material.data, run.images_path)
+        if going_on and run.finished():
+            return run
+        state = assemble(recipe, device, material, network, frozen)
+        chosen: nn.Module = state.average.ema_model if state.average else network
+        evaluator = create_evaluator(
+            recipe, device, chosen, validation_images(recipe, material), material.normalisation
+        )
+        writer = RunWriter(run, state, chosen, recipe.checkpoint_every)
+        if going_on:
+            writer.restore()
+        run_epochs(recipe, state, evaluator, writer, progress=progress, report=report)
     return run
 
 
@@ -101,25 +110,39 @@ def begin(recipe: Recipe, folder: Path, facts: RunFacts, *, overwrite: bool, res
     """Start a run folder, or find the run to go on with; return it and whether it goes on.
 
     Raises:
-        TrainingError: if the folder holds a run that shall be neither replaced nor gone on with, or another one.
+        TrainingError: if the folder holds a run that shall be neither replaced nor gone on with, or another one, or
+            if only some of the processes see a run there.
     """
     run = Run(folder)
-    going_on = resume and distributed.gather_objects(run.begun())[0]
+    seen = distributed.gather_objects(run.begun())
+    if resume and len(set(seen)) > 1:
+        blind = ", ".join(str(number) for number, sees in enumerate(seen) if not sees)
+        raise TrainingError(
+            f"{folder} is not shared: process(es) {blind} of 0 to {len(seen) - 1} see no run there; name a folder with "
+            "--run that all machines see"
+        )
+    going_on = resume and seen[0]
     if going_on:
         refuse_changes(run, recipe, facts)
-    elif distributed.rank() == 0:
-        Run.create(folder, recipe, facts, overwrite=overwrite or resume)
+    else:
+        distributed.by_process_0(lambda: Run.create(folder, recipe, facts, overwrite=overwrite or resume))
     return run, going_on
 
 
 def run_epochs(
-    recipe: Recipe, state: TrainingState, evaluator: SupervisedEvaluator, writer: RunWriter, *, progress: bool
+    recipe: Recipe,
+    state: TrainingState,
+    evaluator: SupervisedEvaluator,
+    writer: RunWriter,
+    *,
+    progress: bool,
+    report: Callable[[str], None],
 ) -> None:
     """Train from where the state stands to the end, each epoch validated and recorded."""
     trainer = state.trainer
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # what it would say of an error is in the error
-    with logged(recipe, writer.run, trainer, evaluator, writer, progress=progress):
+    with logged(recipe, writer, trainer, evaluator, progress=progress, report=report):
         schedule: Any = state.schedule  # MONAI names torch's old base
         LrScheduleHandler(schedule, print_lr=False, epoch_level=False).attach(trainer)
         ValidationHandler(1, evaluator).attach(trainer)
@@ -154,14 +177,24 @@ def full_disk_is_a_sentence(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def logged(
-    recipe: Recipe, run: Run, trainer: SupervisedTrainer, evaluator: Any, writer: RunWriter, *, progress: bool
+    recipe: Recipe,
+    writer: RunWriter,
+    trainer: SupervisedTrainer,
+    evaluator: Any,
+    *,
+    progress: bool,
+    report: Callable[[str], None],
 ) -> Iterator[None]:
-    """Curves and a progress bar, by process 0 alone."""
+    """Curves, and a progress bar or lines, by process 0 alone."""
     if distributed.rank():
         yield
         return
-    iteration = trainer.state.iteration
-    rewind(run.curves_folder, iteration, iteration // trainer.state.epoch_length)
+    run, iteration = writer.run, trainer.state.iteration
+    epoch, amid = divmod(iteration, trainer.state.epoch_length)
+    losses = rewind(run.curves_folder, iteration, epoch)
+    writer.log = EpochLog(run.curves_path, recipe, silent if progress else report)
+    writer.log.rewind(epoch, [loss for step, loss in losses.items() if step > iteration - amid])
+    writer.log.attach(trainer)
     tracker = Tracker(run) if recipe.tracking == "mlflow" else None
     writer.curves = curves = Curves(run.curves_folder, tracker)
     curves.attach(trainer, evaluator)

@@ -11,6 +11,7 @@ from training.distributed import rank
 from training.files import write_atomically
 from training.fitting.checkpoints import Checkpoints, serialised
 from training.fitting.curves import Curves
+from training.fitting.epoch_log import EpochLog
 from training.fitting.resume import TrainingState
 from training.run import Run
 
@@ -29,6 +30,7 @@ class RunWriter:
         self.every = every
         self.checkpoints = Checkpoints(run.checkpoint_folder)
         self.curves: Curves | None = None
+        self.log: EpochLog | None = None
 
     def restore(self) -> None:
         """Continue from the newest undamaged checkpoint. Without one, the run starts from its first step."""
@@ -56,6 +58,8 @@ class RunWriter:
     def epoch(self, trainer: Any, evaluator: SupervisedEvaluator) -> None:
         if self.state.selection.update(trainer.state.epoch, evaluator.state.metrics, self.chosen):
             self.write_best()
+        if self.log is not None:
+            self.log.add(trainer.state.epoch, evaluator.state.metrics, self.state.selection)
         self.save()
         if self.state.selection.exhausted(trainer.state.epoch):
             trainer.terminate()

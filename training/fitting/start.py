@@ -11,6 +11,7 @@ from models.initial_weights import load_initial_weights, settle_batch_norm
 from models.provenance import InitialWeights
 from models.resnet import ResNet
 from training.data.pipeline import IMAGE, Images, Normalisation, loader
+from training.distributed import rank
 from training.errors import TrainingError
 from training.files import sha256
 from training.packaging.unpack import read_network
@@ -57,7 +58,8 @@ def start_from(
     except ValueError as error:
         text = str(error)
         raise TrainingError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-    print(f"{source.file}: {loaded}")
+    if rank() == 0:
+        print(f"{source.file}: {loaded}", flush=True)  # in its place among the lines of a log
     unsettled = [*source.unsettled, *loaded.unsettled]
     if unsettled:
         batch = next(iter(loader(images, min(SETTLING, len(images)), shuffle=True)))[IMAGE]

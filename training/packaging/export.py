@@ -1,9 +1,10 @@
 """Export a run as a model package: one ONNX file, verified against PyTorch, with its card inside."""
 
 import io
+import logging
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from training.run import Run
 from training.style.reference import fit_reference
 
 OPSET = 20
+REGISTRATION = "torch.onnx._internal.exporter._registration"
 INT8_LIMIT = (
     "The convolutions of this package are in 8 bits. Its results, calibration, prediction sets and style thresholds "
     "were measured with the float32 network; quantisation says how the answers differ on the validation split."
@@ -41,7 +43,13 @@ STYLE_TOLERANCE = 1e-3
 
 
 def export(
-    run: Run, repository: Path, *, name: str | None = None, version: str = "1", precision: Precision = "float32"
+    run: Run,
+    repository: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    precision: Precision = "float32",
+    overwrite: bool = False,
 ) -> Path:
     """Write a run's network into a model repository and return the package's path.
 
@@ -49,8 +57,9 @@ def export(
     own, whose name ends in ``-int8``, beside the float32 one.
 
     Raises:
-        TrainingError: if the run has no test evaluation yet, the card is incomplete, or an output differs from
-            PyTorch's by more than 1e-4, or 8 bits change the answers on the validation split too much.
+        TrainingError: if the version is there already and ``overwrite`` is not given, the run has no test evaluation
+            yet, the card is incomplete, or an output differs from PyTorch's by more than 1e-4, or 8 bits change the
+            answers on the validation split too much.
     """
     recipe, facts = run.recipe(), run.facts()
     if "test" not in run.metrics():
@@ -60,6 +69,10 @@ def export(
         target = package_path(repository, name, version)
     except PackageError as error:
         raise TrainingError(str(error)) from None
+    if target.exists() and not overwrite:
+        raise TrainingError(
+            f"{target} is there already: add --version {next_version(target.parents[1])}, or --overwrite to replace it"
+        )
     data = read_same_data(run)
     network = run.network(recipe.checkpoint).to(choose_device(recipe.device))
     validation = predict(network, data.splits["val"], facts)
@@ -97,6 +110,11 @@ def export(
     return target
 
 
+def next_version(model: Path) -> int:
+    """One more than the highest version in a model's folder."""
+    return 1 + max((int(path.name) for path in model.iterdir() if path.name.isdecimal()), default=0)
+
+
 def write_package(
     target: Path,
     packaged: PackagedNetwork,
@@ -132,7 +150,7 @@ def write_package(
 def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
     """Write the ONNX graph with a dynamic batch size."""
     example = torch.zeros((2, spec.height, spec.width, spec.channels), dtype=torch.uint8)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torchvision_not_missed():
         warnings.simplefilter("ignore")  # warnings of the exporter about its internals
         program = torch.onnx.export(
             packaged.eval(),
@@ -146,6 +164,21 @@ def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
     assert program is not None
     program.save(path, external_data=False)
     forget_origin(path)
+
+
+@contextmanager
+def torchvision_not_missed() -> Iterator[None]:
+    """Leave out the exporter's warnings that torchvision's operators are not there: no network of ours has any."""
+    logger = logging.getLogger(REGISTRATION)
+
+    def other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("torchvision is not installed")
+
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def forget_origin(path: Path) -> None:

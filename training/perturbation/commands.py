@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from training.console import console
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ def perturb(
 
     if output is not None and not output.parent.is_dir():
         raise TrainingError(f"{output} can't be written: {output.parent} is not a folder")
-    console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Changing images", total=None)
         if source.suffix == ".onnx":

@@ -86,7 +86,9 @@ def test_resumes_after_a_kill(crossed: tuple[Path, dict[str, Any]], recipe: Reci
     for path in (last.checkpoint("last"), last.metrics_path, folder / "cross-validation.json"):
         path.unlink()
     first = (folder / "fold-0" / "last.pt").stat().st_mtime_ns
-    assert cross_validate(recipe, folder, FOLDS, resume=True, progress=False) == report
+    lines: list[str] = []
+    assert cross_validate(recipe, folder, FOLDS, resume=True, progress=False, report=lines.append) == report
+    assert [line[:17] for line in lines if "epoch" in line] == [f"fold {FOLDS - 1}: epoch 1/1"]
     assert (folder / "fold-0" / "last.pt").stat().st_mtime_ns == first
     assert last.checkpoint("last").read_bytes() == weights
 

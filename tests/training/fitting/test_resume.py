@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.training.killed import processes, run_process
-from tests.training.run_folder import curves
+from tests.training.run_folder import curves, epochs
 from tests.training.tiny_data import medmnist_arrays, tiny_recipe, write_medmnist
 from training.errors import TrainingError
 from training.fitting.engine import fit
@@ -21,6 +21,7 @@ from training.run import Run
 FEW = {"train": (12, 8, 6, 4, 4), "val": (2, 2, 2, 2, 2), "test": (1, 1, 1, 1, 1)}
 STEPS = 4  # an epoch: 34 images in batches of 8
 KILLED = -9
+TIMES = {"images_per_second", "seconds"}
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +70,17 @@ def same_bits(one: Run, other: Run) -> bool:
     return all(same)
 
 
+def untimed(run: Run) -> list[dict[str, str]]:
+    """The rows of ``curves.csv`` without what depends on the clock."""
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in epochs(run)]
+
+
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
         ("step", 1),  # before any checkpoint
         ("half written", 2),  # best.pt of the first epoch
+        ("half written", 3),  # the row of the first epoch is there, its checkpoint is not
         ("half written", 4),  # a checkpoint amid the second epoch
         ("after epoch", 2),  # validated, not yet saved
         ("finish", 1),  # all steps done, last.pt not written
@@ -88,6 +95,7 @@ def test_ends_with_the_same_bits(
     assert run_process(context, recipe, run.folder, "never", 0, True) == 0
     assert same_bits(run, unbroken)
     assert curves(run) == curves(unbroken)  # nothing twice, nothing missing
+    assert untimed(run) == untimed(unbroken)
     assert not list(run.folder.rglob("*.part"))
 
 
@@ -102,6 +110,7 @@ def test_killed_again_and_again_ends_with_the_same_bits(
     assert kills >= 2
     assert same_bits(run, unbroken)
     assert curves(run) == curves(unbroken)
+    assert untimed(run) == untimed(unbroken)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +146,12 @@ class TestDamage:
             fit(everything(data), killed.folder, resume=True, progress=False)
         assert same_bits(killed, unbroken)
         assert curves(killed) == curves(unbroken)
+
+    def test_of_a_row_that_was_cut_off_is_made_good(self, data: Path, killed: Run, unbroken: Run) -> None:
+        with killed.curves_path.open("a") as file:
+            file.write("1")  # of 10, say: an epoch that no checkpoint holds
+        fit(everything(data), killed.folder, resume=True, progress=False)
+        assert untimed(killed) == untimed(unbroken)
 
     def test_a_full_disk_is_a_sentence_and_loses_nothing(self, data: Path, killed: Run, unbroken: Run) -> None:
         before = {path: path.read_bytes() for path in self.files(killed)}

@@ -1,8 +1,9 @@
 """Export: the package equals PyTorch, says so, and is not there at all when anything is wrong."""
 
 import json
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.training.tiny_data import medmnist_arrays, tiny_recipe, write_medmnis
 from training.errors import TrainingError
 from training.evaluation.evaluate import evaluate
 from training.fitting.engine import fit
-from training.packaging.export import export
+from training.packaging.export import export, torchvision_not_missed
 from training.packaging.graph import PackagedNetwork
 from training.run import Run
 
@@ -177,16 +178,59 @@ class TestRefusal:
         before = target.read_bytes()
         quick_graph(shift)
         with pytest.raises(TrainingError, match="differs from PyTorch"):
-            export(run_copy, tmp_path / "repository")
+            export(run_copy, tmp_path / "repository", overwrite=True)
         assert files_in(tmp_path / "repository") == [target]
         assert target.read_bytes() == before
+
+    def test_of_a_version_that_is_there(
+        self, run_copy: Run, tmp_path: Path, quick_graph: Callable[..., None], package: Path
+    ) -> None:
+        model = tmp_path / "repository" / "tiny"
+        for version in ("1", "9", "10"):
+            (model / version).mkdir(parents=True)
+            (model / version / "model.onnx").write_bytes(b"earlier")
+        quick_graph()
+        with pytest.raises(
+            TrainingError, match=r"tiny/9/model\.onnx is there already: add --version 11, or --overwrite"
+        ):
+            export(run_copy, tmp_path / "repository", version="9")
+        assert {path.read_bytes() for path in files_in(model)} == {b"earlier"}
+        export(run_copy, tmp_path / "repository", version="9", overwrite=True)
+        assert open_package(model / "9" / "model.onnx")[1].version == "9"
+        assert (model / "10" / "model.onnx").read_bytes() == b"earlier"
+
+
+@pytest.fixture
+def registration() -> Iterator[list[str]]:
+    """What the module of the exporter logs that looks for operators."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)
+
+
+def test_other_warnings_of_that_module_are_shown(registration: list[str]) -> None:
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    with torchvision_not_missed():
+        logger.warning("torchvision is not installed. Skipping %s", "torchvision::nms")
+        logger.warning("Failed to register %s", "aten::add")
+    logger.warning("torchvision is not installed. Skipping %s", "torchvision::nms")
+    assert registration == [
+        "Failed to register aten::add",
+        "torchvision is not installed. Skipping torchvision::nms",  # the filter is gone after the export
+    ]
 
 
 class TestOtherNetworks:
     """Traced for real: a network without gates, and one whose gates are another module's, on grey images."""
 
     @pytest.mark.parametrize(("recalibration", "gates"), [("none", 0), ("se", 2 * (6 + 13 + 26 + 51))])
-    def test_have_their_own_number_of_gates(self, tmp_path: Path, recalibration: str, gates: int) -> None:
+    def test_have_their_own_number_of_gates(
+        self, tmp_path: Path, recalibration: str, gates: int, registration: list[str]
+    ) -> None:
         counts = {"train": (10, 6, 4, 4), "val": (3, 3, 3, 3), "test": (3, 3, 3, 3)}
         recipe = tiny_recipe(
             write_medmnist(tmp_path / "grey.npz", medmnist_arrays(counts, channels=1)),
@@ -203,6 +247,7 @@ class TestOtherNetworks:
         run = fit(recipe, tmp_path / "run", progress=False)
         evaluate(run, "test")
         path = export(run, tmp_path / "repository")
+        assert not [line for line in registration if "torchvision" in line]
         session, card = open_package(path)
         shapes = {output.name: output.shape[1:] for output in session.get_outputs()}
         assert shapes["recalibration_weights"] == [gates]
