@@ -64,6 +64,8 @@ FROM runtime AS train
 RUN install --directory --owner=retina --group=retina /srv/data /srv/runs
 WORKDIR /srv
 COPY --from=train-environment /opt/venv /opt/venv
+# Decoded images outlive the container, beside the runs.
+ENV RETINA_TRAINING_CACHE=/srv/runs/.cache
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "training"]
 CMD ["--help"]

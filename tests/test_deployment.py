@@ -206,6 +206,11 @@ class TestDockerfile:
     def test_runs_as_an_unprivileged_numeric_user(self, stage: str) -> None:
         assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", last("USER", stage))
 
+    def test_training_keeps_decoded_images_in_a_volume(self) -> None:
+        folder = Path(last("ENV", "train").removeprefix("RETINA_TRAINING_CACHE="))
+        mounted = [volume.rpartition(":")[2] for volume in COMPOSE["services"]["train"]["volumes"]]
+        assert str(folder.parent) in mounted
+
     @pytest.mark.parametrize(("stage", "provider"), [("gpu", "cuda"), ("openvino", "openvino")])
     def test_other_builds_of_the_runtime_never_serve_on_the_cpu_instead(self, stage: str, provider: str) -> None:
         """Neither by the image nor by compose."""

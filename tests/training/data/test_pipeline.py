@@ -3,6 +3,7 @@
 import io
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +159,22 @@ class TestNormalisation:
         images = np.stack([np.asarray(item.image) for item in darker]) / 255
         np.testing.assert_allclose(measured.mean, images.mean(axis=(0, 1, 2)), atol=1e-6)
         np.testing.assert_allclose(measured.std, images.std(axis=(0, 1, 2)), atol=1e-6)
+
+    @pytest.mark.parametrize(("values", "size"), [(7 * 16 * 16 * 3 + 5, 7), (1, 1), (2**40, 256)])
+    def test_holds_few_values_at_a_time(self, monkeypatch: pytest.MonkeyPatch, values: int, size: int) -> None:
+        sizes = []
+
+        def watched(dataset: Any, batch_size: int, **options: Any) -> Any:
+            sizes.append(batch_size)
+            return loader(dataset, batch_size, **options)
+
+        monkeypatch.setattr("training.data.pipeline.loader", watched)
+        monkeypatch.setattr("training.data.pipeline.VALUES", values)
+        measured = Normalisation.of(cached(items(40), SPEC))
+        images = np.stack([np.asarray(item.image) for item in items(40)]) / 255
+        np.testing.assert_allclose(measured.mean, images.mean(axis=(0, 1, 2)), atol=1e-6)
+        np.testing.assert_allclose(measured.std, images.std(axis=(0, 1, 2)), atol=1e-6)
+        assert sizes == [size]
 
     @pytest.mark.parametrize("value", [0, 3, 100, 255])
     def test_of_constant_images_is_finite(self, value: int) -> None:

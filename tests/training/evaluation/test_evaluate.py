@@ -204,8 +204,8 @@ class TestTestSplit:
         monkeypatch.setattr("training.fitting.material.read_dataset", lambda *_: data)
         for module in ("evaluation.evaluate", "packaging.export"):
             monkeypatch.setattr(f"training.{module}.read_same_data", lambda *_: data)
-        # Whether they can be decoded is looked at before a training; it keeps nothing of them.
-        monkeypatch.setattr("training.fitting.material.verify", lambda *_: None)
+        # Whether they can be decoded is looked at before a training; what it keeps goes to the disk alone.
+        monkeypatch.setattr("training.fitting.material.verify", lambda *_, keep: None)
         recipe = run_copy.recipe().model_copy(update={"epochs": 1})
         run = fit(recipe, tmp_path / "again", progress=False)
         evaluate(run, "val")

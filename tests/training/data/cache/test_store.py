@@ -110,6 +110,14 @@ class TestDecodedAnew:
         cached(items, SPEC)
         assert decodings.take() == 0
 
+    def test_where_a_file_is_not_what_its_index_says(
+        self, items: list[Item], decodings: Decodings, cache: Path
+    ) -> None:
+        (path,) = cache.rglob("*.npy")
+        np.save(path, np.load(path)[:8])
+        np.testing.assert_array_equal(held(cached(items, SPEC)), expected(items))
+        assert decodings.take() == 9
+
     @pytest.mark.parametrize("suffix", [".npy", ".json"])
     def test_where_the_cache_is_damaged(
         self, items: list[Item], decodings: Decodings, cache: Path, suffix: str
@@ -150,6 +158,17 @@ class TestUnreadable:
         assert "No such file" in faults[0].reason
         path.write_bytes(content)
         assert len(cached(items, SPEC)) == 9
+
+    def test_what_the_disk_did_not_give_is_tried_again(self, items: list[Item], decodings: Decodings) -> None:
+        def fail() -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        decodings.before = fail
+        faults: list[Unreadable] = []
+        assert len(cached(items, SPEC, faults)) == 0
+        assert len(faults) == 9
+        decodings.before = lambda: None
+        np.testing.assert_array_equal(held(cached(items, SPEC)), expected(items))
 
 
 class TestProcesses:
