@@ -1,7 +1,7 @@
-"""Hours that a recipe takes on the full OCTMNIST, LAG or ODIR, from its measured throughput on this machine.
+"""Hours that the recipes of OCTMNIST, LAG and ODIR take on the full data sets, by throughput measured on this machine.
 
     python -m tests.benchmarks.training_hours --threads 1
-    python -m tests.benchmarks.training_hours --recipe octmnist --dataset OCTMNIST --size 224 --device cuda
+    python -m tests.benchmarks.training_hours --dataset LAG --size 512 --device cuda
     python -m tests.benchmarks.training_hours --images-per-second 5000 --validation-images-per-second 12000
 
 A recipe's network is timed on random images of its size, with its augmentation, loss and batch size; the data sets
@@ -20,18 +20,19 @@ import typer
 from models.card import InputSpec
 from tests.benchmarks._measure import Timer, create_timer, describe_machine
 from training.data.augmentation import BatchAugmentation
-from training.data.mixup import MixUp
+from training.data.mixup import create_blend
 from training.data.pipeline import IMAGE, Normalisation, PrepareTrainingBatch, cached, loader
 from training.datasets import Item
 from training.device import choose_device
 from training.fitting.assembly import create_network
-from training.fitting.optimisation import ClassificationLoss, create_optimiser
+from training.fitting.optimisation import create_loss, create_optimiser
 from training.recipe import Recipe, load_recipe
 
 
 class Extent(NamedTuple):
-    """Images of a data set that a training run goes through in an epoch, and how many classes they have."""
+    """A data set's recipe, the images that it goes through in an epoch, and how many classes they have."""
 
+    recipe: str
     train: int
     validation: int
     classes: int
@@ -39,16 +40,16 @@ class Extent(NamedTuple):
 
 
 DATASETS = {
-    "OCTMNIST": Extent(97_477, 10_832, 4, (28, 64, 128, 224)),  # as published
-    "LAG": Extent(8_232, 1_176, 2, (224,)),  # 70 and 10 % of 11,760
+    "OCTMNIST": Extent("octmnist", 97_477, 10_832, 4, (28, 64, 128, 224)),  # as published
+    "LAG": Extent("lag", 8_232, 1_176, 2, (224,)),  # 70 and 10 % of 11,760
     "ODIR": Extent(
-        4_900, 1_050, 8, (224,)
+        "odir", 4_900, 1_050, 8, (224,)
     ),  # 70 and 15 % of 7,000 images of 3,500 patients, whose labels are published
 }
 
 
 def main(
-    recipe: Annotated[str, typer.Option(help="Name or file; its size is replaced")] = "octmnist",
+    recipe: Annotated[str | None, typer.Option(help="Name or file; default: the data set's own")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help=f"Any of {', '.join(DATASETS)}; repeatable")] = None,
     size: Annotated[list[int] | None, typer.Option(help="Pixels; default: the data set's sizes")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe; repeatable")] = None,
@@ -70,7 +71,9 @@ def main(
         extent = DATASETS[name]
         for pixels in size or extent.sizes:
             stem = "small" if pixels < 64 else "imagenet"
-            chosen = load_recipe(recipe, [f"input.size={pixels}", f"network.stem={stem}", *(set_ or [])])
+            chosen = load_recipe(
+                recipe or extent.recipe, [f"input.size={pixels}", f"network.stem={stem}", *(set_ or [])]
+            )
             if images_per_second:
                 speeds = images_per_second, validation_images_per_second or 3 * images_per_second
             else:
@@ -88,16 +91,25 @@ def measure(recipe: Recipe, classes: int, device: torch.device, timer: Timer, ro
     """Images a second of a recipe's training (loading, augmentation, step) and of its validation."""
     size, channels, batch = recipe.input.size, recipe.input.channels, recipe.batch_size
     pixels = np.random.default_rng(0).integers(0, 256, (4 * batch, size, size, channels), dtype=np.uint8)
-    items = [Item(image, index % classes, str(index), str(index)) for index, image in enumerate(pixels)]
+    multi_label = recipe.task == "multi-label"
+    labels = [index % classes for index in range(len(pixels))]
+    items = [
+        Item(
+            image,
+            tuple(int(label == each) for each in range(classes)) if multi_label else label,
+            str(index),
+            str(index),
+        )
+        for index, (image, label) in enumerate(zip(pixels, labels, strict=True))
+    ]
     spec = InputSpec(height=size, width=size, channels=channels, crop="none", interpolation="bilinear")
     batches = itertools.cycle(loader(cached(items, spec), batch))
     normalisation = Normalisation([0.5] * channels, [0.25] * channels)
-    augmentation = BatchAugmentation(recipe.augmentation)
-    mixup = MixUp(recipe.loss.mixup) if recipe.loss.mixup else None
-    prepare = PrepareTrainingBatch(normalisation, augmentation, mixup, classes)
+    augmentation = BatchAugmentation(recipe.augmentation, size)
+    prepare = PrepareTrainingBatch(normalisation, augmentation, create_blend(recipe.loss), classes)
     network = create_network(recipe, classes).to(device)
     optimiser = create_optimiser(network, recipe.optimiser)
-    loss = ClassificationLoss(recipe.loss, torch.full((classes,), 1 / classes)).to(device)
+    loss = create_loss(recipe.loss, torch.full((classes,), 1 / classes), multi_label=multi_label).to(device)
 
     def train() -> None:
         images, targets = prepare(next(batches), device)
