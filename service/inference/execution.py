@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.cpu import usable_cpus
 from models.package import INPUT
-from service.inference.cpu import usable_cpus
 from service.inference.plans import FILE_NAME as TUNING_FILE
 from service.inference.plans import Plan, Tuned, Tuning, default_plan, read_tuning
 from service.inference.providers import CPU, Options, open_session, with_defaults

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cpu import usable_cpus
 from models.preprocessing import ImageError, Preprocessed, decoding_cost, preprocess
 from models.scope import judged
 from service.inference.batching import Batcher
-from service.inference.cpu import usable_cpus
 from service.inference.decoding import Decoders
 from service.inference.errors import UnusableImageError
 from service.inference.lanes import Lanes

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from models.card import InputSpec
+from models.cpu import usable_cpus
 from models.preprocessing import FORMATS, ImageError, preprocess
 from training.check.source import Entry
 
@@ -50,7 +50,7 @@ def scan(entries: Sequence[Entry], progress: Callable[[], None] = lambda: None) 
         finally:
             progress()
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         return list(pool.map(one, entries))
 
 

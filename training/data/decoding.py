@@ -1,6 +1,5 @@
 """From a file or an array to the network's uint8 input, on every CPU that this process may use."""
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import InputSpec
+from models.cpu import usable_cpus
 from models.preprocessing import ImageError, fit, preprocess
 
 Picture = Path | NDArray[np.uint8]
@@ -60,13 +60,6 @@ def decode_all(images: Sequence[Picture], spec: InputSpec) -> Iterator[NDArray[n
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def usable_cpus() -> int:
-    """The CPUs that this process may use, where the system says so, or all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def is_input(image: Picture, spec: InputSpec) -> bool:

@@ -16,6 +16,7 @@ from monai.utils import set_determinism
 from torch import nn
 
 from models.architecture import Architecture
+from models.cpu import usable_cpus
 from models.provenance import InitialWeights
 from training import distributed
 from training.datasets.folder.kept import keep_images
@@ -154,8 +155,9 @@ def run_epochs(
 
 def make_repeatable(recipe: Recipe, device: torch.device) -> None:
     """Seed every generator; on a GPU also choose deterministic algorithms, if the recipe asks for them."""
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
+    # torch's own choice knows no CPU quota of a container. torchrun and others say theirs by the variable.
+    if recipe.threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(recipe.threads or usable_cpus())
     set_determinism(recipe.seed)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS has no determinism without it

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import InputSpec
+from models.cpu import usable_cpus
 from models.preprocessing import ImageError, decode, preprocess
-from training.data.decoding import network_input, usable_cpus
+from training.data.decoding import network_input
 from training.datasets import Item
 from training.datasets.base import labels_of
 from training.errors import TrainingError

@@ -191,7 +191,8 @@ class Recipe(Section):
     card: CardText
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0)
-    """CPU threads for torch; 0 leaves torch's choice."""
+    """CPU threads for torch. 0: what ``OMP_NUM_THREADS`` says, or as many CPUs as affinity and cgroup allow. On a
+    machine that others use too, fewer are faster than all."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """``bfloat16`` is autocast, on CPU and GPU; weights, SRM's pooling, loss and validation stay float32."""
     channels_last: bool = False

@@ -12,6 +12,8 @@ from models.architecture import Architecture
 from models.resnet import ResNet
 from tests.training.fitting.quick import AUGMENTATION_OFF, FEW, quick, state, validation_auc
 from tests.training.run_folder import curves
+from training.fitting import engine
+from training.recipe import load_recipe
 from training.run import Run
 
 
@@ -148,3 +150,19 @@ class TestChoices:
         schedule = {"name": "step", "milestones": [1], "warmup": 0, "factor": 0.5}
         run = quick(few_npz, tmp_path / "run", epochs=2, schedule=schedule)
         assert [value for _, value in curves(run)["train/learning_rate"]] == pytest.approx([5e-3] * 2 + [2.5e-3] * 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "expected"), [(0, None, [3]), (0, "1", []), (5, None, [5]), (5, "1", [5])]
+)
+def test_threads_are_the_recipes_the_environments_or_the_usable_cpus(
+    monkeypatch: pytest.MonkeyPatch, asked: int, variable: str | None, expected: list[int]
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setattr(engine, "usable_cpus", lambda: 3)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    engine.make_repeatable(load_recipe("octmnist", [f"threads={asked}"]), torch.device("cpu"))
+    assert chosen == expected

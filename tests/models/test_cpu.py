@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.inference.cpu import usable_cpus
+from models.cpu import usable_cpus
 
 
 def test_cpus_from_affinity_and_cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
