@@ -14,7 +14,16 @@ FORBIDDEN = {
     "service": {"training", "torch", "monai", "ignite", "onnx", "sklearn"},
 }
 LONGEST_FILE, FULLEST_FOLDER = 300, 16
-TORCH_FREE = {"card.py", "scope.py", "architecture.py", "wording.py", "package.py", "preprocessing", "__init__.py"}
+TORCH_FREE = {
+    "card.py",
+    "cpu.py",
+    "scope.py",
+    "architecture.py",
+    "wording.py",
+    "package.py",
+    "preprocessing",
+    "__init__.py",
+}
 TESTS_WITHOUT_TORCH = [  # what `make test-serve` runs
     "conftest.py",
     "service",
