@@ -213,7 +213,7 @@ class Lifecycle:
             self.metrics.loads.labels(name, "loaded").inc()
             logger.info("serving %s version %s (%s) on %s", name, version, model.digest[:19], model.provider)
             source = "by the tuning file" if self.execution.tuned(model.digest) else "by default"
-            logger.info("%s version %s %s (%s)", name, version, in_words(model.plan), source)
+            logger.info("plan of %s version %s, %s: %s", name, version, source, in_words(model.plan))
             if replaced is not None:
                 self.drain(replaced)
         for version in list(self.repository.models.get(name, ())):

@@ -100,11 +100,15 @@ def default_plan(threads: int, *, streams: int, largest_batch: int, on_cpu: bool
 
 def in_words(plan: Plan) -> str:
     """A plan for a log or a terminal."""
-    alone = f"runs on {plan.threads} threads"
+    alone = f"one run at a time on {threads_in_words(plan.threads)}"
     if plan.streams == 1:
         return f"{alone}, of up to {plan.batch} images"
-    beside = f"up to {plan.streams} runs at once, on {plan.stream_threads} each, of up to {plan.batch} images"
-    return f"{alone}; from {plan.streams_from} images in work {beside}"
+    beside = f"up to {plan.streams} runs at once, each on {threads_in_words(plan.stream_threads)}"
+    return f"{alone}; from {plan.streams_from} images in work on, {beside} and of up to {plan.batch} images"
+
+
+def threads_in_words(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def read_tuning(path: Path, threads: int) -> Tuning | None:

@@ -124,7 +124,7 @@ def test_streams_answer_as_runs_on_all_threads_do(folder: Path) -> None:
 def test_the_command_measures_every_model_and_keeps_what_the_file_says_of_others(folder: Path) -> None:
     written = CliRunner().invoke(app, ["tune", "colour", "--repository", str(folder), "--seconds", "0.01"])
     assert written.exit_code == 0, written.output
-    assert "Plan of colour: runs on" in written.output
+    assert "Plan of colour: one run at a time on" in written.output
     first = Tuning.model_validate_json((folder / FILE_NAME).read_bytes())
     assert {tuned.name for tuned in first.models.values()} == {"colour"}
     [tuned] = first.models.values()
@@ -142,3 +142,12 @@ def test_an_unknown_model_is_answered_with_the_known_ones(
     with pytest.raises(SystemExit):
         main()
     assert "colour" in capsys.readouterr().err
+
+
+def test_plans_in_words() -> None:
+    plan = Plan(threads=8, streams=8, batch=4, streams_from=3)
+    assert plans.in_words(plan) == (
+        "one run at a time on 8 threads; from 3 images in work on, up to 8 runs at once, each on 1 thread and of up to "
+        "4 images"
+    )
+    assert plans.in_words(Plan(threads=1, batch=16)) == "one run at a time on 1 thread, of up to 16 images"
