@@ -38,16 +38,19 @@ def load_ways(path: Path, execution: Execution) -> tuple[Model, dict[Way, Run]]:
 
     Off the CPU there is one stream.
 
+    Args:
+        path: Of the package.
+        execution: With one stream, and without an earlier tuning file.
+
     Raises:
         PackageError: if the package is not usable.
         ProviderError: if a forced provider can't run it.
     """
-    plain = replace(execution, streams=1, tuning=None)
-    model = load_package(path, plain)
+    model = load_package(path, execution)
     runs = {execution.threads: model.outputs_of}
     threads = execution.threads // 2 if model.provider == CPU else 0
     while threads:
-        runs[threads] = load_package(path, replace(plain, provider="cpu", threads=threads)).outputs_of
+        runs[threads] = load_package(path, replace(execution, provider="cpu", threads=threads)).outputs_of
         threads //= 2
     batches = [batch for batch in BATCHES if batch <= execution.largest_batch]
     return model, {

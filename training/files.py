@@ -2,9 +2,27 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from training.errors import TrainingError
+
+
+@contextmanager
+def whole(path: Path, draft: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A file to write as ``draft``, which gets its name at the end of the block, or is removed after an error."""
+    try:
+        with draft.open(mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        synchronise(path.parent)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -13,16 +31,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         TrainingError: if it can't be written, for example on a full disk. An existing file of that name is not changed.
     """
-    draft = path.with_name(f"{path.name}.part")
     try:
-        with draft.open("wb") as file:
+        with whole(path, path.with_name(f"{path.name}.part")) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        synchronise(path.parent)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise TrainingError(
             f"{path} can't be written ({error.strerror}): nothing saved before is lost; make room, then start the same "
             "command with --resume"
@@ -31,13 +43,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a file completely or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    with draft.open("w") as file:
+    with whole(path, path.with_name(f"{path.name}.draft"), "w") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    synchronise(path.parent)
 
 
 def synchronise(folder: Path) -> None:

@@ -14,7 +14,7 @@ from models.package import INPUT, PackageError, digest, read_card
 from service.inference.execution import Execution, FixedBatches, create_session, fixed_sizes
 from service.inference.package_checks import CHECKED, check_answers, check_file
 from service.inference.plans import Plan
-from service.inference.providers import ON_NVIDIA, ProviderError, nodes_by_provider, provider_of
+from service.inference.providers import ON_NVIDIA, ProviderError, nodes_by_provider
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
             raise PackageError(f"{path} can't be loaded: {error}") from error
 
     session = create(tuned.plan.threads if tuned else execution.threads)
-    active = provider_of(session)
+    nodes = nodes_by_provider(session)
+    active = next(iter(nodes))
     plan = execution.plan(tuned, active)
     try:
         card = read_card(session)
@@ -114,7 +115,7 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
     beside = run
     if plan.streams > 1 and plan.stream_threads != plan.threads:
         beside = run_any_size(create(plan.stream_threads), card.outputs)
-    return Model(version, digested, card, active, nodes_by_provider(session), session, run, plan, beside)
+    return Model(version, digested, card, active, nodes, session, run, plan, beside)
 
 
 def run_any_size(

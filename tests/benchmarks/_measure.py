@@ -1,14 +1,14 @@
 """What the training benchmarks share: a clock for CPU and GPU, interleaved rounds, ratios, the machine in words."""
 
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from service.inference.plans import processor
 
 Call = Callable[[], Any]
 Timer = Callable[[Call], float]
@@ -75,12 +75,8 @@ def print_table(title: str, times: Mapping[str, list[float]], images: int, base:
 
 def describe_machine(device: torch.device) -> str:
     """Processor, threads, GPU and the versions of the libraries that decide the speed."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []  # Linux
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor() or platform.machine()
     facts = [
-        f"CPU: {processor}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} torch threads",
+        f"CPU: {processor()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} torch threads",
         ", ".join(f"{name} {installed(name)}" for name in ("torch", "monai", "onnxruntime")),
     ]
     if device.type == "cuda":

@@ -2,18 +2,19 @@
 
 import typer
 
+from training.console import console, tell
+
 cache = typer.Typer(help="The decoded images that training keeps on disk.", no_args_is_help=True)
 
 
 @cache.command("list")
 def list_() -> None:
     """List the files of decoded images."""
-    from rich.console import Console
     from rich.table import Column, Table
 
     from training.data.cache.folder import cache_folder, entries
 
-    console, folder = Console(), cache_folder()
+    folder = cache_folder()
     found = list(entries(folder))
     table = Table("written (UTC)", "images", "unreadable", "input", "MB", Column("of", overflow="fold"))
     for entry in sorted(found, key=lambda entry: entry.index.written):
@@ -29,17 +30,15 @@ def list_() -> None:
     if found:
         console.print(table)
     total = sum(entry.size for entry in found)
-    console.print(f"{folder}: {len(found)} file(s), {total / 1e6:,.1f} MB", markup=False, soft_wrap=True)
+    tell(f"{folder}: {len(found)} file(s), {total / 1e6:,.1f} MB")
 
 
 @cache.command()
 def clear() -> None:
     """Remove all decoded images. The next command decodes what it needs again."""
-    from rich.console import Console
-
     from training.data.cache.folder import cache_folder
     from training.data.cache.folder import clear as clear_folder
 
     folder = cache_folder()
     freed = clear_folder(folder)
-    Console().print(f"{folder}: {freed / 1e6:,.1f} MB removed", markup=False, soft_wrap=True)
+    tell(f"{folder}: {freed / 1e6:,.1f} MB removed")

@@ -29,7 +29,7 @@ from training.data.cache.folder import VARIABLE, Index, cache_folder, now, read_
 from training.data.cache.images import Pixels, Place
 from training.data.decoding import Fault, Picture, decode_all
 from training.distributed import rank
-from training.files import replace_text
+from training.files import replace_text, whole
 
 if sys.platform != "win32":
     import fcntl
@@ -145,25 +145,18 @@ def write(draft: Path, missing: Mapping[str, Picture], spec: InputSpec, made: Ma
     require_space(draft.parent, len(missing) * int(np.prod(shape)))
     path = draft.with_name(f"{uuid4().hex}.npy")
     faults: dict[str, Fault] = {}
-    try:
-        with draft.open("wb") as file:
-            write_head(file, (0, *shape))
-            decoded = decode_all(list(missing.values()), spec)
-            shown = tqdm(decoded, "Decoding", len(missing), leave=False, disable=None, unit=" images")
-            for key, result in zip(missing, shown, strict=True):
-                if isinstance(result, Fault):
-                    faults[key] = result
-                else:
-                    file.write(np.ascontiguousarray(result).data)
-            rows = [key for key in missing if key not in faults]
-            file.seek(0)
-            write_head(file, (len(rows), *shape))  # as long as before: the format leaves space for the number of rows
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with whole(path, draft) as file:
+        write_head(file, (0, *shape))
+        decoded = decode_all(list(missing.values()), spec)
+        shown = tqdm(decoded, "Decoding", len(missing), leave=False, disable=None, unit=" images")
+        for key, result in zip(missing, shown, strict=True):
+            if isinstance(result, Fault):
+                faults[key] = result
+            else:
+                file.write(np.ascontiguousarray(result).data)
+        rows = [key for key in missing if key not in faults]
+        file.seek(0)
+        write_head(file, (len(rows), *shape))  # as long as before: the format leaves space for the number of rows
     lasting = {key: fault.reason for key, fault in faults.items() if fault.of_content}
     index = Index(**made, source=source_of(missing.values()), written=now(), images=rows, unreadable=lasting)
     replace_text(path.with_suffix(".json"), index.model_dump_json(indent=1) + "\n")
