@@ -12,14 +12,12 @@ import io
 import json
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 from torch import Tensor
@@ -30,7 +28,7 @@ from models.recalibration import StyleRecalibration
 from models.resnet import ResNet
 from tests.benchmarks._measure import create_timer, describe_machine, interleaved
 from tests.benchmarks._networks import create_variant
-from tests.gpu._feed import Feed
+from tests.gpu._feeding import compare_feed
 from tests.gpu._fused import FusedBlock, normalise_and_recalibrate
 
 DEVICE = torch.device("cuda")
@@ -62,7 +60,10 @@ def main(
         architecture = Architecture.model_validate({"depth": each, "num_classes": CLASSES, "image_size": size})
         figures[f"ResNet-{each}"] = compare_steps(architecture, batch, rounds, compiled=compiled)
         output.write_text(json.dumps(figures, indent=2))
-    figures["feed"] = compare_feed(size, batch)
+    static = random_batch(batch, size)
+    network = build("srm", Architecture(depth=18, num_classes=CLASSES, image_size=size))
+    step = captured(create_step(network), *static, torch.cuda.graph_pool_handle())
+    figures["feed"] = compare_feed(static[0], partial(step, *static))
     output.write_text(json.dumps(figures, indent=2))
 
 
@@ -253,43 +254,6 @@ def resume_is_exact() -> bool:
     finally:
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.benchmark = benchmark
-
-
-def compare_feed(size: int, batch: int) -> dict[str, Any]:
-    """Images a second of SRM-ResNet-18's step alone, of feeding alone and of both, from a memory-mapped file."""
-    network = build("srm", Architecture(depth=18, num_classes=CLASSES, image_size=size))
-    static = random_batch(batch, size)
-    step = partial(captured(create_step(network), *static, torch.cuda.graph_pool_handle()), *static)
-    random = np.random.default_rng(0)
-    count, epochs = 32 * batch, 4
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "images.npy"
-        images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, size, size, 3))
-        for start in range(0, count, batch):
-            images[start : start + batch] = random.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-
-        def batches() -> list[Any]:
-            return [part for _ in range(epochs) for part in random.permutation(count).reshape(-1, batch)]
-
-        def measure(*, feed: bool, run: bool) -> float:
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            source: Any = Feed(images, batches(), DEVICE) if feed else batches()
-            for raw in source:
-                if feed:
-                    static[0].copy_(raw.permute(0, 3, 1, 2)).div_(255)
-                if run:
-                    step()
-            torch.cuda.synchronize()
-            return count * epochs / (time.perf_counter() - start)
-
-        figures = {
-            name: statistics.median(measure(feed=feed, run=run) for _ in range(3))
-            for name, feed, run in (("step alone", False, True), ("feed alone", True, False), ("both", True, True))
-        }
-    figures["both / step alone"] = figures["both"] / figures["step alone"]
-    print("\n" + "\n".join(f"{name:<30}{value:>12.3f}" for name, value in figures.items()), flush=True)
-    return figures
 
 
 if __name__ == "__main__":

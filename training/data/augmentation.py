@@ -1,7 +1,7 @@
 """Training-time augmentation of a whole batch at once, on the tensor.
 
 One affine warp and a few element-wise operations for the batch cost a small fraction of per-image transforms, and
-run wherever the batch is. Each image draws its own parameters.
+run wherever the batch is. Each image draws its own parameters, on the host; noise is drawn where the batch is.
 """
 
 import math
@@ -11,6 +11,7 @@ from monai.transforms import RandomizableTransform
 from torch import Tensor
 
 from training.data.overlays import Borders, add_captions, draw_borders
+from training.device import sent
 from training.recipe import AugmentationSpec
 
 
@@ -31,13 +32,7 @@ class BatchAugmentation(RandomizableTransform):
         borders = draw_borders(data, self.spec.borders, self.uniform) if self.spec.borders else None
         images = self.colour(self.warp(self.window(data), borders))
         if self.spec.noise:
-            deviation = self.uniform(images, 0, self.spec.noise)
-            noise = torch.from_numpy(
-                self.R.standard_normal(
-                    tuple(images.shape),
-                ).astype("float32")
-            )
-            images = images + deviation * noise.to(images.device)
+            images = images + self.uniform(images, 0, self.spec.noise) * self.noise(images)
         if borders is not None:
             images = borders.paint(images)
         if self.spec.caption:
@@ -48,12 +43,19 @@ class BatchAugmentation(RandomizableTransform):
 
     def uniform(self, images: Tensor, low: float, high: float) -> Tensor:
         """One random number per image, (N, 1, 1, 1)."""
-        numbers = self.R.uniform(low, high, size=len(images)).astype("float32")
-        return torch.from_numpy(numbers).to(images.device)[:, None, None, None]
+        return sent(self.R.uniform(low, high, size=len(images)), images.device)[:, None, None, None]
 
-    def numbers(self, count: int) -> Tensor:
-        """As many random numbers in 0 to 1."""
-        return torch.from_numpy(self.R.uniform(size=count).astype("float32"))
+    def numbers(self, images: Tensor, count: int) -> Tensor:
+        """As many random numbers in 0 to 1 where the images are."""
+        return torch.rand(count, generator=self.generator(images), device=images.device)
+
+    def noise(self, images: Tensor) -> Tensor:
+        """Standard normal noise of the images' shape."""
+        return torch.randn(images.shape, generator=self.generator(images), device=images.device)
+
+    def generator(self, images: Tensor) -> torch.Generator:
+        """A source of many numbers where the images are; what it gives depends on the state of ``self.R`` alone."""
+        return torch.Generator(images.device).manual_seed(int(self.R.randint(2**31)))
 
     def sign(self, images: Tensor, random: bool) -> Tensor:
         """1 or, if random, -1 for a half of the images."""
@@ -68,7 +70,8 @@ class BatchAugmentation(RandomizableTransform):
         height, width = images.shape[-2:]
         padded = torch.nn.functional.pad(images, [margin] * 4)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, top, left, H, W), without a copy
-        top, left = torch.from_numpy(self.R.randint(0, 2 * margin + 1, size=(2, len(images)))).to(images.device)
+        places = self.R.randint(0, 2 * margin + 1, size=(2, len(images)))
+        top, left = sent(places, images.device, torch.int64)
         return windows[torch.arange(len(images), device=images.device), :, top, left]
 
     def crop(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

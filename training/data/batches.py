@@ -50,5 +50,11 @@ class ShuffledBatches(Sampler[list[int]]):
 
 
 def training_loader(dataset: Images, batches: ShuffledBatches, workers: int = 0) -> Loader:
-    """A loader with its own generator. Starting it does not change the random state of torch."""
-    return Loader(dataset, num_workers=workers, batch_sampler=batches, generator=Generator().manual_seed(0))
+    """A loader with its own generator. Starting it does not change the random state of torch.
+
+    Its worker processes stay for all epochs.
+    """
+    generator = Generator().manual_seed(0)
+    return Loader(
+        dataset, num_workers=workers, batch_sampler=batches, generator=generator, persistent_workers=workers > 0
+    )

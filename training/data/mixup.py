@@ -12,6 +12,7 @@ import torch
 from monai.transforms import Randomizable
 from torch import Tensor
 
+from training.device import sent
 from training.recipe import LossSpec
 
 
@@ -26,8 +27,8 @@ class MixUp(Randomizable):
 
     def __call__(self, data: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Blend images (N, C, H, W) and class probabilities (N, K) alike."""
-        weight = torch.from_numpy(self.R.beta(self.alpha, self.alpha, len(data)).astype("float32")).to(data.device)
-        other = torch.from_numpy(self.R.permutation(len(data))).to(data.device)
+        weight = sent(self.R.beta(self.alpha, self.alpha, len(data)), data.device)
+        other = sent(self.R.permutation(len(data)), data.device, torch.int64)
         images, labels = weight[:, None, None, None], weight[:, None]
         return images * data + (1 - images) * data[other], labels * targets + (1 - labels) * targets[other]
 
@@ -47,20 +48,21 @@ class CutMix(Randomizable):
         """Blend images (N, C, H, W) and class probabilities (N, K) alike."""
         count, _, height, width = data.shape
         side = np.sqrt(1 - self.R.beta(self.alpha, self.alpha, count))
-        rows = self.inside(side * height, height)
-        columns = self.inside(side * width, width)
-        other = torch.from_numpy(self.R.permutation(count)).to(data.device)
-        box = (rows[:, :, None] & columns[:, None, :]).to(data.device)
+        rows = sent(self.inside(side * height, height), data.device, torch.bool)
+        columns = sent(self.inside(side * width, width), data.device, torch.bool)
+        other = sent(self.R.permutation(count), data.device, torch.int64)
+        box = rows[:, :, None] & columns[:, None, :]
         part = box.float().mean(dim=(1, 2))[:, None]
         return torch.where(box[:, None], data[other], data), (1 - part) * targets + part * targets[other]
 
-    def inside(self, length: np.ndarray, size: int) -> Tensor:
+    def inside(self, length: np.ndarray, size: int) -> np.ndarray:
         """Which positions (N, size) lie within ``length`` of a centre drawn anywhere in the image."""
         centre = self.R.randint(0, size, size=len(length))
         first = np.clip(np.round(centre - length / 2), 0, size)[:, None]
         last = np.clip(np.round(centre + length / 2), 0, size)[:, None]
         positions = np.arange(size)
-        return torch.from_numpy((positions >= first) & (positions < last))
+        inside: np.ndarray = (positions >= first) & (positions < last)
+        return inside
 
 
 class OneOf(Randomizable):

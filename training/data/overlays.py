@@ -67,10 +67,10 @@ def draw_borders(images: Tensor, probability: float, draw: Draw) -> Borders:
     return Borders(left - 1, 1 - right, top - 1, 1 - bottom, level)
 
 
-def add_captions(images: Tensor, probability: float, draw: Draw, dots: Callable[[int], Tensor]) -> Tensor:
+def add_captions(images: Tensor, probability: float, draw: Draw, dots: Callable[[Tensor, int], Tensor]) -> Tensor:
     """Images (N, C, H, W) with, on some, a line of random letters near the upper or the lower edge, white or black.
 
-    ``dots(count)`` gives that many random numbers in 0 to 1.
+    ``dots(images, count)`` gives that many random numbers in 0 to 1.
     """
     count, height, width = len(images), *images.shape[-2:]
     has, lower, white = draw(images, 0, 1) < probability, draw(images, 0, 1) < 0.5, draw(images, 0, 1) < 0.75
@@ -79,7 +79,7 @@ def add_captions(images: Tensor, probability: float, draw: Draw, dots: Callable[
     top = torch.where(lower, height - away - tall, away)
     left = start * (width - long)
     dot = tall / ROWS
-    letters = dots(count * ROWS * LETTERS * COLUMNS).to(images.device) < 0.5
+    letters = dots(images, count * ROWS * LETTERS * COLUMNS) < 0.5
     pattern = torch.nn.functional.pad(letters.reshape(count, ROWS, LETTERS, COLUMNS), (0, 1)).flatten(2)
     y = torch.arange(height, device=images.device)[None, None, :, None] + 0.5 - top
     x = torch.arange(width, device=images.device)[None, None, None, :] + 0.5 - left

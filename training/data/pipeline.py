@@ -22,6 +22,7 @@ from training.data.decoding import Fault, Picture, decode_all, is_input, network
 from training.data.mixup import CutMix, MixUp, OneOf
 from training.data.unreadable import Unreadable, refuse
 from training.datasets import Item
+from training.device import sent
 from training.errors import TrainingError
 
 # Plain tensors: MetaTensor's bookkeeping costs more than half of the loader's time and nothing here reads it.
@@ -32,6 +33,8 @@ MEASURED = 10_000
 """Number of images that is enough to measure a normalisation, the gates or the styles."""
 VALUES = 2**22
 """Values of pixels that are measured at once, as 8 bytes each."""
+AT_ONCE = 128 * 224 * 224
+"""Pixels that a network takes at once in evaluation."""
 ERROR = f"{TrainingError.__module__}.{TrainingError.__qualname__}"
 
 
@@ -120,10 +123,14 @@ class Loader(DataLoader):
         super().__init__(dataset, collate_fn=as_batch, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises its own class, uses any iterator
-        try:
-            yield from super().__iter__()
-        except TrainingError as error:
-            raise TrainingError(str(error).strip().splitlines()[-1].removeprefix(f"{ERROR}: ")) from None
+        return in_a_sentence(super().__iter__())  # processes start now, not with the first batch
+
+
+def in_a_sentence(batches: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from batches
+    except TrainingError as error:
+        raise TrainingError(str(error).strip().splitlines()[-1].removeprefix(f"{ERROR}: ")) from None
 
 
 def as_batch(images: Any) -> Any:
@@ -160,6 +167,11 @@ def loader(
     )
 
 
+def evaluation_batch(height: int, width: int) -> int:
+    """Images of this size that are evaluated at once: at most :data:`AT_ONCE` pixels, and 128 images."""
+    return max(1, min(128, AT_ONCE // (height * width)))
+
+
 class Normalisation(NamedTuple):
     """Mean and standard deviation of each channel, where the image's range is 0 to 1."""
 
@@ -167,8 +179,7 @@ class Normalisation(NamedTuple):
     std: list[float]
 
     def __call__(self, images: Tensor) -> Tensor:
-        mean = torch.tensor(self.mean, device=images.device)[:, None, None]
-        std = torch.tensor(self.std, device=images.device)[:, None, None]
+        mean, std = (sent(values, images.device)[:, None, None] for values in self)
         return (images - mean) / std
 
     @classmethod
@@ -220,8 +231,9 @@ class PrepareTrainingBatch:
     ) -> tuple[Tensor, Tensor]:
         images = self.augmentation(batch[IMAGE].to(device, non_blocking=non_blocking).float() / 255)
         labels = batch[LABEL].to(device, non_blocking=non_blocking)
-        one_class = labels.ndim == 1
-        targets = torch.nn.functional.one_hot(labels, self.classes).float() if one_class else labels.float()
+        if labels.ndim == 1:
+            labels = labels[:, None] == torch.arange(self.classes, device=device)
+        targets = labels.float()
         if self.blend is not None:
             images, targets = self.blend(images, targets)
         return self.normalisation(images), targets

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.card import InputSpec
 from models.resnet import ResNet
 from models.style_shift import StyleShift, styles_of
-from training.data.pipeline import IMAGE, PrepareBatch, cached, loader
+from training.data.pipeline import IMAGE, PrepareBatch, cached, evaluation_batch, loader
 from training.datasets import Item
 from training.run import RunFacts
 
@@ -36,7 +36,6 @@ def predict(
     items: Sequence[Item],
     facts: RunFacts,
     style_shift: StyleShift | None = None,
-    batch_size: int = 128,
 ) -> NetworkOutputs:
     """Return logits, gates and labels in the order of the items, computed on the device of the network.
 
@@ -44,7 +43,7 @@ def predict(
     """
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
     logits, gates, labels, shifts = [], [], [], []
-    for batch in decoded(items, facts.input, batch_size):
+    for batch in decoded(items, facts.input):
         images, target = prepare(batch, device)
         explanation = network.explain(images)
         logits.append(explanation.logits.double().cpu().numpy())
@@ -62,7 +61,8 @@ def predict(
     )
 
 
-def decoded(items: Sequence[Item], spec: InputSpec, batch_size: int) -> Iterator[Any]:
+def decoded(items: Sequence[Item], spec: InputSpec) -> Iterator[Any]:
     """Batches of the items in order. Where the disk can't keep them, at most :data:`CHUNK` are in memory at a time."""
+    batch_size = evaluation_batch(spec.height, spec.width)
     for start in range(0, len(items), CHUNK):
         yield from loader(cached(items[start : start + CHUNK], spec), batch_size)

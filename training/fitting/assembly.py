@@ -1,29 +1,30 @@
 """A run's parts: the network, and all that takes a batch of images to a step of it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from ignite.engine import Events
 from ignite.handlers import EMAHandler
 from monai.engines import SupervisedTrainer
-from monai.engines.utils import IterationEvents
 from monai.transforms import Randomizable
-from torch import nn
+from torch import GradScaler, nn
 
 from models.architecture import Architecture
 from models.resnet import ResNet
 from training import distributed
 from training.data.augmentation import BatchAugmentation
 from training.data.batches import ShuffledBatches, training_loader
+from training.data.cache.images import CachedImages
+from training.data.feed import Feed
 from training.data.mixup import create_blend
 from training.data.pipeline import PrepareTrainingBatch
-from training.errors import TrainingError
 from training.fitting.forward import TrainingForward, compile_network, memory_format
+from training.fitting.losses import Losses
 from training.fitting.material import Material
 from training.fitting.optimisation import create_loss, create_optimiser, create_schedule
 from training.fitting.resume import TrainingState
 from training.fitting.selection import Selection
+from training.fitting.step import TrainingStep
 from training.recipe import Recipe
 
 
@@ -56,7 +57,10 @@ def assemble(
     weights = [item.weight for item in material.data.splits["train"]]
     batches = ShuffledBatches(len(material.images), recipe.batch_size, recipe.seed, weights)
     steps = len(batches) * recipe.epochs
-    optimiser = create_optimiser(network, recipe.optimiser, recipe.fine_tuning.stage_decay)
+    half = recipe.precision == "float16"
+    scaler = GradScaler(device.type) if half else None
+    # Only a fused optimiser skips a step that overflowed without asking the GPU whether it did.
+    optimiser = create_optimiser(network, recipe.optimiser, recipe.fine_tuning.stage_decay, fused=half)
     schedule = create_schedule(optimiser, recipe.schedule, steps, len(batches))
     average = create_average(network, recipe.ema_decay, steps)
     if recipe.compile:
@@ -69,23 +73,23 @@ def assemble(
     trainer = SupervisedTrainer(
         device=device,
         max_epochs=recipe.epochs,
-        train_data_loader=training_loader(material.images, batches, material.workers),
+        train_data_loader=Feed(training_loader(material.images, batches, material.workers), device),
         network=distributed.share_gradients(network, device),
         optimizer=optimiser,
         loss_function=create_loss(recipe.loss, prior, multi_label=data.multi_label).to(device),
         prepare_batch=PrepareTrainingBatch(material.normalisation, augmentation, blend, len(data.labels)),
         inferer=TrainingForward(device, recipe.precision, layout, frozen),
+        iteration_update=TrainingStep(recipe.accumulate, scaler, recipe.optimiser.clip_norm),
         decollate=False,
     )
     if average is not None:
         average.attach(trainer)
     trainer.add_event_handler(Events.EPOCH_STARTED, batches.place)
-    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check_loss)
-    if recipe.optimiser.clip_norm is not None:
-        trainer.add_event_handler(
-            IterationEvents.BACKWARD_COMPLETED, clip_gradient, network, recipe.optimiser.clip_norm
-        )
-    return TrainingState(trainer, network, average, optimiser, schedule, Selection(recipe), randomised)
+    if isinstance(material.images, CachedImages):
+        material.images.pinned = device.type == "cuda"
+    losses = Losses(device)
+    losses.attach(trainer)
+    return TrainingState(trainer, network, average, optimiser, schedule, scaler, Selection(recipe), randomised, losses)
 
 
 def create_average(network: nn.Module, decay: float, steps: int) -> EMAHandler | None:
@@ -104,17 +108,3 @@ def seed_process(seed: int, randomised: Sequence[Randomizable]) -> None:
         transform.set_random_state(own)
     if distributed.rank():
         torch.manual_seed(own)  # of dropout: process 0 goes on as one process would
-
-
-def check_loss(trainer: Any) -> None:
-    """Keep the loss of the whole batch, all processes' parts, for the curves; stop if it is not finite."""
-    trainer.state.loss = distributed.mean_over_processes(trainer.state.output["loss"])
-    if not torch.isfinite(trainer.state.loss):
-        raise TrainingError(
-            f"the loss is {trainer.state.loss.item()} in epoch {trainer.state.epoch}: lower "
-            "optimiser.learning_rate, or set optimiser.clip_norm"
-        )
-
-
-def clip_gradient(_: Any, network: nn.Module, norm: float) -> None:
-    nn.utils.clip_grad_norm_(network.parameters(), norm)

@@ -8,6 +8,7 @@ from ignite.handlers.tqdm_logger import ProgressBar
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from training.fitting.losses import Losses, StepFigures
 from training.fitting.tracking import Tracker
 
 STEPS = "train/"
@@ -21,13 +22,12 @@ class Curves:
         self.writer = SummaryWriter(str(folder))
         self.tracker = tracker
 
-    def attach(self, trainer: Engine, evaluator: Engine) -> None:
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+    def attach(self, trainer: Engine, evaluator: Engine, losses: Losses) -> None:
+        losses.listeners.append(self.step)
         evaluator.add_event_handler(Events.COMPLETED, self.epoch, trainer)
 
-    def step(self, trainer: Any) -> None:
-        rate = max(group["lr"] for group in trainer.optimizer.param_groups)
-        self.add({f"{STEPS}loss": float(trainer.state.loss), f"{STEPS}learning_rate": rate}, trainer.state.iteration)
+    def step(self, figures: StepFigures) -> None:
+        self.add({f"{STEPS}loss": figures.loss, f"{STEPS}learning_rate": figures.learning_rate}, figures.step)
 
     def epoch(self, evaluator: Engine, trainer: Engine) -> None:
         self.add(evaluator.state.metrics, trainer.state.epoch)
@@ -76,10 +76,10 @@ def rewind(folder: Path, step: int, epoch: int) -> dict[int, float]:
     return {step: event.summary.value[0].simple_value for step, event in sorted(losses.items())}
 
 
-def show_progress(trainer: Any, evaluator: Engine) -> None:
+def show_progress(trainer: Any, evaluator: Engine, losses: Losses) -> None:
     """A bar with the loss, and a line for each validation."""
     bar = ProgressBar(desc="fit", persist=False)
-    bar.attach(trainer, output_transform=lambda _: {"loss": float(trainer.state.loss)})
+    bar.attach(trainer, output_transform=lambda _: {"loss": losses.newest})
 
     @evaluator.on(Events.COMPLETED)
     def show(engine: Any) -> None:

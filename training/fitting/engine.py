@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.engines import SupervisedEvaluator
 from monai.handlers import LrScheduleHandler, ValidationHandler
 from monai.utils import set_determinism
 from torch import nn
@@ -31,6 +31,7 @@ from training.fitting.material import Material, gather_material, validation_imag
 from training.fitting.resume import TrainingState, refuse_changes
 from training.fitting.run_writer import RunWriter
 from training.fitting.start import start_from
+from training.fitting.step import require_parts
 from training.fitting.tracking import Tracker, require_mlflow
 from training.lock import sole_writer
 from training.recipe import Recipe
@@ -81,7 +82,7 @@ def train(
     make_repeatable(recipe, device)
     if recipe.tracking == "mlflow":
         require_mlflow()
-    distributed.own_batch_size(recipe.batch_size)  # a mistake in it shows now and not hours later
+    require_parts(distributed.own_batch_size(recipe.batch_size), recipe.accumulate)  # a mistake shows now
     material = gather_material(recipe)
     for line in material.data.summary() if distributed.rank() == 0 else ():
         report(line)
@@ -143,7 +144,7 @@ def run_epochs(
     trainer = state.trainer
     for engine in (trainer, evaluator):
         engine.logger.setLevel(logging.CRITICAL)  # what it would say of an error is in the error
-    with logged(recipe, writer, trainer, evaluator, progress=progress, report=report):
+    with logged(recipe, writer, state, evaluator, progress=progress, report=report):
         schedule: Any = state.schedule  # MONAI names torch's old base
         LrScheduleHandler(schedule, print_lr=False, epoch_level=False).attach(trainer)
         ValidationHandler(1, evaluator).attach(trainer)
@@ -159,6 +160,9 @@ def make_repeatable(recipe: Recipe, device: torch.device) -> None:
     if recipe.threads or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(recipe.threads or usable_cpus())
     set_determinism(recipe.seed)
+    # MONAI chooses cuDNN's deterministic kernels and forbids it to look for the fastest, whatever was asked for.
+    torch.backends.cudnn.deterministic = recipe.deterministic
+    torch.backends.cudnn.benchmark = not recipe.deterministic
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS has no determinism without it
         torch.use_deterministic_algorithms(recipe.deterministic)
@@ -181,7 +185,7 @@ def full_disk_is_a_sentence(folder: Path) -> Iterator[None]:
 def logged(
     recipe: Recipe,
     writer: RunWriter,
-    trainer: SupervisedTrainer,
+    state: TrainingState,
     evaluator: Any,
     *,
     progress: bool,
@@ -191,17 +195,18 @@ def logged(
     if distributed.rank():
         yield
         return
-    run, iteration = writer.run, trainer.state.iteration
+    run, trainer = writer.run, state.trainer
+    iteration = trainer.state.iteration
     epoch, amid = divmod(iteration, trainer.state.epoch_length)
     losses = rewind(run.curves_folder, iteration, epoch)
     writer.log = EpochLog(run.curves_path, recipe, silent if progress else report)
     writer.log.rewind(epoch, [loss for step, loss in losses.items() if step > iteration - amid])
-    writer.log.attach(trainer)
+    writer.log.attach(trainer, state.losses)
     tracker = Tracker(run) if recipe.tracking == "mlflow" else None
     writer.curves = curves = Curves(run.curves_folder, tracker)
-    curves.attach(trainer, evaluator)
+    curves.attach(trainer, evaluator, state.losses)
     if progress:
-        show_progress(trainer, evaluator)
+        show_progress(trainer, evaluator, state.losses)
     try:
         yield
     except BaseException:

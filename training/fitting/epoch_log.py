@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TextIO
+from typing import TextIO
 
 from ignite.engine import Engine, Events
 
 from training.evaluation.metrics import metrics_for
 from training.files import write_atomically
+from training.fitting.losses import Losses, StepFigures
 from training.fitting.selection import Selection
 from training.recipe import Recipe
 
@@ -53,16 +54,16 @@ class EpochLog:
         self.write(content, rows, heading=True)
         write_atomically(self.path, content.getvalue().encode())
 
-    def attach(self, trainer: Engine) -> None:
+    def attach(self, trainer: Engine, losses: Losses) -> None:
         trainer.add_event_handler(Events.EPOCH_STARTED, self.begin)
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+        losses.listeners.append(self.step)
 
     def begin(self) -> None:
         self.begun, self.steps = time.perf_counter(), 0
 
-    def step(self, trainer: Any) -> None:
-        self.losses.append(float(trainer.state.loss))
-        self.rate = max(group["lr"] for group in trainer.optimizer.param_groups)
+    def step(self, figures: StepFigures) -> None:
+        self.losses.append(figures.loss)
+        self.rate = figures.learning_rate
         self.steps += 1
         self.trained = time.perf_counter()
 

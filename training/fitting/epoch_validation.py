@@ -9,7 +9,8 @@ from monai.engines import SupervisedEvaluator
 from monai.utils import evenly_divisible_all_gather
 from torch import Tensor, nn
 
-from training.data.pipeline import LABEL, Normalisation, PrepareBatch, loader
+from training.data.feed import Feed
+from training.data.pipeline import LABEL, Normalisation, PrepareBatch, evaluation_batch, loader
 from training.errors import TrainingError
 from training.evaluation.metrics import metric_of, metrics_for
 from training.recipe import Recipe
@@ -45,10 +46,11 @@ def create_evaluator(
     recipe: Recipe, device: torch.device, network: nn.Module, val: Any, normalisation: Normalisation
 ) -> SupervisedEvaluator:
     """Validation of this process's images ``val``, in float32, as the exported network runs."""
-
+    at_once = recipe.validation_batch_size or evaluation_batch(recipe.input.size, recipe.input.size)
+    batches = loader(val, at_once, workers=0 if recipe.cache else recipe.workers)
     return SupervisedEvaluator(
         device=device,
-        val_data_loader=loader(val, 256, workers=0 if recipe.cache else recipe.workers),
+        val_data_loader=Feed(batches, device),
         network=network,
         prepare_batch=PrepareBatch(normalisation),
         key_val_metric={recipe.select_by: GatheredFigure(recipe.task, recipe.select_by)},

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 class TrainingForward(Inferer):
     """The forward pass of a training step: images (N, C, H, W) to float32 logits (N, K).
 
-    Autocast is set up here, since MONAI's ``amp=True`` autocasts CUDA alone. bfloat16 has float32's range, so no
-    gradient scaler is needed. Frozen parts are put back into evaluation mode each time, since MONAI's trainer puts the
-    whole network into training mode before each step.
+    Autocast is set up here, since MONAI's ``amp=True`` autocasts CUDA alone. Frozen parts are put back into evaluation
+    mode each time, since the whole network is put into training mode before each step.
     """
 
     def __init__(
@@ -25,7 +24,7 @@ class TrainingForward(Inferer):
         frozen: Sequence[nn.Module] = (),
     ) -> None:
         self.device_type = device.type
-        self.half = precision == "bfloat16"
+        self.dtype = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
         self.layout = layout
         self.frozen = frozen
 
@@ -33,7 +32,7 @@ class TrainingForward(Inferer):
         for part in self.frozen:
             part.eval()
         images = inputs.contiguous(memory_format=self.layout)
-        with torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device_type, dtype=self.dtype, enabled=self.dtype is not None):
             logits: Tensor = network(images, *args, **kwargs)
         return logits.float()
 

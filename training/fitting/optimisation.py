@@ -75,7 +75,9 @@ def ordinal_targets(classes: int, sharpness: float) -> Tensor:
     return torch.softmax(-sharpness * (grades[:, None] - grades).abs(), dim=1)
 
 
-def create_optimiser(network: nn.Module, spec: OptimiserSpec, stage_decay: float = 1.0) -> torch.optim.Optimizer:
+def create_optimiser(
+    network: nn.Module, spec: OptimiserSpec, stage_decay: float = 1.0, *, fused: bool = False
+) -> torch.optim.Optimizer:
     """AdamW, Adam or SGD over the trained parameters, without weight decay for the recalibration, as in SRM's code.
 
     With a ``stage_decay`` below 1, each stage of a :class:`ResNet` has its own learning rate
@@ -97,12 +99,12 @@ def create_optimiser(network: nn.Module, spec: OptimiserSpec, stage_decay: float
     ]
     match spec.name:
         case "adamw":
-            return torch.optim.AdamW(options)
+            return torch.optim.AdamW(options, fused=fused or None)
         case "adam":
-            return torch.optim.Adam(options)
+            return torch.optim.Adam(options, fused=fused or None)
         case "sgd":
             nesterov = spec.nesterov and spec.momentum > 0
-            return torch.optim.SGD(options, momentum=spec.momentum, nesterov=nesterov)
+            return torch.optim.SGD(options, momentum=spec.momentum, nesterov=nesterov, fused=fused or None)
 
 
 def create_schedule(

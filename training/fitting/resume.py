@@ -12,12 +12,13 @@ from ignite.handlers import EMAHandler
 from ignite.handlers.param_scheduler import BaseParamScheduler
 from monai.engines import SupervisedTrainer
 from monai.transforms import Randomizable
-from torch import nn
+from torch import GradScaler, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from training.distributed import gather_objects, rank, world_size
 from training.errors import TrainingError
+from training.fitting.losses import Losses
 from training.fitting.selection import Selection
 from training.recipe import Recipe
 from training.run import Run, RunFacts
@@ -27,8 +28,7 @@ from training.run import Run, RunFacts
 class TrainingState:
     """Everything that changes from step to step.
 
-    The position in the data is the number of the step (:mod:`training.data.batches`), and bfloat16 needs no gradient
-    scaler, so neither has a state of its own.
+    The position in the data is the number of the step (:mod:`training.data.batches`), so it has no state of its own.
     """
 
     trainer: SupervisedTrainer
@@ -36,8 +36,11 @@ class TrainingState:
     average: EMAHandler | None
     optimiser: Optimizer
     schedule: LRScheduler
+    scaler: GradScaler | None
+    """Of the loss, for float16."""
     selection: Selection
     randomised: Sequence[Randomizable]
+    losses: Losses
 
     @property
     def warm_up(self) -> BaseParamScheduler:
@@ -47,7 +50,11 @@ class TrainingState:
         return self.average.momentum_scheduler
 
     def collect(self) -> dict[str, Any]:
-        """The state, with the random numbers of every process. All processes call this together."""
+        """The state, with the random numbers of every process, once the loss of every step was finite.
+
+        All processes call this together.
+        """
+        self.losses.settle()
         return {
             "iteration": self.trainer.state.iteration,
             "network": self.network.state_dict(),
@@ -55,6 +62,7 @@ class TrainingState:
             "average_updates": self.average and self.warm_up.event_index,
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler and self.scaler.state_dict(),
             "selection": self.selection.state_dict(),
             "random": gather_objects(random_state(self.randomised)),
         }
@@ -84,6 +92,8 @@ class TrainingState:
             self.warm_up.event_index = state["average_updates"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
         self.selection.load_state_dict(state["selection"])
         restore_random_state(state["random"][rank()], self.randomised)
 

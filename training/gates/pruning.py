@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.recalibration import Recalibration
 from models.resnet import ResNet
-from training.data.pipeline import Images, PrepareBatch, loader
+from training.data.pipeline import Images, PrepareBatch, evaluation_batch, loader
 from training.run import RunFacts
 
 Order = Literal["lowest", "random"]
@@ -65,7 +65,6 @@ class Pruning:
         blocks: Iterable[str],
         fraction: float,
         order: Order = "lowest",
-        batch_size: int = 128,
     ) -> NDArray[np.float64]:
         """Return logits (N, K) with a fraction of the channels of the named blocks pruned in every image."""
         chosen = set(blocks)
@@ -74,5 +73,6 @@ class Pruning:
             module.order = order
             module.generator.manual_seed(0)
         prepare, device = PrepareBatch(facts.normalisation), next(self.network.parameters()).device
-        batches = (prepare(batch, device)[0] for batch in loader(images, batch_size))
+        at_once = evaluation_batch(facts.input.height, facts.input.width)
+        batches = (prepare(batch, device)[0] for batch in loader(images, at_once))
         return np.concatenate([self.network(batch).double().cpu().numpy() for batch in batches])

@@ -31,9 +31,7 @@ SALIENT = 0.1
 
 
 @torch.inference_mode()
-def compare_attention(
-    network: ResNet, items: Sequence[Item], facts: RunFacts, batch_size: int = 64
-) -> dict[str, Any] | None:
+def compare_attention(network: ResNet, items: Sequence[Item], facts: RunFacts) -> dict[str, Any] | None:
     """Compare the activation map of each image's most probable class with its attention map.
 
     None if fewer than two images have attention maps.
@@ -47,7 +45,7 @@ def compare_attention(
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
     size = (facts.input.height, facts.input.width)
     activation = []
-    for batch in decoded(shown, facts.input, batch_size):
+    for batch in decoded(shown, facts.input):
         images, _ = prepare(batch, device)
         explanation = network.explain(images)
         top = explanation.logits.argmax(dim=1)

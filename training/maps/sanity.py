@@ -40,7 +40,7 @@ def check_maps(network: ResNet, items: Sequence[Item], facts: RunFacts, *, b_sca
     """
     chosen = spread(items, MOST)
     prepare, device = PrepareBatch(facts.normalisation), next(network.parameters()).device
-    batches = list(decoded(chosen, facts.input, 64))
+    batches = list(decoded(chosen, facts.input))
     images = [prepare(batch, device)[0] for batch in batches]
     trained = [network.explain(batch) for batch in images]
     tops = [explanation.logits.argmax(dim=1) for explanation in trained]

@@ -5,6 +5,7 @@ The included recipes are in ``training/recipes``.
 
 from training.recipe.augmentation_spec import AugmentationSpec
 from training.recipe.dataset_specs import ColumnSpec, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
+from training.recipe.loading import check_recipe, load_package_recipe, load_recipe, shipped_recipes
 from training.recipe.recipe import (
     CalibrationSpec,
     FoldSpec,
@@ -14,10 +15,6 @@ from training.recipe.recipe import (
     Provenance,
     Recipe,
     ScheduleSpec,
-    check_recipe,
-    load_package_recipe,
-    load_recipe,
-    shipped_recipes,
 )
 
 __all__ = [

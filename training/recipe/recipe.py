@@ -1,18 +1,13 @@
-"""A recipe: everything that decides a training run, as one checked YAML file."""
+"""A recipe: everything that decides a training run."""
 
-import difflib
-from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from models.card import Content, Name, Task
 from models.scope import ImagingModality
 from models.section import Text
-from training.errors import TrainingError
 from training.recipe.augmentation_spec import AugmentationSpec
 from training.recipe.dataset_specs import DatasetName, DtdSpec, FolderSpec, OdirSpec, OfficeHomeSpec
 from training.recipe.network_spec import NetworkSpec
@@ -170,6 +165,10 @@ class Recipe(Section):
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=64, ge=2)
     """Images per step, of all processes together if ``torchrun`` starts several."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts into which each process divides its batch, one after another, if the whole does not fit into memory."""
+    validation_batch_size: int | None = Field(default=None, ge=1)
+    """Images that validation takes at once. Null: as many as evaluation, 128 at 224 px and fewer of larger images."""
     optimiser: OptimiserSpec = OptimiserSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     loss: LossSpec = LossSpec()
@@ -193,8 +192,9 @@ class Recipe(Section):
     threads: int = Field(default=0, ge=0)
     """CPU threads for torch. 0: what ``OMP_NUM_THREADS`` says, or as many CPUs as affinity and cgroup allow. On a
     machine that others use too, fewer are faster than all."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """``bfloat16`` is autocast, on CPU and GPU; weights, SRM's pooling, loss and validation stay float32."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """The other two are autocast; weights, SRM's pooling, loss and validation stay float32. ``float16`` is for GPUs
+    without bfloat16: its loss is scaled, and a step whose gradient overflows is left out."""
     channels_last: bool = False
     """Memory format (N, H, W, C) on a GPU; on a CPU it stays off (:mod:`training.fitting.forward` says why)."""
     compile: bool = False
@@ -213,86 +213,3 @@ class Recipe(Section):
         if multi_label and self.loss.ordinal_sharpness:
             raise ValueError("loss.ordinal_sharpness is for ordered grades, not for a multi-label task")
         return self
-
-
-def shipped_recipes() -> dict[str, Path]:
-    """Return the recipes that come with the project, by name."""
-    folder = Path(str(resources.files("training") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def load_package_recipe(name_or_path: str | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe that reads a package's data, which the package does not hold.
-
-    Raises:
-        TrainingError: if none is named, or as :func:`load_recipe`.
-    """
-    if name_or_path is None:
-        raise TrainingError("a package does not hold its data: name the recipe that reads them with --recipe")
-    return load_recipe(name_or_path, overrides)
-
-
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a shipped recipe by name, or any recipe by path, and apply ``key.subkey=value`` overrides.
-
-    Raises:
-        TrainingError: for an unknown recipe or key (naming the nearest known one), or a value that does not fit.
-    """
-    shipped = shipped_recipes()
-    path = shipped.get(name_or_path, Path(name_or_path))
-    if not path.is_file():
-        near = difflib.get_close_matches(name_or_path, shipped, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; shipped recipes: {', '.join(shipped)}"
-        raise TrainingError(f"No recipe {name_or_path!r}: neither a shipped recipe nor a file{hint}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise TrainingError(f"{path} is not valid YAML: {problem or error}{where}") from None
-    except UnicodeDecodeError as error:
-        raise TrainingError(f"{path} is not a recipe in UTF-8 text: {error}") from None
-    if not isinstance(content, dict):
-        raise TrainingError(f"{path} does not hold a recipe: expected keys and values, such as `name: my-model`")
-    for override in overrides:
-        apply_override(content, override)
-    return check_recipe(content, str(path))
-
-
-def check_recipe(content: dict[str, Any], origin: str) -> Recipe:
-    """Validate a recipe's content; ``origin`` names it in errors."""
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        faults = "\n".join(f"  {describe_fault(fault)}" for fault in error.errors())
-        raise TrainingError(f"{origin} is not a valid recipe:\n{faults}") from None
-
-
-def apply_override(content: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator or not key:
-        raise TrainingError(f"--set {override!r}: write it as key=value, for example --set epochs=10")
-    *parents, last = key.split(".")
-    target = content
-    for parent in parents:
-        target = target.setdefault(parent, {})
-        if not isinstance(target, dict):
-            raise TrainingError(f"--set {override!r}: {parent!r} holds a value, not further keys")
-    try:
-        target[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise TrainingError(f"--set {override!r}: the value is not valid YAML: {error}") from None
-
-
-def describe_fault(fault: Any) -> str:
-    """Describe an error in one line. For an unknown key, name the nearest known one."""
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] != "extra_forbidden":
-        return f"{where or 'recipe'}: {fault['msg']} (got {fault['input']!r})"
-    section: Any = Recipe
-    for part in fault["loc"][:-1]:
-        section = section.model_fields[part].annotation
-    known = list(section.model_fields)
-    near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-    return f"{where}: unknown key; {hint}"

@@ -117,12 +117,12 @@ def tensor(values: NDArray[np.float64]) -> Tensor:
 
 @torch.inference_mode()
 def measure_styles(
-    network: ResNet, items: Sequence[Item], normalisation: Normalisation, spec: InputSpec, batch_size: int = 64
+    network: ResNet, items: Sequence[Item], normalisation: Normalisation, spec: InputSpec
 ) -> list[NDArray[np.float64]]:
     """The styles of the items' images, (N, D_b) for each block, the image's own first; in the items' order."""
     prepare, device = PrepareBatch(normalisation), next(network.parameters()).device
     found: list[list[NDArray[np.float64]]] = []
-    for batch in decoded(items, spec, batch_size):
+    for batch in decoded(items, spec):
         images, _ = prepare(batch, device)
         styles = styles_of(batch[IMAGE].to(device).float(), network.explain(images))
         found.append([style.double().cpu().numpy() for style in styles])

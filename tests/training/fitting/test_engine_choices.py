@@ -166,3 +166,14 @@ def test_threads_are_the_recipes_the_environments_or_the_usable_cpus(
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
     engine.make_repeatable(load_recipe("octmnist", [f"threads={asked}"]), torch.device("cpu"))
     assert chosen == expected
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_cudnn_looks_for_the_fastest_kernels_unless_they_must_repeat(
+    monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    for flag in ("deterministic", "benchmark"):
+        monkeypatch.setattr(torch.backends.cudnn, flag, getattr(torch.backends.cudnn, flag))  # put back at the end
+    engine.make_repeatable(load_recipe("octmnist", [f"deterministic={deterministic}"]), torch.device("cpu"))
+    assert torch.backends.cudnn.deterministic == deterministic
+    assert torch.backends.cudnn.benchmark != deterministic

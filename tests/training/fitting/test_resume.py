@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.training.killed import processes, run_process
 from tests.training.run_folder import curves, epochs
 from tests.training.tiny_data import medmnist_arrays, tiny_recipe, write_medmnist
 from training.errors import TrainingError
+from training.fitting import assembly
+from training.fitting.checkpoints import Checkpoints
 from training.fitting.engine import fit
 from training.recipe import Recipe
 from training.run import Run
@@ -47,6 +50,8 @@ def everything(data: Path, **changes: Any) -> Recipe:
             "loss": {"mixup": 0.5, "cutmix": 1.0},
             "augmentation": {"noise": 0.1, "brightness": 0.1},
             "optimiser": {"clip_norm": 1.0},
+            "precision": "float16",
+            "accumulate": 2,
             "schedule": {"warmup": 0.2},
         }
         | changes,
@@ -224,6 +229,24 @@ def test_a_finished_run_is_left_as_it_is(data: Path, unbroken: Run) -> None:
     fit(everything(data), unbroken.folder, resume=True, progress=False)
     assert {path: path.stat().st_mtime_ns for path in unbroken.folder.rglob("*")} == before
     assert not unbroken.checkpoint_folder.exists()
+
+
+def test_the_scale_of_the_loss_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the first steps overflows, and halves it."""
+    monkeypatch.setattr(assembly, "GradScaler", partial(torch.GradScaler, init_scale=2.0**40))
+    save = Checkpoints.save
+
+    def save_and_stop(checkpoints: Checkpoints, iteration: int, state: dict[str, Any]) -> None:
+        save(checkpoints, iteration, state)
+        scales.append((iteration, state["scaler"]["scale"]))
+        raise InterruptedError
+
+    scales: list[tuple[int, float]] = []
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    for resume in (False, True):
+        with pytest.raises(InterruptedError):
+            fit(everything(data), tmp_path / "run", resume=resume, progress=False)
+    assert scales == [(3, 2.0**37), (4, 2.0**36)]
 
 
 def test_early_stopping_resumes_its_count(data: Path, context: ForkServerContext, tmp_path: Path) -> None:

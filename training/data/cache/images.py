@@ -30,6 +30,8 @@ class CachedImages(Dataset):
         self.part = np.array([number[id(place.part)] for place in places], dtype=np.int64)
         self.row = np.array([place.row for place in places], dtype=np.int64)
         self.labels = torch.tensor(labels, dtype=torch.int64)
+        self.pinned = False
+        """Whether batches are gathered into pinned memory, from which a GPU can fetch them."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -42,14 +44,13 @@ class CachedImages(Dataset):
         """A whole batch: images (N, C, H, W) and labels (N,) or (N, K)."""
         part, row = self.part[indices], self.row[indices]
         needed = np.unique(part)
+        shape = (len(row), *self.parts[needed[0]].shape[1:])
+        images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
         if len(needed) == 1:
-            images = self.parts[needed[0]][row]
+            # Without "clip", NumPy would write into memory of its own first.
+            np.take(self.parts[needed[0]], row, axis=0, out=images.numpy(), mode="clip")
         else:
-            images = np.empty((len(row), *self.parts[needed[0]].shape[1:]), np.uint8)
             for number in needed:
                 here = np.flatnonzero(part == number)
-                images[here] = self.parts[number][row[here]]
-        return {
-            CommonKeys.IMAGE: torch.from_numpy(np.ascontiguousarray(images)),
-            CommonKeys.LABEL: self.labels[indices],
-        }
+                images.numpy()[here] = self.parts[number][row[here]]
+        return {CommonKeys.IMAGE: images, CommonKeys.LABEL: self.labels[indices]}

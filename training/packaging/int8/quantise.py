@@ -16,7 +16,7 @@ from training.datasets.base import labels_of
 from training.errors import TrainingError
 from training.evaluation.predict import decoded
 from training.packaging.int8.differences import answers, described, differences, error, open_graph
-from training.packaging.int8.quantiser import BATCH, METHOD, Quantiser, batches
+from training.packaging.int8.quantiser import METHOD, Quantiser, batches
 
 CALIBRATION = 256
 """Training images that give the ranges."""
@@ -84,5 +84,5 @@ def ranked(quantiser: Quantiser, draft: Path, seen: NDArray[np.uint8]) -> list[s
 
 def images(items: Sequence[Item], spec: InputSpec) -> Iterator[NDArray[np.uint8]]:
     """Batches (n, H, W, C) of the items, in order."""
-    for batch in decoded(items, spec, BATCH):
-        yield torch.as_tensor(batch[IMAGE]).permute(0, 2, 3, 1).contiguous().numpy()
+    for batch in decoded(items, spec):
+        yield from batches(torch.as_tensor(batch[IMAGE]).permute(0, 2, 3, 1).contiguous().numpy())
