@@ -21,7 +21,7 @@ from training.run import Run, library_versions, source_commit
 
 Split = Literal["val", "test"]
 # The device of a run and the texts of its card do not change the experiment.
-FREE = {"device", "threads", "workers", "checkpoint_every", "tracking", "provenance", "card"}
+FREE = {"device", "threads", "workers", "validation_batch_size", "checkpoint_every", "tracking", "provenance", "card"}
 
 
 class Member(NamedTuple):

@@ -19,9 +19,9 @@ from training.data.feed import Feed
 from training.data.mixup import create_blend
 from training.data.pipeline import PrepareTrainingBatch
 from training.fitting.forward import TrainingForward, compile_network, memory_format
-from training.fitting.losses import Losses
 from training.fitting.material import Material
 from training.fitting.optimisation import create_loss, create_optimiser, create_schedule
+from training.fitting.progress.losses import Losses
 from training.fitting.resume import TrainingState
 from training.fitting.selection import Selection
 from training.fitting.step import TrainingStep

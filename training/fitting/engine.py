@@ -23,16 +23,16 @@ from training.datasets.folder.kept import keep_images
 from training.device import choose_device
 from training.errors import TrainingError
 from training.fitting.assembly import assemble, create_network
-from training.fitting.curves import Curves, rewind, show_progress
-from training.fitting.epoch_log import EpochLog
 from training.fitting.epoch_validation import create_evaluator
 from training.fitting.fine_tuning import freeze
 from training.fitting.material import Material, gather_material, validation_images
+from training.fitting.progress.curves import Curves, rewind, show_progress
+from training.fitting.progress.epoch_log import EpochLog
+from training.fitting.progress.tracking import Tracker, require_mlflow
 from training.fitting.resume import TrainingState, refuse_changes
 from training.fitting.run_writer import RunWriter
 from training.fitting.start import start_from
 from training.fitting.step import require_parts
-from training.fitting.tracking import Tracker, require_mlflow
 from training.lock import sole_writer
 from training.recipe import Recipe
 from training.run import Run, RunFacts, library_versions, source_commit
@@ -99,7 +99,7 @@ def train(
         state = assemble(recipe, device, material, network, frozen)
         chosen: nn.Module = state.average.ema_model if state.average else network
         evaluator = create_evaluator(
-            recipe, device, chosen, validation_images(recipe, material), material.normalisation
+            recipe, device, chosen, validation_images(recipe, material), material.normalisation, material.workers
         )
         writer = RunWriter(run, state, chosen, recipe.checkpoint_every)
         if going_on:

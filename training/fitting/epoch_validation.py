@@ -43,11 +43,11 @@ def probabilities_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def create_evaluator(
-    recipe: Recipe, device: torch.device, network: nn.Module, val: Any, normalisation: Normalisation
+    recipe: Recipe, device: torch.device, network: nn.Module, val: Any, normalisation: Normalisation, workers: int
 ) -> SupervisedEvaluator:
     """Validation of this process's images ``val``, in float32, as the exported network runs."""
     at_once = recipe.validation_batch_size or evaluation_batch(recipe.input.size, recipe.input.size)
-    batches = loader(val, at_once, workers=0 if recipe.cache else recipe.workers)
+    batches = loader(val, at_once, workers=workers)
     return SupervisedEvaluator(
         device=device,
         val_data_loader=Feed(batches, device),

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from models.card import InputSpec
+from models.cpu import usable_cpus
 from training import distributed
 from training.data.pipeline import Images, Normalisation, OnDemand, cached, verify
 from training.data.unreadable import Unreadable, settle
@@ -50,8 +51,15 @@ def gather_material(recipe: Recipe) -> Material:
         raise TrainingError(
             f"{len(images)} training images do not fill a batch of {recipe.batch_size}: lower batch_size"
         )
-    workers = 0 if recipe.cache else recipe.workers
+    workers = decoders(recipe)
     return Material(data, spec, images, validation, Normalisation.of(images, workers), unreadable, workers)
+
+
+def decoders(recipe: Recipe) -> int:
+    """Number of processes that decode while the network trains; none if all images are decoded before."""
+    if recipe.cache:
+        return 0
+    return usable_cpus() if recipe.workers is None else recipe.workers
 
 
 def read_images(recipe: Recipe, data: DataSet, spec: InputSpec) -> tuple[DataSet, Images, list[Unreadable]]:

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from training.distributed import gather_objects, rank, world_size
 from training.errors import TrainingError
-from training.fitting.losses import Losses
+from training.fitting.progress.losses import Losses
 from training.fitting.selection import Selection
 from training.recipe import Recipe
 from training.run import Run, RunFacts

@@ -10,8 +10,8 @@ from torch import nn
 from training.distributed import rank
 from training.files import write_atomically
 from training.fitting.checkpoints import Checkpoints, serialised
-from training.fitting.curves import Curves
-from training.fitting.epoch_log import EpochLog
+from training.fitting.progress.curves import Curves
+from training.fitting.progress.epoch_log import EpochLog
 from training.fitting.resume import TrainingState
 from training.run import Run
 

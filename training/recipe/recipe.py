@@ -153,8 +153,9 @@ class Recipe(Section):
     cache: bool = True
     """Keep every decoded image on disk. With false, ``workers`` decode them anew in each epoch, and files are not read
     before the run starts, ``on_corrupt: skip`` apart: for data that do not fit on the disk."""
-    workers: int = Field(default=4, ge=0)
-    """Processes that decode images where ``cache`` is false; 0 decodes in the training process."""
+    workers: int | None = Field(default=None, ge=0)
+    """Processes that decode images where ``cache`` is false. Null: one for each CPU that affinity and cgroup allow; 0
+    decodes in a thread of the training process."""
     folder: FolderSpec = FolderSpec()
     odir: OdirSpec = OdirSpec()
     dtd: DtdSpec = DtdSpec()

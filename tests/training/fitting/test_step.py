@@ -20,7 +20,7 @@ from training.data.mixup import CutMix, MixUp, OneOf
 from training.data.pipeline import Normalisation, PrepareTrainingBatch
 from training.errors import TrainingError
 from training.fitting.forward import TrainingForward
-from training.fitting.losses import Losses
+from training.fitting.progress.losses import Losses
 from training.fitting.step import TrainingStep
 from training.recipe import AugmentationSpec
 

@@ -139,7 +139,7 @@ class TestValues:
             ("card.description='  '", "card.description"),
             ("network=18", "network"),
             ("fine_tuning.stage_decay=0", "fine_tuning.stage_decay"),
-            ("precision=float16", "precision"),
+            ("precision=float8", "precision"),
             ("patience=-1", "patience"),
             ("tracking=wandb", "tracking"),
         ],

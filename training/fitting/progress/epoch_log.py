@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 
 from training.evaluation.metrics import metrics_for
 from training.files import write_atomically
-from training.fitting.losses import Losses, StepFigures
+from training.fitting.progress.losses import Losses, StepFigures
 from training.fitting.selection import Selection
 from training.recipe import Recipe
 

@@ -8,8 +8,8 @@ from ignite.handlers.tqdm_logger import ProgressBar
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from training.fitting.losses import Losses, StepFigures
-from training.fitting.tracking import Tracker
+from training.fitting.progress.losses import Losses, StepFigures
+from training.fitting.progress.tracking import Tracker
 
 STEPS = "train/"
 """Prefix of the curves by step; the others are by epoch."""

@@ -12,7 +12,7 @@ from tests.training.fitting.quick import quick, state
 from tests.training.run_folder import curves
 from training.errors import TrainingError
 from training.fitting import assembly
-from training.fitting.losses import Losses, StepFigures
+from training.fitting.progress.losses import Losses, StepFigures
 
 CPU = torch.device("cpu")
 
