@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.training_speed --help
     python -m tests.benchmarks.training_speed --threads 1 --cpu-time --batch 8 --rounds 15
+    python -m tests.benchmarks.training_speed --threads 1 --size 28 --stem small --variant plain --variant srm --profile
     python -m tests.benchmarks.training_speed --depth 50 --size 224 --batch 128 --dtype bfloat16 --channels-last
 
 All networks are timed in turn, round after round, and compared within each round, so the ratios hold on a machine
@@ -9,7 +10,9 @@ whose speed varies. Images are random; the loader and its augmentation are those
 """
 
 import logging
+import statistics
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import partial
@@ -64,6 +67,9 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves torch's choice")] = 0,
     cpu_time: Annotated[bool, typer.Option("--cpu-time", help="CPU time rather than wall time")] = False,
     onnx: Annotated[bool, typer.Option(help="Inference in ONNX Runtime on the CPU as well")] = True,
+    by_operation: Annotated[
+        bool, typer.Option("--profile", help="CPU time of a step by operation, and no more")
+    ] = False,
     variant: Annotated[list[str] | None, typer.Option(help=f"Any of {', '.join(VARIANTS)}; repeatable")] = None,
 ) -> None:
     """Print img/s and ratios to the first variant."""
@@ -96,6 +102,9 @@ def main(
         for name in variants:
             print(f"{name:<34}{peak_memory(partial(build, name), step, next(prepared)):>9.0f}")
     networks = {name: build(name) for name in variants}
+    if by_operation:
+        print_profile(networks, step, next(prepared), rounds)
+        return
     compare_training(networks, step, prepared, batch, rounds, timer)
     compare_inference(networks, step, next(prepared)[0], rounds, timer, compiled=compiled)
     if onnx:
@@ -181,6 +190,31 @@ def compare_training(
     for kind, title in (("step ", "training step alone"), ("both ", "loading and training step")):
         chosen = {name.removeprefix(kind): values for name, values in times.items() if name.startswith(kind)}
         print_table(title, chosen, batch, base=next(iter(chosen)))
+
+
+def print_profile(
+    networks: dict[str, ResNet], step: Step, prepared: tuple[Tensor, Tensor], rounds: int, *, rows: int = 25
+) -> None:
+    """Median CPU time of an operation's own in a step, those first whose time differs most from the first network's."""
+    steps = {name: step.create(network) for name, network in networks.items()}
+    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in steps}
+    for index in range(2 + rounds):
+        for name, run in steps.items():
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+                run(prepared)
+            if index >= 2:  # the first two are the warm-up
+                for event in profile.key_averages():
+                    found[name][event.key].append(event.self_cpu_time_total / 1000)
+    base, *others = ({key: statistics.median(values) for key, values in of.items()} for of in found.values())
+    operations = {key for times in (base, *others) for key in times}
+
+    def difference(key: str) -> float:
+        return max((abs(times.get(key, 0) - base.get(key, 0)) for times in others), default=base.get(key, 0))
+
+    print(f"\n{'own time of an operation, ms':<50}" + "".join(f"{name:>17}" for name in found))
+    for key in sorted(operations, key=difference, reverse=True)[:rows]:
+        print(f"{key[:48]:<50}" + "".join(f"{times.get(key, 0):>17.2f}" for times in (base, *others)))
+    print(f"{'all':<50}" + "".join(f"{sum(times.values()):>17.2f}" for times in (base, *others)))
 
 
 def compare_inference(
