@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.check.finding import Finding
+from training.data.cache.archives import array_of
 from training.datasets import DataSet
 from training.datasets.base import SPLITS
 from training.datasets.download import md5_of
@@ -99,7 +100,8 @@ def read_archive(path: Path) -> Source:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array")
         with archive:
-            arrays = {name: archive[name] for name in archive.files if name.endswith(("_images", "_labels"))}
+            arrays = {name: archive[name] for name in archive.files if name.endswith("_labels")}
+            arrays |= {name: array_of(archive, path, name) for name in archive.files if name.endswith("_images")}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(f"{path} is not in MedMNIST's layout (six arrays in an .npz file): {error}") from None
     dataset = path.stem.partition("_")[0]

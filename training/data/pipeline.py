@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Subset
 from models.card import InputSpec
 from models.preprocessing import ImageError
 from training.data.augmentation import BatchAugmentation
-from training.data.cache.images import CachedImages, Place
+from training.data.cache.images import CachedImages, Pixels, Place
 from training.data.cache.store import stored
 from training.data.decoding import Fault, Picture, decode_all, is_input, network_input
 from training.data.mixup import CutMix, MixUp, OneOf
@@ -76,7 +76,33 @@ def held(images: Sequence[Picture], spec: InputSpec) -> list[Place | Fault] | No
     """The arrays themselves, if all images are arrays that need no change."""
     if not all(is_input(image, spec) for image in images):
         return None
-    return [Place(image.transpose(2, 0, 1)[None], 0) for image in images if not isinstance(image, Path)]
+    parts: dict[tuple[int, int, bool], Pixels] = {}
+    return [place_of(image, parts) for image in images if not isinstance(image, Path)]
+
+
+def place_of(image: Pixels, parts: dict[tuple[int, int, bool], Pixels]) -> Place:
+    """The row (C, H, W) of an image (H, W, C) in the array that it is a view of, or in an array of its own.
+
+    Images of one array have one of the ``parts``, so that a batch of them is a single look-up.
+    """
+    alone, base = image.transpose(2, 0, 1), image.base
+    planar = alone.flags.c_contiguous
+    if not (isinstance(base, np.ndarray) and base.dtype == np.uint8 and base.flags.c_contiguous):
+        return Place(alone[None], 0)
+    if not (planar or image.flags.c_contiguous):
+        return Place(alone[None], 0)
+    row, start = divmod(address(image) - address(base), image.size)
+    key = (id(base), start, planar)
+    if key not in parts:
+        rows = (base.size - start) // image.size
+        values = base.reshape(-1)[start : start + rows * image.size]
+        shape = alone.shape if planar else image.shape
+        parts[key] = values.reshape(rows, *shape) if planar else values.reshape(rows, *shape).transpose(0, 3, 1, 2)
+    return Place(parts[key], row)
+
+
+def address(array: Pixels) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def decoded_into_memory(images: Sequence[Picture], spec: InputSpec) -> list[Place | Fault]:

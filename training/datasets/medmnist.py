@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.cache.archives import array_of
 from training.datasets.base import SPLITS, DataSet, Item
 from training.datasets.medmnist_releases import RELEASES, SOURCE, Release
 from training.errors import TrainingError
@@ -59,24 +60,27 @@ def read_medmnist(dataset: str, path: Path | None, choice: InputChoice, provenan
 
 
 def read_arrays(path: Path, release: Release, choice: InputChoice) -> dict[str, list[Item]]:
+    """The items of each split. Images are rows of one array, which is memory-mapped where it is large."""
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array")
         with archive:
-            arrays = {f"{s}_{kind}": archive[f"{s}_{kind}"] for s in SPLITS for kind in ("images", "labels")}
+            images_of = {split: array_of(archive, path, f"{split}_images") for split in SPLITS}
+            labels_of = {split: archive[f"{split}_labels"] for split in SPLITS}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainingError(f"{path} is not in MedMNIST's layout (six arrays in an .npz file): {error}") from None
     splits = {}
     for split in SPLITS:
-        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        images, labels = images_of[split], labels_of[split]
         fault = layout_fault(images, labels, len(release.labels), multi_label=release.multi_label)
-        fault = fault or unlike(images if images.ndim == 4 else images[..., None], release, choice)
+        images = images if images.ndim == 4 else images[..., None]
+        fault = fault or unlike(images, release, choice)
         if fault:
             raise TrainingError(f"{path}: {split}_{fault}")
         splits[split] = [
             Item(
-                image if image.ndim == 3 else image[..., None],
+                image,
                 tuple(label.tolist()) if release.multi_label else int(label.item()),
                 f"{split}-{index}",
                 f"{split}-{index}",

@@ -24,7 +24,7 @@ from sklearn.neighbors import NearestNeighbors
 from models.card import STYLE_OUTPUTS, InputSpec
 from models.package import read_card
 from models.preprocessing import fit, preprocess
-from training.data.pipeline import IMAGE, cached, spread
+from training.data.pipeline import cached, spread
 from training.datasets import DataSet, Item
 from training.datasets.released import SUFFIXES, visible
 from training.style.corruptions import Corruption
@@ -161,8 +161,12 @@ def page(random: np.random.Generator) -> Image.Image:
 
 
 def pixels_of(items: Sequence[Item], spec: InputSpec) -> list[Pixels]:
+    """Images (H, W, C), as views of where they are kept, which can be larger than memory."""
     images = cached(items, spec)
-    return [images[index][IMAGE].permute(1, 2, 0).numpy() for index in range(len(images))]
+    return [
+        np.asarray(images.parts[part])[row].transpose(1, 2, 0)
+        for part, row in zip(images.part, images.row, strict=True)
+    ]
 
 
 def batches(images: Sequence[Pixels]) -> Iterator[Pixels]:

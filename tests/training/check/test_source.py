@@ -135,3 +135,14 @@ def test_a_table(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("Path, Label, Subject ID\nx/000.png, dr, p1\nx/001.png, normal, p2\n")
     for source in (read_source(tmp_path / "labels.csv"), read_source(tmp_path, tmp_path / "labels.csv")):
         assert [(e.label, e.patient) for e in source.entries] == [("dr", "p1"), ("normal", "p2")]
+
+
+def test_large_arrays_of_an_archive_are_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.cache.archives.LARGE", 20_000)
+    monkeypatch.setenv("RETINA_TRAINING_CACHE", str(tmp_path / "cache"))
+    arrays = medmnist_arrays(FEW)
+    entries = read_source(write_medmnist(tmp_path / "mine.npz", arrays)).entries
+    (unpacked,) = (tmp_path / "cache").rglob("*.npy")  # val and test have 12 kB each
+    np.testing.assert_array_equal(np.load(unpacked), arrays["train_images"])
+    images = np.stack([np.asarray(entry.image) for entry in entries if entry.split == "train"])
+    np.testing.assert_array_equal(images, arrays["train_images"])

@@ -157,6 +157,42 @@ class TestLayout:
         assert len({item.id for item in items}) == len({item.group for item in items}) == len(items) == 19
 
 
+class TestLargeImages:
+    """Memory-mapped from the cache. Only the limit is lower here."""
+
+    @pytest.fixture(autouse=True)
+    def limit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("training.data.cache.archives.LARGE", 10_000)
+        monkeypatch.setenv("RETINA_TRAINING_CACHE", str(tmp_path / "cache"))
+
+    @pytest.mark.parametrize(("dataset", "channels", "files"), [("retinamnist", 3, 3), ("octmnist", 1, 1)])
+    def test_are_the_same(self, tmp_path: Path, dataset: str, channels: int, files: int) -> None:
+        arrays = medmnist_arrays(
+            {**FEW_GRADES, "train": (4,) * 5} if channels == 3 else {**FEW, "train": (5,) * 4}, channels=channels
+        )
+        data = read(write_medmnist(tmp_path / "mine.npz", arrays), dataset)
+        assert len(list((tmp_path / "cache").rglob("*.npy"))) == files  # grey val and test have 4 kB each
+        for split, items in data.splits.items():
+            assert [item.label for item in items] == arrays[f"{split}_labels"][:, 0].tolist()
+            images = np.stack([np.asarray(item.image) for item in items])
+            np.testing.assert_array_equal(images, arrays[f"{split}_images"].reshape(images.shape))
+
+    def test_of_a_damaged_file_are_refused_in_the_same_words(
+        self, colour: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        content = bytearray(colour.read_bytes())
+        for index in range(3000, 3300):
+            content[index] ^= 0x5A
+        colour.write_bytes(content)
+        with pytest.raises(TrainingError, match="layout") as mapped:
+            read(colour)
+        assert list((tmp_path / "cache").rglob("*.npy")) == []
+        monkeypatch.setattr("training.data.cache.archives.LARGE", 2**28)
+        with pytest.raises(TrainingError) as in_memory:
+            read(colour)
+        assert str(mapped.value) == str(in_memory.value)
+
+
 class TestName:
     def test_of_another_file_never_passes_as_the_releases(self, tmp_path: Path) -> None:
         path = write_medmnist(tmp_path / "octmini.npz", medmnist_arrays(FEW, channels=1))

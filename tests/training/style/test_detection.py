@@ -9,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from models.card import InputSpec
 from models.package import read_card
 from tests.training.tiny_data import medmnist_arrays
+from training.datasets import Item
 from training.errors import TrainingError
 from training.run import Run
 from training.style.commands import shift
-from training.style.detection import Measure, auroc
+from training.style.detection import Measure, auroc, pixels_of
 
 
 def test_scores_are_those_of_the_network(finished: Run, package: Path) -> None:
@@ -34,6 +36,14 @@ def test_scores_are_those_of_the_network(finished: Run, package: Path) -> None:
     np.testing.assert_allclose(scores["Mahalanobis"], ((centred @ inverse) * centred).sum(axis=1), rtol=1e-2)
     session = onnxruntime.InferenceSession(package)
     np.testing.assert_allclose(scores["style shift"], session.run(["style_shift"], {"image": images})[0], rtol=1e-4)
+
+
+def test_pixels_are_views_of_where_they_are_kept() -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    spec = InputSpec(height=8, width=8, channels=3)
+    pixels = pixels_of([Item(whole[row], 0, "a", "a") for row in (4, 0, 3)], spec)
+    np.testing.assert_array_equal(np.stack(pixels), whole[[4, 0, 3]])
+    assert all(np.shares_memory(image, whole) for image in pixels)
 
 
 def test_auroc_counts_pairs() -> None:

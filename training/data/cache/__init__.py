@@ -1,1 +1,1 @@
-"""Decoded images on disk: each file is decoded once for every run, process and command that needs it at one size."""
+"""Decoded images and unpacked arrays on disk: each is made once for every run, process and command that needs it."""

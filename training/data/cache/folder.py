@@ -1,4 +1,4 @@
-"""Where decoded images are kept, what is there, and its removal."""
+"""Where decoded images and unpacked arrays are kept, what is there, and its removal."""
 
 import os
 import re
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -37,12 +38,28 @@ class Index(BaseModel):
     """Key to the reason, of images that can't be read. They have no row."""
 
 
+class Unpacked(BaseModel):
+    """What an unpacked array is. It lies beside the file, and is written last."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    """The ``.npz`` file."""
+    array: str
+    """The array's file in it."""
+    shape: tuple[int, ...]
+    written: datetime
+
+
+AnyIndex = TypeVar("AnyIndex", Index, Unpacked)
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A file of decoded images, ``path``, with its index."""
+    """A file of decoded images or an unpacked array, ``path``, with its index."""
 
     path: Path
-    index: Index
+    index: Index | Unpacked
 
     @property
     def size(self) -> int:
@@ -58,25 +75,27 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "retina-srm"
 
 
-def read_index(path: Path) -> Index | None:
-    """The index in a file; None if it is damaged or was removed meanwhile."""
+def read_index(path: Path, kind: type[AnyIndex]) -> AnyIndex | None:
+    """The index in a file; None if it is of another kind, damaged, or was removed meanwhile."""
     try:
-        return Index.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 
 
 def entries(folder: Path) -> Iterator[Entry]:
-    """All complete files of decoded images below a folder."""
+    """All complete files of decoded images and unpacked arrays below a folder."""
     for path in sorted(folder.glob("*/*.json")):
-        if NAME.fullmatch(path.parent.name) and (index := read_index(path)) is not None:
-            yield Entry(path.with_suffix(".npy"), index)
+        if NAME.fullmatch(path.parent.name):
+            index = read_index(path, Index) or read_index(path, Unpacked)
+            if index is not None:
+                yield Entry(path.with_suffix(".npy"), index)
 
 
 def clear(folder: Path) -> int:
     """Remove what was written into a folder, drafts of killed processes too, and return the bytes that became free.
 
-    A process that uses the images keeps them until it ends.
+    A process that uses them keeps them until it ends.
     """
     freed = 0
     for inner in folder.iterdir() if folder.is_dir() else ():

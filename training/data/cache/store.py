@@ -5,14 +5,10 @@ of the libraries that decode. Each request for images that are not there adds on
 is found by its own key, in whatever file it is, so that splits, folds and parts of them share what was decoded once.
 """
 
-import errno
 import hashlib
 import json
 import os
-import shutil
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,22 +21,14 @@ from tqdm import tqdm
 
 from models import preprocessing
 from models.card import InputSpec
-from training.data.cache.folder import VARIABLE, Index, cache_folder, now, read_index
+from training.data.cache.disk import DIGITS, alone, complain, digest, require_space
+from training.data.cache.folder import Index, cache_folder, now, read_index
 from training.data.cache.images import Pixels, Place
 from training.data.decoding import Fault, Picture, decode_all
-from training.distributed import rank
 from training.files import replace_text, whole
-
-if sys.platform != "win32":
-    import fcntl
 
 DECODERS = ("pillow", "pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls")
 """Another version of one of these may give other pixels, or read what was unreadable."""
-DIGITS = 32
-"""Of a SHA-256 in a name or a key."""
-
-complained_of: set[Path] = set()
-
 Found = Mapping[str, Place | Fault]
 """Key to where the decoded image is, or why it can't be read."""
 
@@ -65,7 +53,7 @@ def stored(images: Sequence[Picture], spec: InputSpec) -> list[Place | Fault] | 
                 if missing:
                     found = {**found, **write(lock.with_suffix(".part"), missing, spec, made)}
         except OSError as error:
-            complain(cache_folder(), error.strerror or str(error))
+            complain(cache_folder(), error)
             return None
     return [found[key] if isinstance(key, str) else key for key in keys]
 
@@ -90,16 +78,14 @@ def version_of(package: str) -> str:
 def key_of(image: Picture) -> str | Fault:
     """Stands for the pixels of an array, and for a file until it is changed: its path, size and time of change."""
     if not isinstance(image, Path):
-        return digest(str(image.shape).encode() + np.ascontiguousarray(image).tobytes())
+        pixels = hashlib.sha256(str(image.shape).encode())
+        pixels.update(np.ascontiguousarray(image).data)
+        return pixels.hexdigest()[:DIGITS]
     try:
         state = image.stat()
     except OSError as error:
         return Fault(str(error), of_content=False)
     return digest(f"{image.absolute()}\0{state.st_size}\0{state.st_mtime_ns}".encode(errors="surrogateescape"))
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 
 def look_up(folder: Path, wanted: Mapping[str, Picture], spec: InputSpec) -> Found:
@@ -125,7 +111,7 @@ def look_up(folder: Path, wanted: Mapping[str, Picture], spec: InputSpec) -> Fou
 @lru_cache(maxsize=64)
 def index_of(path: Path, changed: int) -> tuple[Index | None, dict[str, int]]:
     """The index in a file and the row of each key, read once unless the file is changed."""
-    index = read_index(path)
+    index = read_index(path, Index)
     return index, {} if index is None else {key: row for row, key in enumerate(index.images)}
 
 
@@ -172,34 +158,3 @@ def source_of(images: Iterable[Picture]) -> str:
     """The folder of all files, for people who look at the cache."""
     folders = {str(image.absolute().parent) for image in images if isinstance(image, Path)}
     return os.path.commonpath(folders) if folders else "arrays"
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """Raise if the disk would be full.
-
-    Raises:
-        OSError: that says how much is needed and how much is there.
-    """
-    free = shutil.disk_usage(folder).free
-    if needed > 0.9 * free:
-        raise OSError(errno.ENOSPC, f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process has the lock. A process that ends in any way gives it back. Not on Windows."""
-    with path.open("a") as file:
-        if sys.platform != "win32":
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def complain(folder: Path, reason: str) -> None:
-    """Say once that the cache is not used."""
-    if folder not in complained_of and rank() == 0:
-        print(
-            f"Decoded images can't be kept in {folder} ({reason}), so they stay in memory: make room with `python -m "
-            f"training cache clear`, or name another folder with {VARIABLE}",
-            file=sys.stderr,
-        )
-    complained_of.add(folder)

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,42 @@ class TestSecondTime:
         assert not cache.exists()
         assert all(np.shares_memory(part, array) for part, array in zip(images.parts, arrays, strict=True))
         np.testing.assert_array_equal(held(images), np.stack(arrays).transpose(0, 3, 1, 2))
+
+    def test_rows_of_one_array_are_one_part(self, cache: Path) -> None:
+        whole = np.random.default_rng(0).integers(0, 256, (9, 8, 10, 3), dtype=np.uint8)
+        spec = SPEC.model_copy(update={"crop": "none"})
+        order = [7, 2, 2, 0, 8]
+        images = cached([Item(whole[row], 0, "a", "a") for row in order], spec)
+        assert len(images.parts) == 1
+        assert np.shares_memory(images.parts[0], whole)
+        (batch,) = loader(images, 5)
+        assert batch[IMAGE].is_contiguous()
+        np.testing.assert_array_equal(batch[IMAGE].numpy(), whole[order].transpose(0, 3, 1, 2))
+
+    @pytest.mark.parametrize(
+        "arrange",
+        [
+            lambda whole: whole[1:],
+            lambda whole: whole[::2],
+            lambda whole: whole.reshape(-1)[7 : 7 + 8 * 240].reshape(8, 8, 10, 3),
+            lambda whole: whole.reshape(9, 3, 8, 10).transpose(0, 2, 3, 1),
+            lambda whole: whole[:, ::-1],
+            lambda whole: whole[:, :, ::-1],
+            np.asfortranarray,
+            lambda whole: np.concatenate([whole, whole], axis=2)[:, :, 5:15],
+            lambda whole: [*whole[:4], *whole[:4].copy(), whole[5].copy()],
+            lambda whole: np.frombuffer(whole.tobytes(), np.uint8).reshape(whole.shape),
+            lambda whole: np.frombuffer(whole.tobytes(), "<u2").view(np.uint8).reshape(whole.shape),
+        ],
+    )
+    def test_rows_are_the_images_whatever_they_are_views_of(self, cache: Path, arrange: Any) -> None:
+        whole = np.random.default_rng(0).integers(0, 256, (9, 8, 10, 3), dtype=np.uint8)
+        spec = SPEC.model_copy(update={"crop": "none"})
+        arrays = list(arrange(whole))
+        images = cached([Item(array, 0, "a", "a") for array in arrays], spec)
+        np.testing.assert_array_equal(held(images), np.stack(arrays).transpose(0, 3, 1, 2))
+        (batch,) = loader(images, len(arrays))
+        np.testing.assert_array_equal(batch[IMAGE].numpy(), np.stack(arrays).transpose(0, 3, 1, 2))
 
 
 class TestDecodedAnew:
