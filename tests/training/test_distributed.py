@@ -43,7 +43,7 @@ with process_group(torch.device("cpu")):
         try:
             fit(load_recipe(sys.argv[1]), Path(folder), resume=resume, progress=False)
         except TrainingError as error:
-            print(f"{os.environ['RANK']}: {error}", flush=True)
+            sys.stdout.write(f"{os.environ['RANK']}: {error}\\n")  # whole: print writes the end of the line apart
 """
 FEW = {"train": (12, 8, 6, 4, 4), "val": (3, 2, 2, 2, 2), "test": (1, 1, 1, 1, 1)}
 

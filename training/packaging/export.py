@@ -150,7 +150,9 @@ def write_package(
 def write_graph(packaged: PackagedNetwork, spec: InputSpec, path: Path) -> None:
     """Write the ONNX graph with a dynamic batch size."""
     example = torch.zeros((2, spec.height, spec.width, spec.channels), dtype=torch.uint8)
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), torchvision_not_missed():
+    # Without gradients, since the style shift's tensors were made in inference mode: at them the exporter's first and
+    # faster way of capturing the graph would fail.
+    with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()), torchvision_not_missed():
         warnings.simplefilter("ignore")  # warnings of the exporter about its internals
         program = torch.onnx.export(
             packaged.eval(),

@@ -70,8 +70,8 @@ class Server:
             request.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
         request.end_headers()
         body = body[: self.break_after]
+        self.sent.append(len(body))  # first, since the client may have ended before the next line
         request.wfile.write(body)
-        self.sent.append(len(body))
         request.close_connection = True
 
 
