@@ -1,5 +1,8 @@
 """Fitting: one step against a few lines of torch, and what each choice of the recipe changes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +180,21 @@ def test_cudnn_looks_for_the_fastest_kernels_unless_they_must_repeat(
     engine.make_repeatable(load_recipe("octmnist", [f"deterministic={deterministic}"]), torch.device("cpu"))
     assert torch.backends.cudnn.deterministic == deterministic
     assert torch.backends.cudnn.benchmark != deterministic
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+)
+def test_threads_soon_sleep_where_they_wait(variables: dict[str, str], expected: str) -> None:
+    """As libgomp itself says when torch loads it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    command = [sys.executable, "-c", "import training; import torch"]
+    done = subprocess.run(
+        command,
+        env=environment | variables | {"OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr

@@ -127,6 +127,13 @@ class TestLargeArray:
         np.testing.assert_array_equal(read(path), IMAGES)
         assert is_mapped(read(path))
 
+    def test_without_its_index_is_unpacked_anew(self, path: Path, cache: Path) -> None:
+        read(path)
+        (index,) = cache.rglob("*.json")
+        index.unlink()
+        np.testing.assert_array_equal(read(path), IMAGES)
+        assert index.is_file()
+
     def test_of_another_shape_in_the_cache_is_unpacked_anew(self, path: Path, cache: Path) -> None:
         read(path)
         (kept,) = cache.rglob("*.npy")
