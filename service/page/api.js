@@ -38,12 +38,20 @@ export function readCard(name, version) {
 
 /** The address, from the root of the host, that classifies an image with everything this page shows. */
 export const predictPath = ({ model, version, frame }) =>
-  `${modelPath(model.name, version)}/predict?weights=full&activation_map=true${frame ? `&frame=${frame}` : ""}`;
+  `${modelPath(model.name, version)}/predict?weights=full&activation_map=true${atFrame({ frame })}`;
+
+const atFrame = ({ frame }) => (frame ? `&frame=${frame}` : "");
 
 export const contentType = (file) =>
   file.type || (/\.dcm$/i.test(file.name) ? "application/dicom" : "application/octet-stream");
 
 export const predict = (item) => json(predictPath(item), upload(item, "application/json"));
+
+/** What another model says of an item's style: usual, unusual or unlike; null if that model has no such reference. */
+export async function judgeStyle(item, model) {
+  const { predictions } = await json(`${modelPath(model.name, model.version)}/predict?weights=none${atFrame(item)}`, upload(item, "application/json"));
+  return predictions[0].style_shift?.verdict ?? null;
+}
 
 /** The image as the service reads it, a PNG: for files that a browser can't draw. */
 export async function preview(item) {

@@ -41,12 +41,20 @@ export function Classify({ models, items, session }) {
   useDrops(take, setOver);
 
   const item = items.find(({ id }) => id === selected);
+  /** Choose a model; the open image goes to it as well, beside its other answers. */
+  const classify = (model, version = model.version) => {
+    setChosen({ model, version });
+    if (!item) return;
+    const there = items.find((each) => each.file === item.file && each.model.name === model.name && each.version === version);
+    compare(null);
+    select(there?.id ?? session.add([item.file], model, version));
+  };
   const second = items.find(({ id }) => id === other);
   return html`
     <h1 class="visually-hidden">Classify retinal images</h1>
     <div class=${`classify ${items.length ? "answered" : ""}`}>
       <div class="side">
-        <${ModelChoice} models=${models} chosen=${chosen} choose=${setChosen} tryDemo=${tryDemo} />
+        <${ModelChoice} models=${models} chosen=${chosen} choose=${({ model, version }) => classify(model, version)} tryDemo=${tryDemo} />
         <section aria-label="Images to classify">
           <input type="file" id="file" class="visually-hidden" multiple accept=${ACCEPT} disabled=${!chosen}
             aria-label="Choose images" aria-describedby="drop-hint" onChange=${({ target }) => {
@@ -61,15 +69,15 @@ export function Classify({ models, items, session }) {
         <p class="visually-hidden" role="status">${item ? inWords(item) : ""}</p>
         ${problem && html`<${Fault} problem=${problem} />`}
         ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} over=${over} />`}
-        ${item && html`<${Shown} item=${item} second=${second} session=${session} close=${() => compare(null)} />`}
+        ${item && html`<${Shown} item=${item} second=${second} session=${session} models=${models} classify=${classify} close=${() => compare(null)} />`}
         ${chosen && html`<${CardPanel} model=${(item ?? chosen).model} version=${(item ?? chosen).version} />`}
       </div>
     </div>
   `;
 }
 
-function Shown({ item, second, session, close }) {
-  if (item.state === "failed")
+function Shown({ item, second, session, models, classify, close }) {
+  if (item.state === "failed" && !item.answer)
     return html`<section class="panel failed" aria-label=${item.file.name}>
       <h2>${item.file.name}</h2>
       <${Fault} problem=${item.problem} retry=${() => session.again(item.id)} />
@@ -81,7 +89,10 @@ function Shown({ item, second, session, close }) {
       <div class="progress" aria-hidden="true"></div>
     </section>`;
   if (second?.answer) return html`<${Comparison} items=${[item, second]} close=${close} />`;
-  return html`<${Result} item=${item} again=${(changes) => session.again(item.id, changes)} key=${item.id} />`;
+  return html`
+    ${item.problem && html`<${Fault} problem=${item.problem} />`}
+    <${Result} item=${item} models=${models} classify=${classify} again=${(changes) => session.again(item.id, changes)} key=${item.id} />
+  `;
 }
 
 function DropZone({ over }) {

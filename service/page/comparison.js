@@ -25,7 +25,7 @@ export function Comparison({ items, close }) {
         (item, i) =>
           html`<div key=${item.id}>
             <h3><span class="series">${"AB"[i]}</span>${item.file.name}</h3>
-            <${Picture} item=${item} map=${same || i === 0 ? map : startMap(predictions[i])}
+            <${Picture} item=${item} map=${same || i === 0 ? map : startMap(predictions[i])} setMap=${setMap}
               together=${same ? predictions : [predictions[i]]} />
             <p class="headline"><strong>${finding(predictions[i])}</strong> ${certainty(predictions[i])}</p>
             ${!same && html`<p class="muted">${item.answer.model.name}, version ${item.answer.model.version}</p>`}

@@ -1,7 +1,7 @@
 import { apiKey, contentType, predictPath } from "./api.js";
 import { certainty, finding } from "./format.js";
-import { coloured, rangeOf } from "./overlay.js";
-import { decode, drawOverlay } from "./picture.js";
+import { laidOver } from "./overlay.js";
+import { decode, drawPicture, layOver } from "./picture.js";
 
 const NOTICE = "Research use only; not a medical device.";
 
@@ -50,11 +50,14 @@ export async function downloadPng(item, map) {
   const [prediction] = item.answer.predictions;
   const activation = prediction.class_activation;
   const canvas = document.createElement("canvas");
-  drawOverlay(canvas, await decode(item.drawable, prediction.image), coloured(prediction, map, rangeOf([prediction], map)), map.opacity / 100);
+  const picture = await decode(item.drawable, prediction.image);
+  drawPicture(canvas, picture);
+  const drawn = map.shown && laidOver(prediction, map, [prediction]);
+  if (drawn) layOver(canvas.getContext("2d"), picture, { ...drawn, style: map.style, opacity: map.opacity / 100 });
   const { name, version } = item.answer.model;
   const lines = [
     `${[finding(prediction), certainty(prediction)].filter(Boolean).join(", ")} (${name}, version ${version})`,
-    activation && map.opacity ? `Evidence for ${activation.labels[map.label]}, opacity ${map.opacity} %` : "",
+    drawn ? `Evidence for ${activation.labels[map.label]}` : "",
     NOTICE,
   ].filter(Boolean);
   const blob = await new Promise((resolve) => captioned(canvas, lines).toBlob(resolve, "image/png"));

@@ -33,6 +33,10 @@ export function finding({ label, present, abstained }) {
 /** The probability of the finding, where there is one for it. */
 export const certainty = ({ present, probability }) => (present || probability === null ? "" : percent(probability));
 
+/** Names in a sentence: "a, b or c". */
+export const listed = (names, word) =>
+  names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} ${word} ${names.at(-1)}`;
+
 /** Grades have an order of their own; other labels are easier to read by rank. */
 export const ranked = (probabilities, task) =>
   task === "ordinal" ? probabilities : [...probabilities].sort((a, b) => b.probability - a.probability);

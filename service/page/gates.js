@@ -2,7 +2,7 @@ import { diverging, paint, viridis } from "./colours.js";
 import { signed } from "./format.js";
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { Legend } from "./overlay.js";
-import { CLIP, compareGates, extremes, mean } from "./reference.js";
+import { CLIP, compareGates, mean, outstanding, SHOWN } from "./reference.js";
 
 const MANY_BLOCKS = 20;
 /** About the strip's width on a wide screen: beyond it a channel is narrower than a pixel. */
@@ -20,8 +20,8 @@ export function Gates({ series, card }) {
   const strip = useRef(null);
   const rows = useMemo(() => compareGates(series, card), [...series.map(({ weights }) => weights), card]);
   if (!rows.length)
-    return html`<section class="gates"><h3>Recalibration weights</h3>
-      <p class="muted">This model has no recalibration, so there are no weights to show.</p></section>`;
+    return html`<section class="gates"><h3>Gates</h3>
+      <p class="muted">This model has no recalibration, so it has no gates.</p></section>`;
   const comparable = rows.every(({ relative }) => relative);
   const shown = comparable ? scale : "weight";
   const go = (row, channel) => {
@@ -33,14 +33,15 @@ export function Gates({ series, card }) {
     go(row, channel); // after the focus, which goes to the row's own channel
   };
   return html`<section class="gates" aria-labelledby="gates-title">
-    <h3 id="gates-title">Recalibration weights</h3>
+    <h3 id="gates-title">Gates</h3>
+    <p>A gate is the number, 0 to 1, by which the network multiplied one of its channels for this image.</p>
+    ${comparable && series.length === 1 && html`<${Outstanding} rows=${rows} focus=${focus} />`}
     <p class="muted">
-      The gates by which the network turned its channels up or down for this image: one row per block, from the input
-      (top) to the output; one column per channel.${" "}
+      One row is a block, from the input (top) to the output; one column is a channel.${" "}
       ${
         shown === "relative"
-          ? "Colours compare each gate with the training images, in standard deviations: red is unusually emphasised, blue unusually suppressed."
-          : "A weight of 0 shuts the channel, 1 lets it through unchanged."
+          ? "Colours compare each gate with the training images, in standard deviations (SD): red is above their mean, blue below."
+          : "At 0 the channel is shut, at 1 unchanged."
       }
     </p>
     <div class="strip-bar">
@@ -51,6 +52,7 @@ export function Gates({ series, card }) {
           : html`<${Legend} low="0" high="1" colour=${viridis} />`
       }
     </div>
+    <div class="strip-heads muted" aria-hidden="true"><span>block</span><span>channels</span><span>${shown === "relative" ? "mean, SD" : "mean"}</span></div>
     <div class=${`strip ${rows.length > MANY_BLOCKS ? "dense" : ""} ${series.length > 1 ? "paired" : ""}`} ref=${strip}>
       ${rows.map(
         (row, index) =>
@@ -61,9 +63,8 @@ export function Gates({ series, card }) {
       )}
     </div>
     <p class="reading">
-      ${cursor ? reading(rows[cursor.row], cursor.channel) : "Point at a channel, or move with the arrow keys, to read its weight."}
+      ${cursor ? reading(rows[cursor.row], cursor.channel) : "Point at a channel, or move with the arrow keys, to read its gate."}
     </p>
-    ${comparable && series.length === 1 && html`<${Extremes} rows=${rows} focus=${focus} />`}
   </section>`;
 }
 
@@ -72,7 +73,7 @@ function Scale({ scale, setScale }) {
     html`<label><input type="radio" name="gates-scale" checked=${scale === value} onChange=${() => setScale(value)} /><span>${words}</span></label>`;
   return html`<fieldset class="segmented">
     <legend class="visually-hidden">What the colours show</legend>
-    ${option("relative", "relative to training")}${option("weight", "weight")}
+    ${option("relative", "against training")}${option("weight", "gate")}
   </fieldset>`;
 }
 
@@ -113,21 +114,20 @@ function Row({ row, scale, several, channel, stop, go, leave }) {
   `;
 }
 
-/** The channels that stand out most, each a way to its place in the strip. */
-function Extremes({ rows, focus }) {
-  const { high, low } = extremes(rows);
-  const list = (title, found) =>
-    html`<div>
-      <h4>${title}</h4>
-      <ul>
-        ${found.map(
-          ({ index, block, channel, value }) =>
-            html`<li><button type="button" onClick=${() => focus(index, channel)}>${block}, channel ${channel} <b>${signed(value, 1)} SD</b></button></li>`,
-        )}
-      </ul>
-    </div>`;
-  return html`<div class="extremes">
-    ${list("Most emphasised against training", high)} ${list("Most suppressed against training", low)}
+/** The gates that differ more from training than chance explains, each a way to its place; or that there are none. */
+function Outstanding({ rows, focus }) {
+  const { bound, count, largest, found } = outstanding(rows);
+  if (!found.length)
+    return html`<p class="outstanding">Nothing unusual: of ${count} gates the largest difference from training is
+      ${" "}${signed(largest, 1)} SD, and chance alone gives up to ±${bound.toFixed(1)}.</p>`;
+  return html`<div class="outstanding">
+    <p>${found.length === 1 ? "One gate differs" : `${found.length} gates differ`} by more than ±${bound.toFixed(1)} SD from training, which chance alone hardly gives among ${count}:</p>
+    <ul>
+      ${found.slice(0, SHOWN).map(
+        ({ index, block, channel, value }) =>
+          html`<li><button type="button" onClick=${() => focus(index, channel)}>${block}, channel ${channel} <b>${signed(value, 1)} SD</b></button></li>`,
+      )}
+    </ul>
   </div>`;
 }
 
@@ -135,5 +135,5 @@ function reading({ block, values, mean: usual, std, relative }, channel) {
   const reference = relative
     ? `; in training ${usual[channel].toFixed(3)} ± ${std[channel].toFixed(3)}, so ${signed(relative[channel])} SD`
     : "";
-  return `${block}, channel ${channel} of 0–${values.length - 1}: weight ${values[channel].toFixed(3)}${reference}`;
+  return `${block}, channel ${channel} of 0–${values.length - 1}: gate ${values[channel].toFixed(3)}${reference}`;
 }

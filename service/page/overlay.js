@@ -1,21 +1,24 @@
 import { paintLegend, viridis } from "./colours.js";
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
-import { colourMap, decode, drawOverlay, evidenceRange, fade } from "./picture.js";
+import { DETAILED, decode, drawableMap, evidenceRange, fade, LEVELS } from "./picture.js";
+import { Viewer } from "./viewer.js";
 
 const TIP = {
   1: `The map shows where the evidence for one class lies. It is scaled for this image and this class alone, from the
-    least to the greatest positive evidence; evidence against the class is not drawn. So colours can't be compared
-    between classes or between images. The legend's numbers are in the unit of the class's logit, which is the mean over
+    least to the greatest positive evidence; evidence against the class is not drawn. So maps can't be compared
+    between classes or between images. The numbers are in the unit of the class's logit, which is the mean over
     the whole map.`,
   2: `The maps show where the evidence for one class lies, both on one scale, from the least to the greatest positive
-    evidence in either; evidence against the class is not drawn. So colours can be compared between the two images, but
+    evidence in either; evidence against the class is not drawn. So they can be compared between the two images, but
     not between classes.`,
 };
 
-/** What is laid over a picture: the class (its number) and the opacity (0 to 100). */
+/** What is laid over a picture: the class (its number), how it is drawn, the opacity of colours (0 to 100). */
 export const startMap = ({ label, class_activation: activation }) => ({
-  label: activation ? activation.labels.indexOf(label) : 0,
-  opacity: 60,
+  label: activation ? Math.max(0, activation.labels.indexOf(label)) : 0,
+  shown: true,
+  style: "lines",
+  opacity: 40,
 });
 
 /** The picture that the item's file holds, decoded; undefined while that goes on, null where it can't be drawn. */
@@ -23,73 +26,80 @@ function usePicture({ drawable, answer }) {
   const [picture, setPicture] = useState(undefined);
   useEffect(() => {
     let current = true;
-    Promise.resolve(drawable && decode(drawable, answer.predictions[0].image)).then((found) => current && setPicture(found));
+    Promise.resolve(drawable && decode(drawable, answer.predictions[0].image, DETAILED)).then(
+      (found) => current && setPicture(found),
+    );
     return () => (current = false);
   }, [drawable, answer]);
   return picture;
 }
 
-/** The ends of the chosen class's colours over all of these predictions; null without maps. */
-export const rangeOf = (predictions, map) =>
+/** The ends of the chosen class's evidence over all of these predictions; null without maps. */
+const rangeOf = (predictions, map) =>
   predictions.every((prediction) => prediction.class_activation)
     ? evidenceRange(predictions.map(({ class_activation: { maps } }) => maps[map.label]))
     : null;
 
-/** The chosen class's map of a prediction, coloured; null without map or contrast. */
-export const coloured = ({ class_activation: activation }, map, range) =>
-  range && colourMap(activation.maps[map.label], range);
+/** The chosen class's map of a prediction as it is drawn over its picture, or null. */
+export function laidOver({ class_activation: activation }, map, together) {
+  const range = rangeOf(together, map);
+  return range && drawableMap(activation.maps[map.label], range);
+}
 
-/** An item's image with its activation map, coloured as for all of `together`. */
-export function Picture({ item, map, together }) {
+/** An item's image with its activation map, scaled as for all of `together`. */
+export function Picture({ item, map, setMap, together }) {
   const [prediction] = item.answer.predictions;
   const activation = prediction.class_activation;
   const picture = usePicture(item);
-  const colours = useMemo(() => coloured(prediction, map, rangeOf(together, map)), [prediction, map.label, ...together]);
-  const canvas = useRef(null);
-  useEffect(() => {
-    if (picture) drawOverlay(canvas.current, picture, colours, map.opacity / 100);
-  }, [picture, colours, map.opacity]);
+  const drawn = useMemo(() => laidOver(prediction, map, together), [prediction, map.label, ...together]);
+  const { shown, style, opacity } = map;
+  const over = useMemo(() => (drawn && shown ? { ...drawn, style, opacity: opacity / 100 } : null), [drawn, shown, style, opacity]);
   if (picture === null)
     return html`<p class="note">This file can't be drawn here, so the picture and its map are left out. The service could
       read it; the results are complete.</p>`;
-  const words = activation && map.opacity ? `, with the evidence for ${activation.labels[map.label]} laid over it` : "";
+  const words = over ? `, with the evidence for ${activation.labels[map.label]} laid over it` : "";
   const notes = [
     picture?.cropped && "The model saw the bright part only.",
     item.drawable !== item.file && "Drawn by the service, since browsers can't draw this kind of file.",
   ].filter(Boolean);
   return html`<figure>
-    <canvas ref=${canvas} class="picture" role="img" aria-label=${item.file.name + words}></canvas>
+    <${Viewer} picture=${picture} map=${over} toggle=${drawn && (() => setMap({ ...map, shown: !shown }))} label=${item.file.name + words} />
     ${notes.length > 0 && html`<figcaption class="muted">${notes.join(" ")}</figcaption>`}
   </figure>`;
 }
 
-/** Choose the class and the opacity of the maps of one or two predictions. */
+/** Choose the class of the maps of one or two predictions, and how they are drawn. */
 export function MapControls({ together, drawable, map, setMap }) {
   const activation = together[0].class_activation;
   const range = useMemo(() => rangeOf(together, map), [map.label, ...together]);
   if (!activation) return html`<p class="muted">This model gives no class activation map.</p>`;
   if (!drawable) return null;
+  const set = (changes) => setMap({ ...map, shown: true, ...changes });
+  const way = (style, words) =>
+    html`<label><input type="radio" name="map-style" checked=${map.style === style} onChange=${() => set({ style })} /><span>${words}</span></label>`;
   return html`<div class="map-controls" role="group" aria-labelledby="map-title">
     <div class="map-title"><h3 id="map-title">Class activation map</h3><${Tip} label="How the map is scaled" text=${TIP[together.length]} /></div>
     <div class="controls">
       <label for="map-class">Evidence for</label>
-      <select id="map-class" onChange=${({ target }) => setMap({ ...map, label: Number(target.value) })}>
+      <select id="map-class" onChange=${({ target }) => set({ label: Number(target.value) })}>
         ${activation.labels.map((label, i) => html`<option value=${i} selected=${i === map.label}>${label}</option>`)}
       </select>
-      <label for="opacity">Opacity</label>
-      <span class="slider">
-        <input type="range" id="opacity" min="0" max="100" step="5" value=${map.opacity}
-          onInput=${({ target }) => setMap({ ...map, opacity: target.valueAsNumber })} />
-        <output for="opacity">${map.opacity} %</output>
-      </span>
+      <fieldset class="segmented"><legend class="visually-hidden">Drawn as</legend>${way("lines", "Lines")}${way("colours", "Colours")}</fieldset>
+      ${
+        map.style === "colours" &&
+        html`<span class="slider"><label for="opacity">Opacity</label>
+          <input type="range" id="opacity" min="0" max="100" step="5" value=${map.opacity} onInput=${({ target }) => set({ opacity: target.valueAsNumber })} />
+          <output for="opacity">${map.opacity} %</output></span>`
+      }
     </div>
-    ${
-      range.high > range.low
-        ? html`<${Legend} low=${range.low.toFixed(2)} high=${range.high.toFixed(2)} colour=${viridis} alpha=${fade} dark />`
-        : html`<p class="note">Nowhere in the image is there more evidence for this class than elsewhere: there is nothing
-            to draw.</p>`
-    }
+    ${range.high > range.low ? html`<${Scale} range=${range} style=${map.style} />` : html`<p class="note">Nowhere in the image is there more evidence for this class than elsewhere: there is nothing to draw.</p>`}
   </div>`;
+}
+
+function Scale({ range: { low, high }, style }) {
+  if (style === "colours") return html`<${Legend} low=${low.toFixed(2)} high=${high.toFixed(2)} colour=${viridis} alpha=${fade} dark />`;
+  const at = LEVELS.map((level) => (low + level * (high - low)).toFixed(2));
+  return html`<p class="muted">Within a line the evidence is at least ${at[0]} (thin), ${at[1]} or ${at[2]} (thick), of at most ${high.toFixed(2)}.</p>`;
 }
 
 /** A strip of the colours between two ends. */

@@ -1,11 +1,17 @@
 import { paint, viridis } from "./colours.js";
+import { contour } from "./contours.js";
 
 /** Side of a thumbnail, in pixels: sharp at twice the size it has on the page. */
 const THUMBNAIL = 128;
 /** Longer side of the drawn picture, in canvas pixels: sharp at twice the size it has on the page. */
 const LONGER_SIDE = 1024;
+/** The same of a picture into which one can zoom, at most. */
+export const DETAILED = 3072;
 /** Side of the smoothed map, in pixels; the browser scales it on to the picture. */
 const MAP_SIDE = 192;
+/** Parts of the range of evidence at which a map's lines are drawn, and their widths in canvas pixels. */
+export const LEVELS = [0.25, 0.5, 0.75];
+const WIDTHS = [2, 4, 7];
 
 /** Where there is little evidence the image must stay readable, so the overlay fades with the evidence. */
 export const fade = (value) => Math.min(1, 1.6 * value);
@@ -14,13 +20,15 @@ export const fade = (value) => Math.min(1, 1.6 * value);
  * Decode an image file as the service does: upright, transparency over black.
  *
  * @param image what the service's answer says of the image: its size, and the crop that the model saw
+ * @param most the longer side of the picture at most, where the file has so many pixels
  * @returns {Promise<?{canvas: HTMLCanvasElement, seen: DOMRect, cropped: boolean}>} the picture and the part
  *   of it that the model sees; null if the browser can't decode the file
  */
-export async function decode(file, image) {
+export async function decode(file, image, most = LONGER_SIDE) {
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (!bitmap) return null;
-  const scale = LONGER_SIDE / Math.max(bitmap.width, bitmap.height);
+  const natural = Math.max(bitmap.width, bitmap.height);
+  const scale = Math.max(LONGER_SIDE, Math.min(natural, most)) / natural;
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(scale * bitmap.width));
   canvas.height = Math.max(1, Math.round(scale * bitmap.height));
@@ -57,19 +65,19 @@ export function evidenceRange(maps) {
 }
 
 /**
- * Scale one class's map to 0..1 and colour it.
+ * One class's map, to lay over the picture.
  *
  * @param map rows of numbers, h x w
  * @param range {low, high}, of this map or of several that are to be compared
- * @returns {?HTMLCanvasElement} null where there is no contrast
+ * @returns {?{colours: HTMLCanvasElement, lines: Path2D[]}} null where there is no contrast
  */
-export function colourMap(map, { low, high }) {
-  const positive = map.map((row) => row.map((value) => Math.max(0, value)));
+export function drawableMap(map, { low, high }) {
   if (!(high > low)) return null;
-  const canvas = document.createElement("canvas");
+  const positive = map.map((row) => row.map((value) => Math.max(0, value)));
   const values = bilinear(positive, MAP_SIDE).map((value) => (value - low) / (high - low));
-  paint(canvas, values, MAP_SIDE, viridis, fade);
-  return canvas;
+  const colours = document.createElement("canvas");
+  paint(colours, values, MAP_SIDE, viridis, fade);
+  return { colours, lines: LEVELS.map((level) => contour(values, MAP_SIDE, level)) };
 }
 
 /**
@@ -96,22 +104,48 @@ export function bilinear(rows, side) {
   }).flat();
 }
 
-/** Draw the picture, its unseen margin darkened, and over the seen part the coloured map (if any). */
-export function drawOverlay(canvas, picture, map, opacity) {
-  const { seen } = picture;
+/** Draw the picture, its unseen margin darkened. */
+export function drawPicture(canvas, { canvas: source, seen, cropped }) {
+  canvas.width = source.width;
+  canvas.height = source.height;
+  const context = canvas.getContext("2d");
+  context.drawImage(source, 0, 0);
+  if (!cropped) return;
+  context.fillStyle = "rgb(0 0 0 / 60%)";
+  const margin = new Path2D();
+  margin.rect(0, 0, canvas.width, canvas.height);
+  margin.rect(seen.x, seen.y, seen.width, seen.height);
+  context.fill(margin, "evenodd");
+}
+
+/** Draw a map over the part of the picture that the model saw, on a canvas of its own. */
+export function drawMap(canvas, picture, map) {
   canvas.width = picture.canvas.width;
   canvas.height = picture.canvas.height;
-  const context = canvas.getContext("2d");
-  context.drawImage(picture.canvas, 0, 0);
-  context.fillStyle = "rgb(0 0 0 / 60%)";
-  if (picture.cropped) {
-    const margin = new Path2D();
-    margin.rect(0, 0, canvas.width, canvas.height);
-    margin.rect(seen.x, seen.y, seen.width, seen.height);
-    context.fill(margin, "evenodd");
+  if (map) layOver(canvas.getContext("2d"), picture, map);
+}
+
+/** @param map {colours, lines, style, opacity}: `style` is "lines" or "colours", `opacity` 0 to 1, of colours alone */
+export function layOver(context, { canvas, seen }, { colours, lines, style, opacity }) {
+  context.save();
+  if (style === "colours") {
+    context.globalAlpha = opacity;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(colours, seen.x, seen.y, seen.width, seen.height);
+  } else {
+    const scale = new DOMMatrix([seen.width / MAP_SIDE, 0, 0, seen.height / MAP_SIDE, seen.x, seen.y]);
+    const unit = Math.max(canvas.width, canvas.height) / LONGER_SIDE;
+    context.lineCap = "round";
+    lines.forEach((line, i) => {
+      const path = new Path2D();
+      path.addPath(line, scale);
+      // White within black is seen on any picture.
+      for (const [colour, more] of [["#000", 3], ["#fff", 0]]) { // prettier-ignore
+        context.strokeStyle = colour;
+        context.lineWidth = unit * (WIDTHS[i] + more);
+        context.stroke(path);
+      }
+    });
   }
-  if (!map) return;
-  context.globalAlpha = opacity;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(map, seen.x, seen.y, seen.width, seen.height);
+  context.restore();
 }

@@ -1,13 +1,13 @@
 import { certainty, finding, percent, ranked } from "./format.js";
 import { html } from "./html.js";
 
-/** The finding, the labels that can't be ruled out, and every label's probability. */
+/** The finding, the labels that fit, and every label's probability; grey where they are not to be relied on. */
 export function Probabilities({ prediction, task, card }) {
   const { label, present, abstained, probabilities, prediction_set: set, style_shift: shift } = prediction;
   const top = present ?? [label];
-  return html`<section aria-labelledby="probabilities-title">
+  return html`<section class=${shift && shift.verdict !== "usual" ? "doubtful" : ""} aria-labelledby="probabilities-title">
     <h3 id="probabilities-title">Finding</h3>
-    <p class=${`headline ${shift && shift.verdict !== "usual" ? "doubtful" : ""}`}>
+    <p class="headline">
       <strong>${finding(prediction)}</strong> <span>${certainty(prediction)}</span>
     </p>
     ${abstained && html`<p>${abstained}</p>`}
@@ -32,7 +32,7 @@ function PredictionSet({ set: { coverage, labels }, measured }) {
   const made = `Such sets are made to hold the truth for ${(100 * coverage).toFixed(0)} % of images`;
   const kept = measured && `; on ${measured.images} test images they did so for ${(100 * measured.coverage).toFixed(0)} %`;
   return html`<p class="set">
-    Can't be ruled out: <b>${labels.join(", ")}</b>
+    ${labels.length === 1 ? "The only label that fits:" : "Labels that fit:"} <b>${labels.join(", ")}</b>
     <span class="muted"> ${made}${kept || " like the validation data"}.</span>
   </p>`;
 }

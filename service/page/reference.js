@@ -2,7 +2,8 @@
 export const CLIP = 3;
 /** A gate that hardly moved in training would turn rounding into many standard deviations. */
 const LEAST_STD = 1e-3;
-const SHOWN = 4;
+/** Gates that are named. */
+export const SHOWN = 8;
 
 export const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 
@@ -33,10 +34,21 @@ export function compareGates(series, card) {
   });
 }
 
-/** The channels farthest above and below what is usual: {index of the row, block, channel, value}. */
-export function extremes(rows) {
+/**
+ * The gates that differ from what is usual by more than chance gives to one image in twenty, the farthest first.
+ *
+ * The bound is Bonferroni's for normal values. Gates of trained networks have heavier tails, so it is a guide, no test.
+ */
+export function outstanding(rows) {
   const all = rows
     .flatMap(({ block, relative }, index) => relative.map((value, channel) => ({ index, block, channel, value })))
-    .sort((a, b) => b.value - a.value);
-  return { high: all.slice(0, SHOWN), low: all.slice(-SHOWN).reverse() };
+    .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
+  const bound = normalQuantile(1 - 0.05 / (2 * all.length));
+  return { bound, count: all.length, largest: all[0].value, found: all.filter(({ value }) => Math.abs(value) > bound) };
+}
+
+/** The value that a part of a normal distribution lies below, for parts near 1 (Abramowitz and Stegun, 26.2.23). */
+export function normalQuantile(part) {
+  const t = Math.sqrt(-2 * Math.log(1 - part));
+  return t - (2.515517 + 0.802853 * t + 0.010328 * t ** 2) / (1 + 1.432788 * t + 0.189269 * t ** 2 + 0.001308 * t ** 3);
 }

@@ -5,38 +5,44 @@ import { html, useState } from "./html.js";
 import { MapControls, Picture, startMap } from "./overlay.js";
 import { Probabilities } from "./probabilities.js";
 import { StyleShift } from "./style-shift.js";
+import { Trust } from "./trust.js";
 
-/** Everything that one answer holds. */
-export function Result({ item, again }) {
+/**
+ * Everything that one answer holds: whether to trust it first, then the image beside the finding, then how it came about.
+ *
+ * @param classify sends the same file to another model
+ */
+export function Result({ item, models, again, classify }) {
   const [prediction] = item.answer.predictions;
   const { model } = item.answer;
   const { card } = useCardState(model.name, model.version);
   const [map, setMap] = useState(() => startMap(prediction));
-  return html`<section class="panel result" aria-labelledby="result-title" aria-busy=${String(item.state !== "done")}>
+  return html`<section class="panel result" aria-labelledby="result-title" aria-busy=${String(["waiting", "running"].includes(item.state))}>
     <div class="result-head">
-      <div>
-        <h2 id="result-title">${item.file.name}</h2>
-        <${Origin} item=${item} again=${again} />
-      </div>
-      <${Exports} item=${item} map=${map} />
+      <h2 id="result-title">${item.file.name}</h2>
+      <${Origin} item=${item} again=${again} />
     </div>
+    <${Trust} item=${item} models=${models} classify=${classify} />
     <div class="findings">
       <div class="seen">
-        <${Picture} item=${item} map=${map} together=${[prediction]} />
-        <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
+        <${Picture} item=${item} map=${map} setMap=${setMap} together=${[prediction]} />
       </div>
       <div class="readings">
-        <${StyleShift} shift=${prediction.style_shift} />
         <${Probabilities} prediction=${prediction} task=${item.model.task} card=${card} />
+        <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
+        <${StyleShift} shift=${prediction.style_shift} style=${card?.style} />
       </div>
     </div>
     <${Gates} series=${[{ name: item.file.name, weights: prediction.recalibration_weights ?? {} }]} card=${card} />
-    <p class="facts">
-      <span>${model.name}, version ${model.version}</span>
-      <span title=${model.digest}>${model.digest.slice(0, "sha256:".length + 12)}</span>
-      <span>request ${item.answer.id}</span>
-      <span title="from sending to the whole answer, as this browser saw it">${item.milliseconds.toFixed(0)} ms</span>
-    </p>
+    <div class="result-foot">
+      <${Exports} item=${item} map=${map} />
+      <p class="facts">
+        <span>${model.name}, version ${model.version}</span>
+        <span title=${model.digest}>${model.digest.slice(0, "sha256:".length + 12)}</span>
+        <span>request ${item.answer.id}</span>
+        <span title="from sending to the whole answer, as this browser saw it">${item.milliseconds.toFixed(0)} ms</span>
+      </p>
+    </div>
   </section>`;
 }
 

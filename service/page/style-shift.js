@@ -1,40 +1,58 @@
 import { html } from "./html.js";
 
-const SENTENCES = {
-  usual: "This image looks like those the model knows.",
-  unusual: "This image looks unusual to the model.",
-  unlike: "This image is unlike those the model was trained on.",
-};
 const ADVICE = {
   usual: "That says nothing about whether the finding is right.",
-  unusual: "Another camera or setting can do that. The figures beside it were measured on usual images.",
-  unlike: "It may be another kind of image. Don't rely on the finding.",
+  unusual: "The figures of the model card were measured on usual images.",
+  unlike: "It may be another kind of image.",
 };
+const BINS = 32;
+const WIDTH = 320;
+const HEIGHT = 64;
 
-const ordinal = (number) => {
-  const tens = number % 100;
-  const suffix = tens > 10 && tens < 14 ? "th" : ({ 1: "st", 2: "nd", 3: "rd" }[number % 10] ?? "th");
-  return `${number}${suffix}`;
-};
-
-/** Whether the image's style (contrast, colour, sharpness) is that of the images the model knows. */
-export function StyleShift({ shift }) {
+/** How far the image's style (contrast, colour, sharpness) is from that of the images the model knows. */
+export function StyleShift({ shift, style }) {
   if (!shift) return null;
   const { score, percentile, verdict, blocks } = shift;
-  const place = Math.min(100, Math.max(0, percentile));
   return html`<section class=${`style-shift ${verdict}`} aria-labelledby="style-title">
     <h3 id="style-title">Style shift</h3>
-    <p>
-      <strong>${SENTENCES[verdict]}</strong>
-    </p>
-    <div class="gauge" role="meter" aria-label="Style shift, percentile" aria-valuemin="0" aria-valuemax="100"
-      aria-valuenow=${place} aria-valuetext=${`${ordinal(Math.round(place))} percentile, ${verdict}`}>
-      <span class="needle" style=${{ left: `${place}%` }}></span>
-    </div>
-    <div class="gauge-ends muted" aria-hidden="true"><span>usual</span><span>${verdict === "unlike" ? "unlike" : "unusual"}</span></div>
+    ${style && html`<${Histogram} score=${score} verdict=${verdict} style=${style} />`}
     <p class="muted">
-      More unusual than ${place >= 99.95 ? "all" : `${place.toFixed(1)} %`} of the validation images (score ${score.toFixed(2)}).${" "}
-      ${ADVICE[verdict]} ${verdict !== "usual" && `It differs most at ${blocks.map(({ block }) => block).join(", ")}.`}
+      ${percentile >= 100 ? "Further from the training images than every validation image" : `Further from the training images than ${percentile.toFixed(1)} % of the validation images`}${" "}
+      (score ${score.toFixed(2)}). ${ADVICE[verdict]} ${verdict !== "usual" && `It differs most at ${blocks.map(({ block }) => block).join(", ")}.`}
     </p>
   </section>`;
+}
+
+/** Validation's scores, and the image's among them. The axis grows like the logarithm, so that any score has a place. */
+function Histogram({ score, verdict, style: { validation_quantiles: quantiles, usual_up_to: usual, unlike_beyond: unlike, validation_images: images } }) {
+  const start = Math.asinh(Math.min(quantiles[0], score));
+  const end = Math.asinh(Math.max(quantiles.at(-1), unlike, score)) + 0.15;
+  const place = (value) => (WIDTH * (Math.asinh(value) - start)) / (end - start);
+  const edges = Array.from({ length: BINS + 1 }, (_, i) => Math.sinh(start + (i * (end - start)) / BINS));
+  const shares = edges.slice(1).map((edge, i) => below(quantiles, edge) - below(quantiles, edges[i]));
+  const most = Math.max(...shares);
+  const words = `Style shift: this image has ${score.toFixed(2)}, ${verdict}. Validation images have ${quantiles[0].toFixed(2)} to
+    ${quantiles.at(-1).toFixed(2)}; usual is up to ${usual.toFixed(2)}, unlike beyond ${unlike.toFixed(2)}.`;
+  return html`<figure class="shift-histogram">
+    <svg viewBox=${`0 -6 ${WIDTH} ${HEIGHT + 8}`} role="img" aria-label=${words}>
+      ${shares.map((share, i) => {
+        const height = (HEIGHT * share) / most;
+        return html`<rect class="bin" x=${(WIDTH * i) / BINS + 0.5} y=${HEIGHT - height} width=${WIDTH / BINS - 1} height=${height} />`;
+      })}
+      <line class="axis" x1="0" x2=${WIDTH} y1=${HEIGHT} y2=${HEIGHT} />
+      ${[usual, unlike].map((limit) => html`<line class="limit" x1=${place(limit)} x2=${place(limit)} y1="0" y2=${HEIGHT} />`)}
+      <line class="own" x1=${place(score)} x2=${place(score)} y1="-4" y2=${HEIGHT} />
+      <path class="own" d=${`M${place(score) - 5} -6h10l-5 8z`} />
+    </svg>
+    <figcaption class="muted">Grey: ${images} validation images. Dashed: where unusual and unlike begin. Marked: this image.</figcaption>
+  </figure>`;
+}
+
+/** The part of the images whose score is smaller, 0 to 1, from evenly spaced quantiles; linear between them. */
+export function below(quantiles, score) {
+  const last = quantiles.length - 1;
+  const smaller = quantiles.filter((value) => value < score).length;
+  if (smaller === 0 || smaller > last) return smaller ? 1 : 0;
+  const [low, high] = [quantiles[smaller - 1], quantiles[smaller]];
+  return (smaller - 1 + (score - low) / (high - low)) / last;
 }
