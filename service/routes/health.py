@@ -5,10 +5,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from service.http.openapi import RUN
 from service.security.guard import PROBLEMS, needs
 from service.state import state_of
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=[RUN])
 
 
 class Live(BaseModel):

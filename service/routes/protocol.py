@@ -7,12 +7,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.http.admission import find_model
+from service.http.openapi import PROTOCOL
 from service.inference.runtime import Model
 from service.protocol.messages import ErrorDocument, ModelMetadata, ModelReady, ServerMetadata
 from service.protocol.metadata import SERVER, model_config, model_metadata
 from service.state import state_of
 
-router = APIRouter(tags=["open inference protocol"])
+router = APIRouter(tags=[PROTOCOL])
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "Unknown model or version."}}
 READINESS: dict[int | str, dict[str, Any]] = NOT_FOUND | {
     503: {"model": ModelReady, "description": "Not ready to predict."}
