@@ -45,5 +45,8 @@ async def ready(request: Request, response: Response) -> Ready:
     responses={200: {"content": {"text/plain": {}}}, **PROBLEMS},
 )
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics."""
+    """Read the metrics as Prometheus text: requests, queues, times of each stage, styles of images, models.
+
+    The page `/status` shows them to people.
+    """
     return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

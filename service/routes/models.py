@@ -39,7 +39,7 @@ async def card(model: str, request: Request) -> Response:
 
 @router.get("/v1/models/{model}/versions/{version}/card", responses=NOT_FOUND)
 async def version_card(model: str, version: str, request: Request) -> Response:
-    """The card of one version."""
+    """The card of one version of a model."""
     return card_response(find_model(state_of(request), model, version).card)
 
 

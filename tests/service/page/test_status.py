@@ -175,6 +175,24 @@ def test_what_happened_of_late_is_the_difference_of_two_readings(status: Page, s
     expect(cells.nth(3)).to_have_text("2")
 
 
+def test_readings_of_two_processes_are_not_subtracted(status: Page, service: str) -> None:
+    """As behind a load balancer: each reading comes from another process."""
+    text = httpx.get(f"{service}/metrics").text
+    started = iter(range(1, 100))
+
+    def another(route: Any) -> None:
+        of_it = re.sub(r"(?m)^(process_start_time_seconds) .*", rf"\1 {next(started)}", text)
+        route.fulfill(body=of_it, content_type="text/plain")
+
+    status.route("**/metrics", another)
+    status.reload()
+    for _ in range(2):
+        with status.expect_response("**/metrics"):
+            pass
+    expect(status.get_by_role("region", name="The service")).not_to_contain_text("in the last")
+    expect(status.get_by_role("columnheader", name="of late").first).to_be_visible()
+
+
 def test_a_pause_stops_the_readings(status: Page) -> None:
     asked: list[str] = []
     status.on("request", lambda request: asked.append(request.url))
