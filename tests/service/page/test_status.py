@@ -173,6 +173,10 @@ def test_what_happened_of_late_is_the_difference_of_two_readings(status: Page, s
     )
     expect(cells.nth(0)).to_have_text(str(before + 2), timeout=2_000 * EVERY_S)
     expect(cells.nth(3)).to_have_text("2")
+    section = status.get_by_role("region", name="oct, version 3")
+    section.get_by_text("The same as a table").click()
+    late = section.get_by_role("table").filter(has_text="Images by style shift").locator("tbody td:nth-of-type(3)")
+    assert sorted(late.all_inner_texts())[-2:] == ["0", "2"], "both images are in one bucket"
 
 
 def test_readings_of_two_processes_are_not_subtracted(status: Page, service: str) -> None:

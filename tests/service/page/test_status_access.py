@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.conftest import ImageMaker
 from tests.service.page.accessibility import assert_accessible
 from tests.service.process import running
 
@@ -69,6 +70,38 @@ def test_a_key_without_the_scope(page: Page, service: str) -> None:
     page.get_by_label("API key").fill(KEY)
     page.get_by_label("API key").press("Enter")
     expect(page.get_by_role("region", name="colour, version 2")).to_be_visible()
+
+
+def test_a_key_for_the_metrics_alone_shows_what_they_hold(page: Page, service: str) -> None:
+    """The refusal is made up; the metrics are the service's own."""
+
+    def refuse(route: Any) -> None:
+        problem = {"title": "Forbidden", "status": 403, "detail": "The scope predict is missing."}
+        route.fulfill(status=403, json=problem, content_type="application/problem+json")
+
+    page.evaluate("key => sessionStorage.setItem('retina-api-key', key)", KEY)
+    page.route("**/v1/**", refuse)
+    page.goto(f"{service}/status")
+    section = page.get_by_role("region", name="colour, version 2")
+    expect(section).to_contain_text("CPUExecutionProvider")
+    expect(section).to_contain_text("the card can't be read: Forbidden")
+    expect(page.get_by_label("API key")).to_have_count(0)
+
+
+def test_each_version_has_its_own_times_and_requests_are_of_the_model(
+    page: Page, service: str, make_image: ImageMaker
+) -> None:
+    for _ in range(3):
+        address = f"{service}/v1/models/colour/versions/1/predict"
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "image/jpeg"}
+        httpx.post(address, content=make_image(), headers=headers).raise_for_status()
+    page.evaluate("key => sessionStorage.setItem('retina-api-key', key)", KEY)
+    page.goto(f"{service}/status")
+    for version, images in (("1", "3"), ("2", "0")):
+        section = page.get_by_role("region", name=f"colour, version {version}")
+        for stage, count in (("Decoding", images), ("Inference", images), ("Whole request", "3")):
+            cells = section.get_by_role("row").filter(has_text=stage).locator("td")
+            expect(cells.first).to_have_text(count)
 
 
 def leaves(part: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
