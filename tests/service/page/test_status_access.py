@@ -99,6 +99,7 @@ def test_each_version_has_its_own_times_and_requests_are_of_the_model(
     page.goto(f"{service}/status")
     for version, images in (("1", "3"), ("2", "0")):
         section = page.get_by_role("region", name=f"colour, version {version}")
+        expect(section.get_by_text("(default)")).to_have_count(1 if version == "2" else 0)
         for stage, count in (("Decoding", images), ("Inference", images), ("Whole request", "3")):
             cells = section.get_by_role("row").filter(has_text=stage).locator("td")
             expect(cells.first).to_have_text(count)
