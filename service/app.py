@@ -76,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=NOTICE,
         lifespan=lifespan,
         redoc_url=None,
+        openapi_tags=openapi.TAGS,
         static_url="/docs-static",
         telemetry=TELEMETRY,
     )

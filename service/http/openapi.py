@@ -1,4 +1,4 @@
-"""The description of the errors in OpenAPI, as they are answered.
+"""The description of the operations and errors in OpenAPI: for whom they are, and as they are answered.
 
 FastAPI describes every error as JSON of the kind that it would answer itself. Here an error is a problem document, and
 under ``/v2`` the error of the Open Inference Protocol.
@@ -12,6 +12,30 @@ from service.http.problems import MEDIA_TYPE
 
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 PROTOCOL_ERROR = {"$ref": "#/components/schemas/ErrorDocument"}
+SEND, RUN, AUDIT, PROTOCOL = "Send images", "Run the service", "Records and audit", "Open Inference Protocol"
+TAGS = [
+    {
+        "name": SEND,
+        "description": "For programs that send images: which models there are, what they answer, and what their cards "
+        "say. Needs the scope `predict` where authentication is on.",
+    },
+    {
+        "name": RUN,
+        "description": "For whoever runs the service: health for load balancers, metrics for Prometheus (scope "
+        "`metrics`), and loading of models (scope `admin`). The page `/status` shows the metrics to people.",
+    },
+    {
+        "name": AUDIT,
+        "description": "For whoever answers for the predictions: what was predicted, and which labels were confirmed. "
+        "A caller sees its own records; the scope `admin` sees all.",
+    },
+    {
+        "name": PROTOCOL,
+        "description": "For clients of Triton, KServe and MLServer, such as `tritonclient.http`: metadata, inference "
+        "and statistics in version 2 of their protocol.",
+    },
+]
+"""The groups of the operations, by who calls them."""
 NEVER_ANSWERED = "HTTPValidationError"
 """FastAPI's own error, in which no route of this service answers."""
 
@@ -28,10 +52,12 @@ def install(app: FastAPI) -> None:
 
 
 def corrected(document: dict[str, Any]) -> dict[str, Any]:
-    """Give each error its media type and its schema, in place, and return the document."""
+    """Give each operation a summary, and each error its media type and its schema, in place; return the document."""
     for path, operations in document["paths"].items():
         protocol = f"{path}/".startswith("/v2/")
         for operation in operations.values():
+            # FastAPI's own summary is the name of the function.
+            operation["summary"] = operation["description"].split(". ")[0].split("\n\n")[0].rstrip(".")
             responses = operation["responses"]
             for status in [status for status in responses if status.startswith(("4", "5"))]:
                 content = responses[status].get("content", {})

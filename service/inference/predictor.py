@@ -48,6 +48,7 @@ class Predictor:
         self.settings = settings
         self.metrics = metrics
         self.decoders = Decoders(settings.decode_threads or usable_cpus(), settings.max_decode_bytes)
+        metrics.decode_threads.set(self.decoders.threads)
         self.lanes = Lanes()
         self.served: dict[int, Served] = {}
 
@@ -173,4 +174,6 @@ async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T | BaseE
 
 def labels(model: Model) -> ModelLabels:
     """The labels of the metrics of a model."""
-    return ModelLabels(model.name, model.version, model.digest, model.provider, tuple(model.card.labels))
+    plan = model.plan.model_dump(include={"threads", "streams", "stream_threads", "batch"})
+    classes = tuple(model.card.labels)
+    return ModelLabels(model.name, model.version, model.digest, model.provider, classes, tuple(plan.items()))

@@ -25,6 +25,8 @@ class ModelLabels(NamedTuple):
     digest: str
     provider: str
     classes: tuple[str, ...]
+    plan: tuple[tuple[str, int], ...] = ()
+    """The settings of its plan, by name."""
 
 
 class ModelMetrics:
@@ -44,6 +46,9 @@ class ModelMetrics:
         self.style_shift = metrics.style_shift.labels(*labels)
         self.style_verdicts = {verdict: metrics.style_verdicts.labels(*labels, verdict) for verdict in VERDICTS}
         metrics.model_info.labels(*labels, model.digest, model.provider).set(1)
+        metrics.model_loaded.labels(*labels).set_to_current_time()
+        for setting, value in model.plan:
+            metrics.model_plan.labels(*labels, setting).set(value)
 
     def answered(self, predicted: Sequence[int]) -> None:
         """Count predicted images by the index of their most probable class."""
@@ -135,6 +140,19 @@ class Metrics:
             (*by_model, "digest", "provider"),
             registry=self.registry,
         )
+        self.model_loaded = Gauge(
+            "retina_model_loaded_timestamp_seconds",
+            "When a model was loaded, since the Unix epoch.",
+            by_model,
+            registry=self.registry,
+        )
+        self.model_plan = Gauge(
+            "retina_model_plan",
+            "How a model runs, by setting: threads of a lone run, streams, stream_threads, and images of a batch.",
+            (*by_model, "setting"),
+            registry=self.registry,
+        )
+        self.decode_threads = Gauge("retina_decode_threads", "Threads that decode images.", registry=self.registry)
         self.loads = Counter(
             "retina_model_loads_total",
             "Model packages by outcome: loaded, refused or unloaded.",
@@ -172,5 +190,8 @@ class Metrics:
                 self.style_shift,
             ):
                 series.remove(model.name, model.version)
+            self.model_loaded.remove(model.name, model.version)
+            for setting, _ in model.plan:
+                self.model_plan.remove(model.name, model.version, setting)
             for verdict in VERDICTS:
                 self.style_verdicts.remove(model.name, model.version, verdict)

@@ -21,6 +21,9 @@ export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
 export const listModels = async () => (await json(`${root}/v1/models`)).models;
 
+/** The Prometheus text of the service's metrics. It may need a key with the scope `metrics`. */
+export const readMetrics = async () => (await answer(`${root}/metrics`)).text();
+
 export const cardPath = (name, version) => `${modelPath(name, version)}/card`;
 
 const cards = new Map();

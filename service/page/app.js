@@ -5,9 +5,11 @@ import { html, render, useEffect, useRef, useState } from "./html.js";
 import { KeyForm } from "./key.js";
 import { Models } from "./models.js";
 import { Session } from "./session.js";
+import { Status } from "./status/status.js";
 
 const MODELS = `${root}/models`;
-const TITLES = { [`${root}/`]: "Classify", [MODELS]: "Models" };
+const STATUS = `${root}/status`;
+const TITLES = { [`${root}/`]: "Classify", [MODELS]: "Models", [STATUS]: "Status" };
 
 /** The page: its views, its models and this tab's images. */
 function App() {
@@ -24,7 +26,8 @@ function App() {
   };
   useEffect(load, []);
   useEffect(() => {
-    document.title = path === MODELS ? "Models · Retinal image classifier" : "Retinal image classifier";
+    const view = path === MODELS || path === STATUS ? `${TITLES[path]} · ` : "";
+    document.title = `${view}Retinal image classifier`;
   }, [path]);
 
   const refused = problem?.status === 401 || items.some((item) => item.problem?.status === 401);
@@ -34,7 +37,7 @@ function App() {
     session.current.retryRefused();
   };
 
-  const View = path === MODELS ? Models : Classify;
+  const View = { [MODELS]: Models, [STATUS]: Status }[path] ?? Classify;
   return html`
     <a class="skip" href="#main">Skip to the content</a>
     <header>
@@ -50,12 +53,12 @@ function App() {
       ${refused && html`<${KeyForm} refused=${Boolean(apiKey.get())} unlock=${unlock} />`}
       ${problem && !refused && html`<${Fault} problem=${problem} retry=${load} />`}
       ${!models && !problem && html`<p class="muted" role="status">Loading the models…</p>`}
-      ${models && html`<${View} models=${models} items=${items} session=${session.current} />`}
+      ${(models || path === STATUS) && html`<${View} models=${models} items=${items} session=${session.current} asked=${refused} unlock=${unlock} />`}
     </main>
     <footer>
       <p><strong>Research use only; not a medical device.</strong> Images go to this service and nowhere else; results stay
         in this tab until it is closed.</p>
-      <nav aria-label="For engineers"><a href=${`${root}/docs`}>API documentation</a><a href=${`${root}/metrics`}>Metrics</a></nav>
+      <nav aria-label="For engineers"><a href=${`${root}/docs`}>API documentation</a><a href=${STATUS} onClick=${follow}>Status and metrics</a></nav>
     </footer>
   `;
 }

@@ -1,20 +1,8 @@
-import { apiKey, contentType, predictPath } from "./api.js";
 import { certainty, finding } from "./format.js";
 import { laidOver } from "./overlay.js";
 import { decode, drawPicture, layOver } from "./picture.js";
 
 const NOTICE = "Research use only; not a medical device.";
-
-/** The item's request as a command for a POSIX shell. It contains no key, because shells keep a history of commands. */
-export function curlCommand(item) {
-  const { file, isDemo, model } = item;
-  const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const source = isDemo ? `curl -sS ${quote(location.origin + model.demo)} | ` : "";
-  const body = isDemo ? "@-" : `@${quote(file.name)}`;
-  const key = apiKey.get() ? ' -H "Authorization: Bearer $RETINA_API_KEY"' : "";
-  const header = quote(`Content-Type: ${contentType(file)}`);
-  return `${source}curl -sS${key} -H ${header} --data-binary ${body} ${quote(location.origin + predictPath(item))}`;
-}
 
 /** The answer as the service gave it. */
 export const downloadJson = ({ file, answer }) =>

@@ -5,10 +5,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from service.http.openapi import RUN
 from service.security.guard import PROBLEMS, needs
 from service.state import state_of
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=[RUN])
 
 
 class Live(BaseModel):
@@ -44,5 +45,8 @@ async def ready(request: Request, response: Response) -> Ready:
     responses={200: {"content": {"text/plain": {}}}, **PROBLEMS},
 )
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics."""
+    """Read the metrics as Prometheus text: requests, queues, times of each stage, styles of images, models.
+
+    The page `/status` shows them to people.
+    """
     return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from models.package import INPUT as IMAGE
 from models.package import OUTPUTS, STYLE_OUTPUTS
 from service.http.admission import admitted, deadline
+from service.http.openapi import PROTOCOL
 from service.http.problems import translated
 from service.http.uploads import received_body
 from service.inference.errors import UnusableImageError
@@ -26,7 +27,7 @@ from service.records.kept import Kept
 from service.security.guard import subject_of
 from service.state import State, state_of
 
-router = APIRouter(tags=["open inference protocol"])
+router = APIRouter(tags=[PROTOCOL])
 
 ERRORS: dict[int, str] = {
     400: "Invalid message. The text names the field.",

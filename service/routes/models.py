@@ -9,12 +9,13 @@ from starlette.responses import Response
 from models.card import Card
 from service.http.admission import find_model
 from service.http.answers import ModelEntry, ModelList
+from service.http.openapi import SEND
 from service.http.problems import ProblemDocument
 from service.http.root_path import root_of
 from service.inference.runtime import Model
 from service.state import state_of
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=[SEND])
 DEMO = Path(__file__).parent.parent / "page" / "demo"
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": ProblemDocument, "description": "Unknown model or version."}
@@ -38,7 +39,7 @@ async def card(model: str, request: Request) -> Response:
 
 @router.get("/v1/models/{model}/versions/{version}/card", responses=NOT_FOUND)
 async def version_card(model: str, version: str, request: Request) -> Response:
-    """The card of one version."""
+    """The card of one version of a model."""
     return card_response(find_model(state_of(request), model, version).card)
 
 

@@ -1,4 +1,4 @@
-"""``GET /`` and ``GET /models``: the page for people, and its files."""
+"""``GET /``, ``GET /models`` and ``GET /status``: the page for people, and its files."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ router = APIRouter()
 
 @router.get("/", include_in_schema=False)
 @router.get("/models", include_in_schema=False)
+@router.get("/status", include_in_schema=False)
 async def page(request: Request) -> Response:
     """The page: one document. Its script shows the view for the address."""
     return answer(document(root_of(request.scope)), request.headers)

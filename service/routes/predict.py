@@ -14,6 +14,7 @@ from service import NOTICE
 from service.http.admission import admitted, deadline
 from service.http.answers import ABSTAINED, PredictionAnswer, Weights, identity, prediction, style_shift
 from service.http.examples import ANSWER
+from service.http.openapi import SEND
 from service.http.problems import ProblemDocument, ProblemError, translated
 from service.http.uploads import Upload, received_images
 from service.inference.runtime import Model, Outputs
@@ -22,7 +23,7 @@ from service.records.keeping import Input, keep
 from service.security.guard import subject_of
 from service.state import State, state_of
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=[SEND])
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "Empty image, malformed form or damaged compression."},

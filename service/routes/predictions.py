@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from models.wording import described
+from service.http.openapi import AUDIT
 from service.http.problems import ProblemDocument, ProblemError
 from service.http.uploads import read_message
 from service.records.errors import RecordsError, UnavailableError
@@ -20,7 +21,7 @@ from service.records.messages import FEEDBACK_EXAMPLE, FeedbackRequest, Predicti
 from service.records.record import Owner, now
 from service.state import state_of
 
-router = APIRouter(tags=["prediction records"])
+router = APIRouter(tags=[AUDIT])
 PAGE = 100
 """Records of a JSON answer, if the request does not say how many."""
 

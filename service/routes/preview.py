@@ -15,6 +15,7 @@ from starlette.responses import Response
 from models.card import InputSpec
 from models.preprocessing import ImageError, decode, decoding_cost
 from service.http.admission import deadline, find_model
+from service.http.openapi import SEND
 from service.http.problems import ProblemError
 from service.http.uploads import received_images
 from service.inference.runtime import Model
@@ -23,7 +24,7 @@ from service.routes.predict import BODY, PROBLEMS, RESPONSES
 from service.security.guard import subject_of
 from service.state import State, state_of
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=[SEND])
 
 LONGER_SIDE = 1024
 PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}

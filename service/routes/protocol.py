@@ -7,12 +7,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.http.admission import find_model
+from service.http.openapi import PROTOCOL
 from service.inference.runtime import Model
 from service.protocol.messages import ErrorDocument, ModelMetadata, ModelReady, ServerMetadata
 from service.protocol.metadata import SERVER, model_config, model_metadata
 from service.state import state_of
 
-router = APIRouter(tags=["open inference protocol"])
+router = APIRouter(tags=[PROTOCOL])
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorDocument, "description": "Unknown model or version."}}
 READINESS: dict[int | str, dict[str, Any]] = NOT_FOUND | {
     503: {"model": ModelReady, "description": "Not ready to predict."}
@@ -39,7 +40,7 @@ async def model(model: str, request: Request) -> ModelMetadata:
 
 @router.get("/v2/models/{model}/versions/{version}", responses=NOT_FOUND)
 async def model_version(model: str, version: str, request: Request) -> ModelMetadata:
-    """The tensors of one version."""
+    """The tensors of one version of a model."""
     return metadata(request, model, version)
 
 
@@ -51,7 +52,7 @@ async def model_ready(model: str, request: Request) -> Response:
 
 @router.get("/v2/models/{model}/versions/{version}/ready", response_model=ModelReady, responses=READINESS)
 async def version_ready(model: str, version: str, request: Request) -> Response:
-    """Whether one version accepts requests."""
+    """Whether one version of a model accepts requests."""
     return readiness(request, model, version)
 
 
@@ -63,7 +64,7 @@ async def config(model: str, request: Request) -> dict[str, Any]:
 
 @router.get("/v2/models/{model}/versions/{version}/config", responses=NOT_FOUND)
 async def version_config(model: str, version: str, request: Request) -> dict[str, Any]:
-    """The configuration of one version, in the form of Triton."""
+    """The configuration of one version of a model, in the form of Triton."""
     return configuration(request, model, version)
 
 
@@ -77,7 +78,7 @@ async def model_statistics(model: str, request: Request) -> dict[str, Any]:
 
 @router.get("/v2/models/{model}/versions/{version}/stats", responses=NOT_FOUND)
 async def version_statistics(model: str, version: str, request: Request) -> dict[str, Any]:
-    """Statistics of one version since it was loaded."""
+    """Statistics of one version of a model since it was loaded."""
     return statistics(request, [find_model(state_of(request), model, version)])
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 
 from models.package import PackageError
+from service.http.openapi import RUN
 from service.http.problems import ProblemError, translated
 from service.http.uploads import read_message
 from service.protocol import invalid
@@ -21,7 +22,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorDocument, "description": "Too many bytes, before or after decompression."},
     415: {"model": ErrorDocument, "description": "Unknown content encoding."},
 }
-router = APIRouter(tags=["model repository"], responses=ERRORS)
+router = APIRouter(tags=[RUN], responses=ERRORS)
 
 
 @router.post("/v2/repository/index")

@@ -32,7 +32,7 @@ ANSWER = SAFE | {"Content-Security-Policy": ANSWER_POLICY, "Cache-Control": "no-
 
 def fields(path: str) -> Mapping[str, str]:
     """The header fields of an answer at a path. Answers that are not a page are not cached."""
-    if path in ("/", "/models") or path.startswith("/static/"):
+    if path in ("/", "/models", "/status") or path.startswith("/static/"):
         return PAGE
     return DOCS if path.startswith("/docs") else ANSWER
 

@@ -51,6 +51,23 @@ def test_every_reference_leads_to_a_schema_and_every_schema_is_used(client: Test
     assert len({told["operationId"] for _, _, told in operations(document)}) == len(operations(document))
 
 
+def test_every_operation_has_its_reader_and_a_summary_that_says_something(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    told = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert list(told) == ["Send images", "Run the service", "Records and audit", "Open Inference Protocol"]
+    assert {tag for _, _, operation in operations(document) for tag in operation["tags"]} == set(told)
+    for path, _, operation in operations(document):
+        [group] = operation["tags"]
+        assert (group == "Open Inference Protocol") == (
+            f"{path}/".startswith("/v2/") and not path.startswith(("/v2/repository/", "/v2/health/"))
+        )
+        assert len(operation["summary"].split()) >= 2, path
+        assert operation["description"].startswith(operation["summary"]), path
+    summaries = {path: told["summary"] for path, _, told in operations(document)}
+    assert summaries["/v1/models/{model}/predict"] == "Classify images with the default version of a model"
+    assert summaries["/metrics"] != "Metrics"
+
+
 CALLS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("/v1/models/{model}/predict", "colour", 400, {"content": b""}),
     ("/v1/models/{model}/predict", "color", 404, {"content": b"x"}),

@@ -1,5 +1,7 @@
 """The metrics are Prometheus's, and count what happened."""
 
+import time
+
 from fastapi.testclient import TestClient
 
 from tests.conftest import ImageMaker
@@ -24,6 +26,11 @@ def test_metrics_are_prometheus(client: TestClient, make_image: ImageMaker) -> N
         (s.labels["model"], s.labels["version"]): s.labels["provider"] for s in families["retina_model_info"].samples
     }
     assert info == dict.fromkeys((("colour", "1"), ("colour", "2"), ("grey", "1")), "CPUExecutionProvider")
+    loaded = {s.labels["version"]: s.value for s in families["retina_model_loaded_timestamp_seconds"].samples}
+    assert all(0 <= time.time() - moment < 600 for moment in loaded.values())
+    plans = {s.labels["setting"] for s in families["retina_model_plan"].samples if s.labels["model"] == "grey"}
+    assert plans == {"threads", "streams", "stream_threads", "batch"}
+    assert families["retina_decode_threads"].samples[0].value >= 2
     for stage in ("decode", "queue", "inference", "encode"):
         counts = [s.value for s in families[f"retina_{stage}_duration_seconds"].samples if s.name.endswith("_count")]
         assert sum(counts) > 0, stage

@@ -119,7 +119,7 @@ def expected_errors(request: pytest.FixtureRequest) -> list[str]:
     return ["Content Security Policy"] if "elsewhere" in request.node.name else []
 
 
-@pytest.mark.parametrize("path", ["/", "/models"])
+@pytest.mark.parametrize("path", ["/", "/models", "/status"])
 def test_the_policy_is_strict(service: str, path: str) -> None:
     policy = httpx.get(f"{service}{path}").headers["content-security-policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))

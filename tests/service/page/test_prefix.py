@@ -30,3 +30,12 @@ def test_classifies_a_demo_image_and_shows_the_models(page: Page) -> None:
     expect(page.get_by_role("table").first).to_be_visible()
     page.get_by_role("link", name="Classify").click()
     expect(page).to_have_url(f"{page.url.split(PREFIX)[0]}{PREFIX}/")
+
+
+def test_the_status_is_read_under_the_prefix(page: Page) -> None:
+    page.get_by_role("navigation", name="Views").get_by_role("link", name="Status").click()
+    expect(page).to_have_url(f"{page.url.split(PREFIX)[0]}{PREFIX}/status")
+    expect(page.get_by_role("region", name="oct, version 3")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("region", name="oct, version 3")).to_be_visible()
+    assert page.get_by_role("link", name="Prometheus text").get_attribute("href") == f"{PREFIX}/metrics"

@@ -26,7 +26,7 @@ def policy(text: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/static/style.css", "/docs", "/v1/models", "/v2", "/nothing", "/static/nothing"]
+    "path", ["/", "/status", "/static/style.css", "/docs", "/v1/models", "/v2", "/nothing", "/static/nothing"]
 )
 def test_every_answer_has_them_once(client: TestClient, path: str) -> None:
     fields = client.get(path).headers
