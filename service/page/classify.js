@@ -8,7 +8,7 @@ import { Batch } from "./images/batch.js";
 import { chosenFiles, droppedFiles } from "./images/files.js";
 import { Gallery } from "./images/gallery.js";
 import { isTable, readTable } from "./images/labels.js";
-import { rowOf, shownRows, START } from "./images/rows.js";
+import { rowsOf, shownRows, START } from "./images/rows.js";
 import { Steps } from "./images/steps.js";
 import { Table } from "./images/table.js";
 import { ModelChoice } from "./model-choice.js";
@@ -32,7 +32,7 @@ export function Classify({ models, items, session }) {
   const [arrived, setArrived] = useState(false);
   const [view, setView] = useState(START);
   const [picked, pick] = useState(new Set());
-  const rows = useMemo(() => items.map((item) => rowOf(item, session.tables)), [items]);
+  const rows = useMemo(() => rowsOf(items, session.tables), [items]);
   const shown = useMemo(() => shownRows(rows, view), [rows, view]);
 
   const open = (id, fromTable = false) => {
@@ -112,7 +112,7 @@ export function Classify({ models, items, session }) {
         ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} over=${over} />`}
         ${
           tabled && items.length
-            ? html`<${Table} ...${{ rows, shown, view, setView, picked, pick, models, selected, send }}
+            ? html`<${Table} ...${{ rows, shown, view, setView, picked, pick, models, chosen, selected, send }}
                 open=${(id) => open(id, true)} remove=${removeFrom(shown)} />`
             : item && html`
                 ${

@@ -16,7 +16,7 @@ const isOpen = ({ state }) => state === "waiting" || state === "running";
  *
  * An item is {id, file, name, folders, isDemo, model, version, frame, state, time} and, once its state is no longer
  * "waiting" or "running", either of "done" with {answer, milliseconds, drawable, thumbnail} or "failed" with {problem}.
- * `name` is the path where the file came from a folder; `drawable` is the file, or a PNG of it from the service, or null.
+ * `name` is the path where the file came from a folder, whose `folders` it is in; `drawable` is the file, or a PNG of it from the service, or null.
  */
 export class Session {
   items = [];
@@ -37,14 +37,14 @@ export class Session {
   /**
    * Take files in, the newest on top, and classify them in their order.
    *
-   * @param files [{file, path}], `path` from the folder that was chosen or dropped, if one was
+   * @param files [{file, path, name}]: the path from the folder that was chosen or dropped, if one was, and what of it is shown
    * @returns the first one's id
    */
   add(files, model, version, isDemo = false) {
     return this.#take(
-      files.map(({ file, path = file.name }) => ({
+      files.map(({ file, path = file.name, name = path }) => ({
         file,
-        name: path,
+        name,
         folders: path.split("/").slice(0, -1),
         isDemo,
         model,

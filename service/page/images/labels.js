@@ -63,10 +63,10 @@ export function parse(text) {
  *
  * @returns {{given: ?string, label: ?string}} the text as it was given, and the model's label that it is, if any
  */
-export function ownLabel({ name, folders, model }, tables) {
+export function ownLabel({ file, folders, model }, tables) {
   const match = (text) => model.labels.find((label) => label.toLowerCase() === text.toLowerCase()) ?? null;
   for (const { find } of tables) {
-    const given = find(name);
+    const given = find([...folders, file.name].join("/"));
     if (given) return { given, label: match(given) };
   }
   const nearest = [...folders].reverse();

@@ -1,6 +1,18 @@
 import { finding } from "../format.js";
 import { ownLabel } from "./labels.js";
 
+const known = new WeakMap();
+
+/** Every item as the table shows it; those of items that didn't change are the same objects as before. */
+export function rowsOf(items, tables) {
+  if (!known.has(tables)) known.set(tables, new WeakMap());
+  const rows = known.get(tables);
+  return items.map((item) => {
+    if (!rows.has(item)) rows.set(item, rowOf(item, tables));
+    return rows.get(item);
+  });
+}
+
 /** An item as the table shows it. Of an image without answer, `probability` and the like are null. */
 export function rowOf(item, tables) {
   const { given, label: own } = ownLabel(item, tables);

@@ -1,10 +1,10 @@
 import { html, useState } from "../html.js";
 
 /** Send the chosen images, or all that are shown, to another model or version; each becomes a new entry. */
-export function SendAgain({ models, ids, chosen, send }) {
+export function SendAgain({ models, start, ids, chosen, send }) {
   const options = models.flatMap((model) => [...model.versions].reverse().map((version) => ({ model, version })));
-  const [at, setAt] = useState(0);
-  const { model, version } = options[Math.min(at, options.length - 1)] ?? {};
+  const [at, setAt] = useState(() => options.findIndex(({ model, version }) => model.name === start.model.name && version === start.version));
+  const { model, version } = options[at] ?? {};
   if (!model || !ids.length) return null;
   const images = ids.length === 1 ? "1 image" : `${ids.length} images`;
   return html`<div class="send-again" role="group" aria-label="Send again">
