@@ -124,7 +124,9 @@ def test_a_long_name_is_shown_in_full(page: Page, demo: Path, tmp_path: Path) ->
     page.set_viewport_size({"width": 390, "height": 844})
     send(page, write_scans(demo / "oct.jpeg", tmp_path, [name, "other.png"]))
     shown = page.locator(".gallery .name").first
-    assert shown.evaluate("name => name.scrollWidth <= name.clientWidth && getComputedStyle(name).overflow") == "visible"
+    assert (
+        shown.evaluate("name => name.scrollWidth <= name.clientWidth && getComputedStyle(name).overflow") == "visible"
+    )
     page.get_by_role("button", name="All images (2)").click()
     expect(page.locator(".images-table .open").first).to_have_text(name)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
