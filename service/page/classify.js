@@ -92,14 +92,8 @@ export function Classify({ models, items, session }) {
         <section aria-label="Images to classify">
           <input type="file" id="file" class="visually-hidden" multiple accept=${ACCEPT} disabled=${!chosen}
             aria-label="Choose images" aria-describedby="drop-hint" onChange=${taking(take)} />
+          <input type="file" id="folder" class="visually-hidden" webkitdirectory disabled=${!chosen} onChange=${taking(take)} />
           ${items.length > 0 && html`<${DropZone} over=${over} />`}
-          ${
-            chosen &&
-            html`<p class="drop-more">
-              <input type="file" id="folder" class="visually-hidden" webkitdirectory onChange=${taking(take)} />
-              <label for="folder">Choose a folder</label>
-            </p>`
-          }
           ${session.tables.map(({ name, rows: count }) => html`<p class="muted" role="status">${count} labels were read from ${name}.</p>`)}
         </section>
         <${Batch} items=${items} rows=${rows} session=${session} removeAll=${removeAll}>
@@ -137,7 +131,7 @@ function Shown({ item, second, session, close }) {
   if (!item.answer)
     return html`<section class="panel waiting" aria-busy="true">
       <h2>${item.file.name}</h2>
-      <p class="muted">${item.state === "running" ? "Being classified…" : "Waiting for its turn…"}</p>
+      <p class="muted">${item.state === "running" ? "Being classified…" : session.paused ? "Waiting for the service…" : "Waiting for its turn…"}</p>
       <div class="progress" aria-hidden="true"></div>
     </section>`;
   if (second?.answer) return html`<${Comparison} items=${[item, second]} close=${close} />`;
@@ -151,11 +145,14 @@ const taking = (take) => ({ target }) => {
 };
 
 function DropZone({ over }) {
-  return html`<label for="file" class=${`drop ${over ? "over" : ""}`}>
-    <svg aria-hidden="true" viewBox="0 0 24 24"><path d="M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4" /></svg>
-    <span><b>Choose images</b>, drop them anywhere, or paste one</span>
-    <span id="drop-hint" class="muted">Fundus photographs or OCT B-scans, as the model asks: JPEG, PNG, TIFF, BMP, WebP, DICOM. Folders named by labels, or a CSV file (file, label), give their own labels</span>
-  </label>`;
+  return html`
+    <label for="file" class=${`drop ${over ? "over" : ""}`}>
+      <svg aria-hidden="true" viewBox="0 0 24 24"><path d="M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4" /></svg>
+      <span><b>Choose images</b>, drop them anywhere, or paste one</span>
+      <span id="drop-hint" class="muted">Fundus photographs or OCT B-scans, as the model asks: JPEG, PNG, TIFF, BMP, WebP, DICOM</span>
+    </label>
+    <p class="drop-more muted">Or <label for="folder">choose a folder</label>. Folders named by labels, or a CSV file (file, label), give the images' own labels.</p>
+  `;
 }
 
 function Welcome({ chosen, tryDemo, over }) {

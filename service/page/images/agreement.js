@@ -14,12 +14,14 @@ export function Agreement({ rows, filtered }) {
   const compared = given.filter(({ right }) => right !== null);
   const groups = Map.groupBy(compared, ({ item }) => item.answer.model.digest);
   const unknown = [...Map.groupBy(given.filter(({ own }) => !own), ({ model }) => model)];
+  const apart = given.filter(({ own, finding, right }) => own && finding && right === null).length;
   return html`<div class="agreement">
     <h3>Findings and own labels</h3>
     ${unknown.map(
       ([model, some]) =>
         html`<p class="note">These are no labels of ${model}, so their images are not counted: ${[...new Set(some.map((row) => row.given))].join(", ")}.</p>`,
     )}
+    ${apart > 0 && html`<p class="note">Not counted, since their answers name no single finding: ${apart} ${apart === 1 ? "image" : "images"}.</p>`}
     ${filtered && html`<p class="muted">Only the images that the filter shows are counted.</p>`}
     ${[...groups].map(([digest, group]) => html`<${Group} rows=${latest(group)} key=${digest} />`)}
   </div>`;

@@ -7,6 +7,7 @@ export function Batch({ items, rows, session, removeAll, children }) {
   if (!items.length) return null;
   const done = items.filter((item) => item.answer);
   const failed = items.filter(({ state }) => state === "failed").length;
+  const gated = done.filter(({ answer }) => Object.keys(answer.predictions[0].recalibration_weights ?? {}).length);
   const compared = rows.filter(({ right }) => right !== null);
   return html`<section class="panel gallery" aria-labelledby="batch-title">
     <div class="gallery-head">
@@ -18,7 +19,7 @@ export function Batch({ items, rows, session, removeAll, children }) {
     <div class="gallery-all" role="group" aria-label="All images">
       ${failed > 1 && html`<button type="button" onClick=${() => session.retryFailed()}>Retry ${failed} failed</button>`}
       <button type="button" disabled=${!done.length} onClick=${() => downloadCsv(done, session.tables)}>All as CSV</button>
-      ${done.length > 1 && html`<button type="button" onClick=${() => downloadGates(done, session.tables)}>All gates as NPZ</button>`}
+      ${gated.length > 1 && html`<button type="button" onClick=${() => downloadGates(gated, session.tables)}>All gates as NPZ</button>`}
     </div>
     ${compared.length > 0 && html`<p class="muted">Own labels: ${compared.filter(({ right }) => right).length} of ${compared.length} findings agree.</p>`}
     ${children}
