@@ -6,6 +6,11 @@ export class Problem extends Error {
     this.status = status;
     this.retryAfter = retryAfter;
   }
+
+  /** Whether nobody answered, or a proxy whose service didn't. */
+  get unreachable() {
+    return [0, 502].includes(this.status);
+  }
 }
 
 const KEY = "retina-api-key";
@@ -23,6 +28,9 @@ export const listModels = async () => (await json(`${root}/v1/models`)).models;
 
 /** The Prometheus text of the service's metrics. It may need a key with the scope `metrics`. */
 export const readMetrics = async () => (await answer(`${root}/metrics`)).text();
+
+/** Whether the service answers at all. */
+export const alive = () => fetch(`${root}/v2/health/live`, { cache: "no-store" }).then(({ ok }) => ok, () => false);
 
 export const cardPath = (name, version) => `${modelPath(name, version)}/card`;
 

@@ -30,6 +30,14 @@ function App() {
     document.title = `${view}Retinal image classifier`;
   }, [path]);
 
+  const kept = items.length > 0;
+  useEffect(() => {
+    if (!kept) return;
+    const ask = (event) => event.preventDefault(); // the browser then asks whether to leave
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [kept]);
+
   const refused = problem?.status === 401 || items.some((item) => item.problem?.status === 401);
   const unlock = (key) => {
     apiKey.set(key);
@@ -57,10 +65,15 @@ function App() {
     </main>
     <footer>
       <p><strong>Research use only; not a medical device.</strong> Images go to this service and nowhere else; results stay
-        in this tab until it is closed.</p>
-      <nav aria-label="For engineers"><a href=${`${root}/docs`}>API documentation</a><a href=${STATUS} onClick=${follow}>Status and metrics</a></nav>
+        in this tab until it is closed or loaded anew.</p>
+      <nav aria-label="For engineers"><${Outside} to=${`${root}/docs`}>API documentation<//><a href=${STATUS} onClick=${follow}>Status and metrics</a></nav>
     </footer>
   `;
+}
+
+/** A link that leaves the page, in another tab, since the results of this one would be lost. */
+function Outside({ to, children }) {
+  return html`<a href=${to} target="_blank" rel="noopener">${children}<span class="visually-hidden"> (opens in a new tab)</span></a>`;
 }
 
 /** The address's path, and a handler for links to the page's other views that keeps the page, and so its results. */

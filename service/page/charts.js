@@ -69,7 +69,7 @@ export function Confusion({ labels, counts }) {
 }
 
 /** How often the most probable label was right, by its probability; a larger dot stands for a larger share. */
-export function Reliability({ bins }) {
+export function Reliability({ bins, caption }) {
   const x = (value) => PAD.left + value * SIDE;
   const y = (value) => PAD.top + (1 - value) * SIDE;
   const weighted = bins.every(({ share }) => share != null);
@@ -101,6 +101,9 @@ export function Reliability({ bins }) {
       <text x=${x(0.5)} y=${y(0) + 34} text-anchor="middle">probability of the most probable label</text>
       <text transform=${`translate(11 ${y(0.5)}) rotate(-90)`} text-anchor="middle">share that was right</text>
     </svg>
-    <figcaption class="muted">Reliability on the test images, at ${weighted ? "the class frequencies that the probabilities assume" : "their own class frequencies"}: dots on the diagonal are honest, below it overconfident.</figcaption>
+    <figcaption class="muted">${
+      caption ??
+      `Reliability on the test images, at ${weighted ? "the class frequencies that the probabilities assume" : "their own class frequencies"}: dots on the diagonal are honest, below it overconfident.`
+    }</figcaption>
   </figure>`;
 }

@@ -3,13 +3,19 @@ import { CardPanel } from "./card.js";
 import { Comparison } from "./comparison.js";
 import { Fault } from "./fault.js";
 import { certainty, finding } from "./format.js";
-import { Gallery } from "./gallery.js";
-import { html, useEffect, useRef, useState } from "./html.js";
+import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { Batch } from "./images/batch.js";
+import { chosenFiles, droppedFiles } from "./images/files.js";
+import { Gallery } from "./images/gallery.js";
+import { isTable, readTable } from "./images/labels.js";
+import { rowsOf, shownRows, START } from "./images/rows.js";
+import { Steps } from "./images/steps.js";
+import { Table } from "./images/table.js";
 import { ModelChoice } from "./model-choice.js";
 import { Result } from "./result.js";
 
 /** What the file dialog offers; files of any other name can still be dropped. */
-const ACCEPT = "image/*,.tif,.tiff,.dcm,application/dicom";
+const ACCEPT = "image/*,.tif,.tiff,.dcm,application/dicom,.csv,text/csv";
 
 /** The view that takes images and shows what came back. */
 export function Classify({ models, items, session }) {
@@ -22,21 +28,57 @@ export function Classify({ models, items, session }) {
   const [other, compare] = useState(null);
   const [problem, setProblem] = useState(null);
   const [over, setOver] = useState(false);
+  const [tabled, setTabled] = useState(false);
+  const [arrived, setArrived] = useState(false);
+  const [view, setView] = useState(START);
+  const [picked, pick] = useState(new Set());
+  const rows = useMemo(() => rowsOf(items, session.tables), [items]);
+  const shown = useMemo(() => shownRows(rows, view), [rows, view]);
 
-  const take = (files, choice = chosen, isDemo = false) => {
+  const open = (id, fromTable = false) => {
+    select(id);
+    compare(null);
+    setTabled(false);
+    setArrived(fromTable);
+  };
+  const take = async (files, choice = chosen, isDemo = false) => {
     if (!files.length || !choice) return;
     setProblem(null);
-    compare(null);
-    select(session.add(files, choice.model, choice.version, isDemo));
+    const images = files.filter(({ file }) => !isTable(file));
+    try {
+      for (const { file } of files.filter(({ file }) => isTable(file))) session.label(file.name, readTable(await file.text(), file.name));
+    } catch (error) {
+      setProblem(error);
+    }
+    if (!images.length) return;
+    const first = session.add(images, choice.model, choice.version, isDemo);
+    if (!tabled) open(first);
   };
   const tryDemo = (choice) => {
     setChosen(choice);
-    fetchDemo(choice.model).then((file) => take([file], choice, true), setProblem);
+    fetchDemo(choice.model).then((file) => take([{ file }], choice, true), setProblem);
   };
-  const remove = (id) => {
-    if (id === selected) select(items.find((item) => item.id !== id)?.id ?? null);
+  const removeFrom = (list) => (id) => {
+    const index = list.findIndex((each) => each.id === id);
+    const next = list[index + 1] ?? list[index - 1] ?? items.find((each) => each.id !== id);
+    if (id === selected) select(next?.id ?? null);
     if (id === selected || id === other) compare(null);
-    session.remove(id);
+    pick(new Set([...picked].filter((each) => each !== id)));
+    if (items.length === 1) removeAll();
+    else session.remove(id);
+  };
+  const removeAll = () => {
+    select(null);
+    compare(null);
+    pick(new Set());
+    setTabled(false);
+    setView(START);
+    session.clear();
+    document.getElementById("file").focus();
+  };
+  const send = (ids, model, version) => {
+    pick(new Set());
+    session.copy(ids, model, version);
   };
   useDrops(take, setOver);
 
@@ -45,9 +87,9 @@ export function Classify({ models, items, session }) {
   const classify = (model, version = model.version) => {
     setChosen({ model, version });
     if (!item) return;
-    const there = items.find((each) => each.file === item.file && each.model.name === model.name && each.version === version);
+    const there = items.find((each) => each.file === item.file && each.frame === item.frame && each.model.name === model.name && each.version === version);
     compare(null);
-    select(there?.id ?? session.add([item.file], model, version));
+    select(there?.id ?? session.copy([item.id], model, version));
   };
   const second = items.find(({ id }) => id === other);
   return html`
@@ -57,20 +99,32 @@ export function Classify({ models, items, session }) {
         <${ModelChoice} models=${models} chosen=${chosen} choose=${({ model, version }) => classify(model, version)} tryDemo=${tryDemo} />
         <section aria-label="Images to classify">
           <input type="file" id="file" class="visually-hidden" multiple accept=${ACCEPT} disabled=${!chosen}
-            aria-label="Choose images" aria-describedby="drop-hint" onChange=${({ target }) => {
-              take([...target.files]);
-              target.value = ""; // so that choosing the same file again counts as a change
-            }} />
+            aria-label="Choose images" aria-describedby="drop-hint" onChange=${taking(take)} />
+          <input type="file" id="folder" class="visually-hidden" webkitdirectory disabled=${!chosen} onChange=${taking(take)} />
           ${items.length > 0 && html`<${DropZone} over=${over} />`}
+          ${session.tables.map(({ name, rows: count }) => html`<p class="muted" role="status">${count} labels were read from ${name}.</p>`)}
         </section>
-        <${Gallery} items=${items} selected=${selected} other=${other} select=${select} compare=${compare} remove=${remove} />
+        <${Batch} items=${items} rows=${rows} session=${session} removeAll=${removeAll}>
+          ${!tabled && html`<${Gallery} items=${items} selected=${selected} other=${other} select=${open} compare=${compare} remove=${removeFrom(items)} />`}
+        <//>
       </div>
       <div class="work">
         <p class="visually-hidden" role="status">${item ? inWords(item) : ""}</p>
         ${problem && html`<${Fault} problem=${problem} />`}
         ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} over=${over} />`}
-        ${item && html`<${Shown} item=${item} second=${second} session=${session} models=${models} classify=${classify} close=${() => compare(null)} />`}
-        ${chosen && html`<${CardPanel} model=${(item ?? chosen).model} version=${(item ?? chosen).version} />`}
+        ${
+          tabled && items.length
+            ? html`<${Table} ...${{ rows, shown, view, setView, picked, pick, models, chosen, selected, send }}
+                open=${(id) => open(id, true)} remove=${removeFrom(shown)} />`
+            : item && html`
+                ${
+                  (items.length > 1 || arrived) &&
+                  html`<${Steps} items=${items} shown=${shown} item=${item} other=${other} select=${open} compare=${compare}
+                    openTable=${() => setTabled(true)} arrive=${arrived} />`
+                }
+                <${Shown} item=${item} second=${second} session=${session} models=${models} classify=${classify} close=${() => compare(null)} />`
+        }
+        ${chosen && !tabled && html`<${CardPanel} model=${(item ?? chosen).model} version=${(item ?? chosen).version} />`}
       </div>
     </div>
   `;
@@ -85,7 +139,7 @@ function Shown({ item, second, session, models, classify, close }) {
   if (!item.answer)
     return html`<section class="panel waiting" aria-busy="true">
       <h2>${item.file.name}</h2>
-      <p class="muted">${item.state === "running" ? "Being classified…" : "Waiting for its turn…"}</p>
+      <p class="muted">${item.state === "running" ? "Being classified…" : session.paused ? "Waiting for the service…" : "Waiting for its turn…"}</p>
       <div class="progress" aria-hidden="true"></div>
     </section>`;
   if (second?.answer) return html`<${Comparison} items=${[item, second]} close=${close} />`;
@@ -95,12 +149,21 @@ function Shown({ item, second, session, models, classify, close }) {
   `;
 }
 
+/** What a files' input calls when files were chosen. */
+const taking = (take) => ({ target }) => {
+  take(chosenFiles(target.files));
+  target.value = ""; // so that choosing the same file again counts as a change
+};
+
 function DropZone({ over }) {
-  return html`<label for="file" class=${`drop ${over ? "over" : ""}`}>
-    <svg aria-hidden="true" viewBox="0 0 24 24"><path d="M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4" /></svg>
-    <span><b>Choose images</b>, drop them anywhere, or paste one</span>
-    <span id="drop-hint" class="muted">Fundus photographs or OCT B-scans, as the model asks: JPEG, PNG, TIFF, BMP, WebP, DICOM</span>
-  </label>`;
+  return html`
+    <label for="file" class=${`drop ${over ? "over" : ""}`}>
+      <svg aria-hidden="true" viewBox="0 0 24 24"><path d="M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4" /></svg>
+      <span><b>Choose images</b>, drop them anywhere, or paste one</span>
+      <span id="drop-hint" class="muted">Fundus photographs or OCT B-scans, as the model asks: JPEG, PNG, TIFF, BMP, WebP, DICOM</span>
+    </label>
+    <p class="drop-more muted">Or <label for="folder">choose a folder</label>. Folders named by labels, or a CSV file (file, label), give the images' own labels.</p>
+  `;
 }
 
 function Welcome({ chosen, tryDemo, over }) {
@@ -125,12 +188,12 @@ function Welcome({ chosen, tryDemo, over }) {
   </section>`;
 }
 
-const inWords = ({ file, state, answer, problem }) =>
+const inWords = ({ name, state, answer, problem }) =>
   ({
-    waiting: `${file.name} is waiting`,
-    running: `Classifying ${file.name}`,
-    failed: `${file.name}: ${problem?.message}`,
-    done: answer && `${file.name}: ${[finding(answer.predictions[0]), certainty(answer.predictions[0])].filter(Boolean).join(", ")}`,
+    waiting: `${name} is waiting`,
+    running: `Classifying ${name}`,
+    failed: `${name}: ${problem?.message}`,
+    done: answer && `${name}: ${[finding(answer.predictions[0]), certainty(answer.predictions[0])].filter(Boolean).join(", ")}`,
   })[state];
 
 /** Take what is dropped on the window or pasted: a file dropped beside a zone would otherwise replace the page. */
@@ -148,9 +211,9 @@ function useDrops(take, setOver) {
     on("drop", (event) => {
       event.preventDefault();
       setOver(false);
-      latest.current([...event.dataTransfer.files]);
+      droppedFiles(event.dataTransfer).then((files) => latest.current(files));
     });
-    on("paste", ({ clipboardData }) => latest.current([...clipboardData.files]));
+    on("paste", ({ clipboardData }) => latest.current(chosenFiles(clipboardData.files)));
     return () => abort.abort();
   }, []);
 }

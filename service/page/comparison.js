@@ -3,17 +3,23 @@ import { certainty, finding, percent, signed } from "./format.js";
 import { Gates } from "./gates.js";
 import { html, useState } from "./html.js";
 import { MapControls, Picture, startMap } from "./overlay.js";
+import { sameGates } from "./reference.js";
 
 /** Two answers side by side. */
 export function Comparison({ items, close }) {
   const [first, second] = items;
   const predictions = items.map(({ answer }) => answer.predictions[0]);
-  const { card } = useCardState(first.answer.model.name, first.answer.model.version);
+  const cards = items.map(({ answer: { model } }) => useCardState(model.name, model.version).card ?? null);
   const [map, setMap] = useState(() => startMap(predictions[0]));
   const same = first.answer.model.digest === second.answer.model.digest;
+  // Versions of one model may have the same labels and blocks; their maps have other scales and their gates other references.
+  const labels = predictions.map(({ probabilities }) => probabilities.map(({ label }) => label).join("\n"));
+  const comparable = labels[0] === labels[1];
+  const gates = sameGates(...predictions.map(({ recalibration_weights: weights }) => weights));
   const series = items.map(({ file }, i) => ({
     name: file.name,
     weights: predictions[i].recalibration_weights ?? {},
+    card: cards[i],
   }));
   return html`<section class="panel result" aria-labelledby="comparison-title">
     <div class="result-head">
@@ -25,7 +31,7 @@ export function Comparison({ items, close }) {
         (item, i) =>
           html`<div key=${item.id}>
             <h3><span class="series">${"AB"[i]}</span>${item.file.name}</h3>
-            <${Picture} item=${item} map=${same || i === 0 ? map : startMap(predictions[i])} setMap=${setMap}
+            <${Picture} item=${item} map=${comparable || i === 0 ? map : startMap(predictions[i])} setMap=${setMap}
               together=${same ? predictions : [predictions[i]]} />
             <p class="headline"><strong>${finding(predictions[i])}</strong> ${certainty(predictions[i])}</p>
             ${!same && html`<p class="muted">${item.answer.model.name}, version ${item.answer.model.version}</p>`}
@@ -33,13 +39,18 @@ export function Comparison({ items, close }) {
       )}
     </div>
     <${MapControls} together=${same ? predictions : [predictions[0]]} drawable=${first.drawable} map=${map} setMap=${setMap} />
-    ${
-      same
-        ? html`<${Differences} pair=${predictions} /><${Gates} series=${series} card=${card} />`
-        : html`<p class="note">The two were read by different models, so their labels and gates can't be set against each
-            other. The class and opacity above are A's.</p>`
-    }
+    ${comparable && html`<${Differences} pair=${predictions} />`}
+    ${!same && html`<p class="note">${apart(comparable, gates)}</p>`}
+    ${comparable && gates && html`<${Gates} series=${series} card=${cards[0]} />`}
   </section>`;
+}
+
+/** What two models' answers can't say of each other. */
+function apart(comparable, gates) {
+  if (!comparable)
+    return "The two were read by different models, so their labels and gates can't be set against each other. The class and opacity above are A's.";
+  const maps = "The two were read by different versions, so each map has a scale of its own. The legend is A's.";
+  return gates ? `${maps} Each one's gates are set against its own training images.` : `${maps} Their networks have other blocks, so their gates can't be set against each other.`;
 }
 
 function Differences({ pair: [a, b] }) {

@@ -1,4 +1,5 @@
 import { certainty, finding } from "./format.js";
+import { rowOf } from "./images/rows.js";
 import { laidOver } from "./overlay.js";
 import { decode, drawPicture, layOver } from "./picture.js";
 
@@ -8,18 +9,21 @@ const NOTICE = "Research use only; not a medical device.";
 export const downloadJson = ({ file, answer }) =>
   save(`${stem(file)}.json`, new Blob([JSON.stringify(answer, null, 2)], { type: "application/json" }));
 
-/** One row an image, one column a label of any of the models. */
-export function downloadCsv(items) {
+/** One row an image, one column a label of any of the models; `tables` are those of the images' own labels. */
+export function downloadCsv(items, tables = []) {
   const labels = [...new Set(items.flatMap(({ answer }) => answer.predictions[0].probabilities.map(({ label }) => label)))];
   const head = ["file", "frame", "laterality", "model", "version", "digest", "finding", "probability", "prediction_set",
-    "style_verdict", "style_shift_score", "style_shift_percentile", "request", "time", ...labels.map((label) => `p(${label})`), "notice"]; // prettier-ignore
-  const rows = items.map(({ file, answer, time }) => {
+    "style_verdict", "style_shift_score", "style_shift_percentile", "request", "time", "own_label", "right",
+    ...labels.map((label) => `p(${label})`), "notice"]; // prettier-ignore
+  const rows = items.map((item) => {
+    const { name, answer, time } = item;
+    const { given, own, right } = rowOf(item, tables);
     const [prediction] = answer.predictions;
     const { image, probability, probabilities, prediction_set: set, style_shift: shift } = prediction;
     const of = Object.fromEntries(probabilities.map((entry) => [entry.label, entry.probability]));
-    return [file.name, image.frame, image.laterality, answer.model.name, answer.model.version, answer.model.digest,
+    return [name, image.frame, image.laterality, answer.model.name, answer.model.version, answer.model.digest,
       finding(prediction), probability, set?.labels.join("; "), shift?.verdict, shift?.score, shift?.percentile, answer.id,
-      time.toISOString(), ...labels.map((label) => of[label]), NOTICE]; // prettier-ignore
+      time.toISOString(), own ?? given, right, ...labels.map((label) => of[label]), NOTICE]; // prettier-ignore
   });
   const text = [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
   const name = items.length === 1 ? stem(items[0].file) : "results";

@@ -11,14 +11,14 @@ const MANY_CHANNELS = 640;
 /**
  * The gates of one image, or of several below each other, as a strip of colours for each block.
  *
- * @param series [{name, weights}], weights from block to gates as the service answers them
- * @param card knows the gates of the training images; null while unknown
+ * @param series [{name, weights, card}], weights from block to gates as the service answers them
+ * @param card of the series that have none of their own; it knows the gates of the training images; null while unknown
  */
 export function Gates({ series, card }) {
   const [scale, setScale] = useState("relative");
   const [cursor, setCursor] = useState(null); // {row, channel}
   const strip = useRef(null);
-  const rows = useMemo(() => compareGates(series, card), [...series.map(({ weights }) => weights), card]);
+  const rows = useMemo(() => compareGates(series, card), [...series.flatMap((each) => [each.weights, each.card]), card]);
   if (!rows.length)
     return html`<section class="gates"><h3>Gates</h3>
       <p class="muted">This model has no recalibration, so it has no gates.</p></section>`;

@@ -7,30 +7,38 @@ export const SHOWN = 8;
 
 export const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 
+/** Whether two answers have the same blocks with as many gates, so that these can be set against each other. */
+export const sameGates = (a, b) => {
+  const shape = (weights) => JSON.stringify(Object.entries(weights ?? {}).map(([block, gates]) => [block, gates.length]));
+  return shape(a) === shape(b);
+};
+
 /**
  * Compare gates with those of the training images.
  *
- * @param series [{name, weights}], weights from block to gates
- * @param card null if unknown
+ * @param series [{name, weights, card}], weights from block to gates; the card of the series, if it has one of its own
+ * @param card that of all other series; null if unknown
  * @returns one row for each block and each of the series: {block, name, letter, values, mean, std, relative}; the last
  *   three are null where the card has no reference, `relative` is in standard deviations
  */
 export function compareGates(series, card) {
   const blocks = Object.keys(series[0].weights);
   return blocks.flatMap((name) => {
-    const block = card?.gate_reference && card.blocks.find((candidate) => candidate.name === name);
-    const part = (values) => (block ? values.slice(block.offset, block.offset + block.channels) : null);
-    const usual = part(card?.gate_reference?.mean);
-    const std = part(card?.gate_reference?.std)?.map((value) => Math.max(value, LEAST_STD)) ?? null;
-    return series.map(({ name: image, weights }, i) => ({
-      block: name,
-      name: image,
-      letter: "ABCDEFGH"[i],
-      values: weights[name],
-      mean: usual,
-      std,
-      relative: usual && weights[name].map((value, channel) => (value - usual[channel]) / std[channel]),
-    }));
+    return series.map(({ name: image, weights, card: own = card }, i) => {
+      const block = own?.gate_reference && own.blocks.find((candidate) => candidate.name === name);
+      const part = (values) => (block ? values.slice(block.offset, block.offset + block.channels) : null);
+      const usual = part(own?.gate_reference?.mean);
+      const std = part(own?.gate_reference?.std)?.map((value) => Math.max(value, LEAST_STD)) ?? null;
+      return {
+        block: name,
+        name: image,
+        letter: "ABCDEFGH"[i],
+        values: weights[name],
+        mean: usual,
+        std,
+        relative: usual && weights[name].map((value, channel) => (value - usual[channel]) / std[channel]),
+      };
+    });
   });
 }
 
