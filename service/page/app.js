@@ -1,10 +1,10 @@
-import { apiKey, listModels, root } from "./api.js";
+import { listModels, root } from "./api.js";
 import { Classify } from "./classify.js";
-import { Fault } from "./fault.js";
 import { html, render, useEffect, useRef, useState } from "./html.js";
-import { KeyForm } from "./key.js";
-import { Models } from "./models.js";
+import { KeyControl, KeyForm, useKey } from "./key.js";
+import { Models } from "./models/models.js";
 import { Session } from "./session.js";
+import { Start } from "./start.js";
 
 const MODELS = `${root}/models`;
 const TITLES = { [`${root}/`]: "Classify", [MODELS]: "Models" };
@@ -27,12 +27,10 @@ function App() {
     document.title = path === MODELS ? "Models · Retinal image classifier" : "Retinal image classifier";
   }, [path]);
 
-  const refused = problem?.status === 401 || items.some((item) => item.problem?.status === 401);
-  const unlock = (key) => {
-    apiKey.set(key);
-    if (!models) load();
+  const key = useKey([problem, ...items.map((item) => item.problem)], () => {
+    load();
     session.current.retryRefused();
-  };
+  });
 
   const View = path === MODELS ? Models : Classify;
   return html`
@@ -47,14 +45,14 @@ function App() {
       </nav>
     </header>
     <main id="main" tabindex="-1">
-      ${refused && html`<${KeyForm} refused=${Boolean(apiKey.get())} unlock=${unlock} />`}
-      ${problem && !refused && html`<${Fault} problem=${problem} retry=${load} />`}
-      ${!models && !problem && html`<p class="muted" role="status">Loading the models…</p>`}
+      ${key.why && html`<${KeyForm} ...${key} alone=${!models} />`}
+      ${!models && !key.why && html`<${Start} problem=${problem} load=${load} />`}
       ${models && html`<${View} models=${models} items=${items} session=${session.current} />`}
     </main>
     <footer>
       <p><strong>Research use only; not a medical device.</strong> Images go to this service and nowhere else; results stay
         in this tab until it is closed.</p>
+      ${key.known && html`<${KeyControl} ...${key} />`}
       <nav aria-label="For engineers"><a href=${`${root}/docs`}>API documentation</a><a href=${`${root}/metrics`}>Metrics</a></nav>
     </footer>
   `;

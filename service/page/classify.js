@@ -1,6 +1,7 @@
 import { fetchDemo } from "./api.js";
 import { CardPanel } from "./card.js";
 import { Comparison } from "./comparison.js";
+import { useForeignDemo } from "./demos.js";
 import { Fault } from "./fault.js";
 import { certainty, finding } from "./format.js";
 import { Gallery } from "./gallery.js";
@@ -29,10 +30,11 @@ export function Classify({ models, items, session }) {
     compare(null);
     select(session.add(files, choice.model, choice.version, isDemo));
   };
-  const tryDemo = (choice) => {
+  const tryDemo = (choice, source = choice.model) => {
     setChosen(choice);
-    fetchDemo(choice.model).then((file) => take([file], choice, true), setProblem);
+    fetchDemo(source).then((file) => take([file], choice, source === choice.model), setProblem);
   };
+  const foreign = useForeignDemo(models, chosen);
   const remove = (id) => {
     if (id === selected) select(items.find((item) => item.id !== id)?.id ?? null);
     if (id === selected || id === other) compare(null);
@@ -46,7 +48,7 @@ export function Classify({ models, items, session }) {
     <h1 class="visually-hidden">Classify retinal images</h1>
     <div class=${`classify ${items.length ? "answered" : ""}`}>
       <div class="side">
-        <${ModelChoice} models=${models} chosen=${chosen} choose=${setChosen} tryDemo=${tryDemo} />
+        <${ModelChoice} models=${models} chosen=${chosen} choose=${setChosen} tryDemo=${tryDemo} foreign=${foreign} />
         <section aria-label="Images to classify">
           <input type="file" id="file" class="visually-hidden" multiple accept=${ACCEPT} disabled=${!chosen}
             aria-label="Choose images" aria-describedby="drop-hint" onChange=${({ target }) => {
@@ -60,7 +62,7 @@ export function Classify({ models, items, session }) {
       <div class="work">
         <p class="visually-hidden" role="status">${item ? inWords(item) : ""}</p>
         ${problem && html`<${Fault} problem=${problem} />`}
-        ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} over=${over} />`}
+        ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} foreign=${foreign} over=${over} />`}
         ${item && html`<${Shown} item=${item} second=${second} session=${session} close=${() => compare(null)} />`}
         ${chosen && html`<${CardPanel} model=${(item ?? chosen).model} version=${(item ?? chosen).version} />`}
       </div>
@@ -92,7 +94,7 @@ function DropZone({ over }) {
   </label>`;
 }
 
-function Welcome({ chosen, tryDemo, over }) {
+function Welcome({ chosen, tryDemo, foreign, over }) {
   if (!chosen)
     return html`<section class="panel welcome">
       <h2>No model is loaded</h2>
@@ -110,6 +112,11 @@ function Welcome({ chosen, tryDemo, over }) {
     ${
       chosen.model.demo &&
       html`<p>Nothing at hand? <button type="button" class="primary" onClick=${() => tryDemo(chosen)}>Try ${chosen.model.name}'s demo image</button></p>`
+    }
+    ${
+      foreign &&
+      html`<p>Or see what it says of a kind of image that it doesn't know, here one of ${foreign.model.name}'s (${foreign.modality}):
+        <button type="button" onClick=${() => tryDemo(chosen, foreign.model)}>Try an image that ${chosen.model.name} is not made for</button></p>`
     }
   </section>`;
 }

@@ -1,5 +1,6 @@
-import { metricName, percent } from "./format.js";
-import { html } from "./html.js";
+import { percent } from "../format.js";
+import { html } from "../html.js";
+import { metricMeaning, metricName } from "./metrics.js";
 
 const SIDE = 240;
 const PAD = { left: 44, bottom: 40, top: 8, right: 8 };
@@ -22,7 +23,7 @@ export function Intervals({ results, method, worth }) {
             ${measured.map(
               ({ metric, value, interval }) =>
                 html`<tr>
-                  <th scope="row">${metricName(metric)}</th>
+                  <th scope="row">${metricName(metric)}<span class="means">${metricMeaning(metric)}</span></th>
                   <td>${number(value)}</td>
                   <td>${interval ? `${number(interval[0])} to ${number(interval[1])}` : "none"}</td>
                   <td><${Whisker} value=${value} interval=${interval ?? [value, value]} /></td>
@@ -31,12 +32,13 @@ export function Intervals({ results, method, worth }) {
           </tbody>
         </table>`,
     )}
-    <p class="muted">Intervals: ${method}</p>
+    <p class="muted">Intervals: ${method}. Figures stand at the class frequencies of the images themselves where nothing else is said.</p>
     ${worth && html`<p class="muted">Calibration error, log loss and Brier score are at the class frequencies that the probabilities assume. Weighted to these, the images are worth ${worth.toFixed(0)}.</p>`}
   </div>`;
 }
 
-function Whisker({ value, interval: [low, high] }) {
+/** A value with its interval, drawn from 0 to 1. */
+export function Whisker({ value, interval: [low, high] }) {
   if (low < 0 || high > 1) return null;
   return html`<svg class="whisker" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">
     <line class="grid" x1="0" x2="100" y1="6" y2="6" />
