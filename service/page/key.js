@@ -66,7 +66,7 @@ export function KeyForm({ why, alone, unlock, cancel }) {
   };
   return html`<form class="panel key" onSubmit=${submit}>
     <${alone ? "h1" : "p"} id="key-title" class="key-title">${TITLES[why]}<//>
-    <p id="key-hint" class="muted">${why === "refused" ? html`<strong role="alert">The key was not accepted. ${WORDS.refused}</strong>` : WORDS[why]}Whoever runs the service gives it out. It is kept in this tab until you close it or forget it here.</p>
+    <p id="key-hint" class="muted">${why === "refused" ? html`<strong role="alert"><span class="visually-hidden">The key was not accepted. </span>${WORDS.refused}</strong>` : WORDS[why]}Whoever runs the service gives it out. It is kept in this tab until you close it or forget it here.</p>
     <div class="key-row">
       <label for="key">API key</label>
       <input id="key" ref=${input} type="password" autocomplete="off" aria-describedby="key-hint" aria-invalid=${why === "refused" ? "true" : undefined}

@@ -1,6 +1,7 @@
 import { percent } from "../format.js";
 import { html } from "../html.js";
 import { metricMeaning, metricName } from "./metrics.js";
+import { capital } from "./words.js";
 
 const SIDE = 240;
 const PAD = { left: 44, bottom: 40, top: 8, right: 8 };
@@ -18,15 +19,15 @@ export function Intervals({ results, method, worth }) {
       ([origin, measured]) =>
         html`<table class="intervals">
           <caption>Measured on ${origin}</caption>
-          <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th><th scope="col"><span class="visually-hidden">Drawn from 0 to 1</span><span class="axis" aria-hidden="true"><span>0</span><span>1</span></span></th></tr></thead>
+          <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th><th scope="col" class="drawn"><span class="visually-hidden">Drawn from 0 to 1</span><span class="axis" aria-hidden="true"><span>0</span><span>1</span></span></th></tr></thead>
           <tbody>
             ${measured.map(
               ({ metric, value, interval }) =>
                 html`<tr>
-                  <th scope="row">${metricName(metric)}<span class="means">${metricMeaning(metric)}</span></th>
+                  <th scope="row">${capital(metricName(metric))}<span class="means">${metricMeaning(metric)}</span></th>
                   <td>${number(value)}</td>
                   <td>${interval ? `${number(interval[0])} to ${number(interval[1])}` : "none"}</td>
-                  <td><${Whisker} value=${value} interval=${interval ?? [value, value]} /></td>
+                  <td class="drawn"><${Whisker} value=${value} interval=${interval ?? [value, value]} /></td>
                 </tr>`,
             )}
           </tbody>

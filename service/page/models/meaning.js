@@ -85,8 +85,8 @@ export function Sensitivities({ card }) {
     <div class="scroll" tabindex="0" role="group" aria-label="Sensitivity of each class">
       <table class="sensitivities">
         <caption>Of the test images of each class, how many were called so (sensitivity). Class frequencies don't matter here.</caption>
-        <thead><tr><th scope="col">Class</th><th scope="col">Found</th><th scope="col">Sensitivity</th><th scope="col">95 % interval</th>
-          <th scope="col"><span class="visually-hidden">Drawn from 0 to 100 %</span><span class="axis" aria-hidden="true"><span>0</span><span>100 %</span></span></th></tr></thead>
+        <thead><tr><th scope="col">Class</th><th scope="col">Found</th><th scope="col">Sensitivity</th><th scope="col">95 % interval</th>
+          <th scope="col" class="drawn"><span class="visually-hidden">Drawn from 0 to 100 %</span><span class="axis" aria-hidden="true"><span>0</span><span>100 %</span></span></th></tr></thead>
         <tbody>
           ${rows.map(
             ({ label, found, images, value, interval }) =>
@@ -95,7 +95,7 @@ export function Sensitivities({ card }) {
                 <td>${count(found)} of ${count(images)}</td>
                 <td>${images ? percent(value) : "none"}</td>
                 <td>${images ? range(interval) : "none"}</td>
-                <td>${images > 0 && html`<${Whisker} value=${value} interval=${interval} />`}</td>
+                <td class="drawn">${images > 0 && html`<${Whisker} value=${value} interval=${interval} />`}</td>
               </tr>`,
           )}
         </tbody>
@@ -116,7 +116,7 @@ export function Sets({ card: { conformal } }) {
     <h3>The labels that it can't rule out</h3>
     <p>
       With each finding come all labels that can't be ruled out. These sets are made to hold the right label for${" "}
-      ${(100 * coverage).toFixed(0)} % of images. <b>On ${count(images)} ${measured.split} images they did so for ${share(measured.coverage, interval)}</b>,
+      ${(100 * coverage).toFixed(0)} % of images. <b>On ${count(images)} ${measured.split} images they did so for ${share(measured.coverage, interval)}</b>,
       with ${measured.mean_set_size.toFixed(2)} labels on average.
       ${short && html` <b>That is fewer than they were made for.</b>`}
       ${worst && ` They held it least often for “${worst[0]}”: ${percent(worst[1])}.`}
@@ -139,7 +139,7 @@ export function Style({ card }) {
       ${alarms && ` It warned of ${number === null ? "" : `${count(number)} of `}${plural(alarms.images, `${alarms.split} image`)}, ${share(alarms.value, alarms.interval)}, though they come from where the training images come from.`}
       ${
         worst && worst.difference < 0 &&
-        ` Of ${perturbations.length} ordinary changes of an image, the costliest is “${worst.name}” (${worst.meaning}): the style shift noticed it in ${(100 * worst.flagged).toFixed(0)} % of the test images.`
+        ` Of ${perturbations.length} ordinary changes of an image, the costliest is “${worst.name}” (${worst.meaning}): the style shift noticed it in ${(100 * worst.flagged).toFixed(0)} % of the test images.`
       }
     </p>
   </section>`;

@@ -2,7 +2,7 @@ import { useCardState } from "../card.js";
 import { percent } from "../format.js";
 import { html } from "../html.js";
 import { metricMeaning, metricName } from "./metrics.js";
-import { count, own, rightOf, sensitivities } from "./words.js";
+import { capital, count, own, rightOf, sensitivities } from "./words.js";
 
 /** Figures to set versions against each other by, where a card has them. */
 const HEADLINES = ["balanced_accuracy", "macro_auc", "quadratic_kappa", "ece"];
@@ -15,7 +15,7 @@ export function Overview({ versions }) {
   return html`<div class="panel scroll" tabindex="0" role="group" aria-label="All versions">
     <table class="overview">
       <caption>Each model's figures come from its own test images: compare versions of one model, not different models.</caption>
-      <thead><tr><th scope="col">Model</th>${[...MEANINGS, ...HEADLINES.map(metricName)].map((name, i) => html`<th scope="col" title=${metricMeaning(HEADLINES[i - MEANINGS.length]) || undefined}>${name}</th>`)}</tr></thead>
+      <thead><tr><th scope="col">Model</th>${[...MEANINGS, ...HEADLINES.map((metric) => capital(metricName(metric)))].map((name, i) => html`<th scope="col" title=${metricMeaning(HEADLINES[i - MEANINGS.length]) || undefined}>${name}</th>`)}</tr></thead>
       <tbody>${versions.map((each) => html`<${Row} ...${each} key=${anchor(each.model, each.version)} />`)}</tbody>
     </table>
   </div>`;

@@ -1,7 +1,7 @@
 import { save } from "../exports.js";
 import { html } from "../html.js";
 import { metricName } from "./metrics.js";
-import { count } from "./words.js";
+import { capital, count } from "./words.js";
 
 /** What an engineer asks, folded. `served` is what the service's list says of this version: {digest, provider}, or nothing. */
 export function Technical({ card, served }) {
@@ -20,7 +20,7 @@ function rows(card, served) {
   const part = { "b-scan": ", without the borders around a B-scan", fundus: ", within the field of view of a fundus photograph" }[content] ?? "";
   const { depth, recalibration } = card.architecture;
   const { initial_weights: start, calibration, conformal, style, training_data: data, parity } = card;
-  const prior = card.labels.map((label, i) => `${label} ${(100 * calibration.target_prior[i]).toFixed(1)} %`).join(", ");
+  const prior = card.labels.map((label, i) => `${label} ${(100 * calibration.target_prior[i]).toFixed(1)} %`).join(", ");
   return {
     Task: card.task,
     Network: `ResNet-${depth}, ${recalibration === "none" ? "no recalibration" : recalibration.toUpperCase()}`,
@@ -50,8 +50,8 @@ export function Changes({ changes }) {
     <summary>What ordinary changes of an image cost</summary>
     <div class="scroll" tabindex="0" role="group" aria-label="Changes of the test images">
       <table>
-        <caption>${metricName(changes[0].metric)} on the test images after the same change of each, and in how many the style shift noticed it</caption>
-        <thead><tr><th scope="col">Change</th><th scope="col">Value</th><th scope="col">Difference</th><th scope="col">95 % interval</th><th scope="col">Noticed</th></tr></thead>
+        <caption>${capital(metricName(changes[0].metric))} on the test images after the same change of each, and in how many the style shift noticed it</caption>
+        <thead><tr><th scope="col">Change</th><th scope="col">Value</th><th scope="col">Difference</th><th scope="col">95 % interval</th><th scope="col">Noticed</th></tr></thead>
         <tbody>
           ${changes.map(
             ({ name, meaning, value, difference, interval, flagged }) =>
@@ -60,7 +60,7 @@ export function Changes({ changes }) {
                 <td>${value.toFixed(3)}</td>
                 <td>${number(difference)}</td>
                 <td>${interval ? interval.map(number).join(" to ") : "none"}</td>
-                <td>${(100 * flagged).toFixed(0)} %</td>
+                <td>${(100 * flagged).toFixed(0)} %</td>
               </tr>`,
           )}
         </tbody>

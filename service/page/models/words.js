@@ -1,6 +1,6 @@
 import { percent } from "../format.js";
 
-/** 97.5th percentile of the normal distribution, for 95 % intervals. */
+/** 97.5th percentile of the normal distribution, for 95 % intervals. */
 const Z = 1.959964;
 
 export const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -12,10 +12,10 @@ export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** "93.1 % (95 % interval 89.4 to 96.3 %)", of a share and its interval, which may be null. */
-export const share = (value, interval) => `${percent(value)}${interval ? ` (95 % interval ${range(interval)})` : ""}`;
+/** "93.1 % (95 % interval 89.4 to 96.3 %)", of a share and its interval, which may be null. */
+export const share = (value, interval) => `${percent(value)}${interval ? ` (95 % interval ${range(interval)})` : ""}`;
 
-export const range = ([low, high]) => `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} %`;
+export const range = ([low, high]) => `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} %`;
 
 /** The figures of the card's own data, which is not of another origin. */
 export const own = (card, metric) =>
@@ -72,7 +72,7 @@ export const sensitivities = ({ labels, measured: { confusion } }) =>
     };
   });
 
-/** The 95 % interval of a share by Wilson (1927), which fits small counts and shares of 0 and 1. */
+/** The 95 % interval of a share by Wilson (1927), which fits small counts and shares of 0 and 1. */
 export function wilson(found, images) {
   const p = found / images;
   const z2 = Z * Z;

@@ -1,4 +1,4 @@
-"""Where the browser sets the colours (as Windows' contrast themes do), every bar and mark is still drawn: by its pixels."""
+"""Where the browser sets the colours, as with contrast themes, every bar and mark is still drawn: by its pixels."""
 
 import io
 import itertools
