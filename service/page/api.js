@@ -1,15 +1,17 @@
-/** Why there is no answer: the text of the service (RFC 9457 problem details), if it sent one. */
+import { reason } from "./reasons.js";
+
+const CODE = "urn:retina-srm:problem:";
+
+/** Why there is no answer. `message` and `advice` are for the person; the rest is what the service said (RFC 9457). */
 export class Problem extends Error {
-  constructor(title, detail = "", status = 0, retryAfter = null) {
-    super(title);
-    this.detail = detail;
-    this.status = status;
-    this.retryAfter = retryAfter;
+  constructor({ code = "", status = 0, title = "", detail = "", id = "", retryAfter = null, reason: own = reason(code, status) }) {
+    super(own.said);
+    Object.assign(this, { advice: own.advice, code, status, title, detail, id, retryAfter });
   }
 
   /** Whether nobody answered, or a proxy whose service didn't. */
   get unreachable() {
-    return [0, 502].includes(this.status);
+    return this.code === "unreachable" || this.status === 502;
   }
 }
 
@@ -24,7 +26,11 @@ export const apiKey = {
 /** The prefix under which a proxy offers the service, or nothing: this file is at `static/api.js` under it. */
 export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
-export const listModels = async () => (await json(`${root}/v1/models`)).models;
+/** Long enough for a busy service; without an end a lost connection would look like loading. */
+const LIST_TIMEOUT_MS = 20_000;
+
+export const listModels = async () =>
+  (await json(`${root}/v1/models`, { signal: AbortSignal.timeout(LIST_TIMEOUT_MS) })).models;
 
 /** The Prometheus text of the service's metrics. It may need a key with the scope `metrics`. */
 export const readMetrics = async () => (await answer(`${root}/metrics`)).text();
@@ -88,7 +94,7 @@ const upload = ({ file }, accept) => ({
 async function json(path, options) {
   const response = await answer(path, options);
   return response.json().catch(() => {
-    throw new Problem("The answer can't be read", `What came from ${path} is incomplete or not JSON.`);
+    throw new Problem({ code: "unreadable", detail: `What came from ${path} is incomplete or not JSON.` });
   });
 }
 
@@ -96,18 +102,17 @@ async function answer(path, options = {}) {
   const key = apiKey.get();
   const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
   const response = await fetch(path, { ...options, headers }).catch(() => {
-    throw new Problem(
-      "The service can't be reached",
-      "No answer came. Check that the service is running and that the file can still be read, then try again.",
-    );
+    throw new Problem({ code: "unreachable", detail: `No answer came from ${path}.` });
   });
   if (response.ok) return response;
   // A reverse proxy may answer with its own page.
-  const problem = await response.json().catch(() => ({}));
-  throw new Problem(
-    problem.title ?? `The service answered ${response.status} ${response.statusText}`.trim(),
-    problem.detail ?? "It gave no reason. Its log may say more.",
-    response.status,
-    Number(response.headers.get("Retry-After")) || null,
-  );
+  const { type, title, detail, id } = (await response.json().catch(() => null)) ?? {};
+  throw new Problem({
+    code: String(type).startsWith(CODE) ? type.slice(CODE.length) : "",
+    status: response.status,
+    title: title ?? response.statusText,
+    detail: detail ?? "The answer gave no reason.",
+    id,
+    retryAfter: Number(response.headers.get("Retry-After")) || null,
+  });
 }

@@ -1,10 +1,10 @@
-import { apiKey, listModels, root } from "./api.js";
+import { listModels, root } from "./api.js";
 import { Classify } from "./classify.js";
-import { Fault } from "./fault.js";
 import { html, render, useEffect, useRef, useState } from "./html.js";
-import { KeyForm } from "./key.js";
-import { Models } from "./models.js";
+import { KeyControl, KeyForm, useKey } from "./key.js";
+import { Models } from "./models/models.js";
 import { Session } from "./session.js";
+import { Start } from "./start.js";
 import { Status } from "./status/status.js";
 
 const MODELS = `${root}/models`;
@@ -38,12 +38,10 @@ function App() {
     return () => removeEventListener("beforeunload", ask);
   }, [kept]);
 
-  const refused = problem?.status === 401 || items.some((item) => item.problem?.status === 401);
-  const unlock = (key) => {
-    apiKey.set(key);
-    if (!models) load();
+  const key = useKey([problem, ...items.map((item) => item.problem)], () => {
+    load();
     session.current.retryRefused();
-  };
+  });
 
   const View = { [MODELS]: Models, [STATUS]: Status }[path] ?? Classify;
   return html`
@@ -58,14 +56,14 @@ function App() {
       </nav>
     </header>
     <main id="main" tabindex="-1">
-      ${refused && html`<${KeyForm} refused=${Boolean(apiKey.get())} unlock=${unlock} />`}
-      ${problem && !refused && html`<${Fault} problem=${problem} retry=${load} />`}
-      ${!models && !problem && html`<p class="muted" role="status">Loading the models…</p>`}
-      ${(models || path === STATUS) && html`<${View} models=${models} items=${items} session=${session.current} asked=${refused} unlock=${unlock} />`}
+      ${key.why && html`<${KeyForm} ...${key} alone=${!models && path !== STATUS} />`}
+      ${!models && !key.why && path !== STATUS && html`<${Start} problem=${problem} load=${load} />`}
+      ${(models || path === STATUS) && html`<${View} models=${models} items=${items} session=${session.current} asked=${Boolean(key.why)} unlock=${key.unlock} />`}
     </main>
     <footer>
       <p><strong>Research use only; not a medical device.</strong> Images go to this service and nowhere else; results stay
         in this tab until it is closed or loaded anew.</p>
+      ${key.known && html`<${KeyControl} ...${key} />`}
       <nav aria-label="For engineers"><${Outside} to=${`${root}/docs`}>API documentation<//><a href=${STATUS} onClick=${follow}>Status and metrics</a></nav>
     </footer>
   `;

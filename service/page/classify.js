@@ -1,6 +1,7 @@
 import { fetchDemo } from "./api.js";
 import { CardPanel } from "./card.js";
 import { Comparison } from "./comparison.js";
+import { useForeignDemo } from "./demos.js";
 import { Fault } from "./fault.js";
 import { certainty, finding } from "./format.js";
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
@@ -54,10 +55,11 @@ export function Classify({ models, items, session }) {
     const first = session.add(images, choice.model, choice.version, isDemo);
     if (!tabled) open(first);
   };
-  const tryDemo = (choice) => {
+  const tryDemo = (choice, source = choice.model) => {
     setChosen(choice);
-    fetchDemo(choice.model).then((file) => take([{ file }], choice, true), setProblem);
+    fetchDemo(source).then((file) => take([{ file }], choice, source === choice.model), setProblem);
   };
+  const foreign = useForeignDemo(models, chosen);
   const removeFrom = (list) => (id) => {
     const index = list.findIndex((each) => each.id === id);
     const next = list[index + 1] ?? list[index - 1] ?? items.find((each) => each.id !== id);
@@ -96,7 +98,7 @@ export function Classify({ models, items, session }) {
     <h1 class="visually-hidden">Classify retinal images</h1>
     <div class=${`classify ${items.length ? "answered" : ""}`}>
       <div class="side">
-        <${ModelChoice} models=${models} chosen=${chosen} choose=${({ model, version }) => classify(model, version)} tryDemo=${tryDemo} />
+        <${ModelChoice} models=${models} chosen=${chosen} choose=${({ model, version }) => classify(model, version)} tryDemo=${tryDemo} foreign=${foreign} />
         <section aria-label="Images to classify">
           <input type="file" id="file" class="visually-hidden" multiple accept=${ACCEPT} disabled=${!chosen}
             aria-label="Choose images" aria-describedby="drop-hint" onChange=${taking(take)} />
@@ -111,7 +113,7 @@ export function Classify({ models, items, session }) {
       <div class="work">
         <p class="visually-hidden" role="status">${item ? inWords(item) : ""}</p>
         ${problem && html`<${Fault} problem=${problem} />`}
-        ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} over=${over} />`}
+        ${!item && html`<${Welcome} chosen=${chosen} tryDemo=${tryDemo} foreign=${foreign} over=${over} />`}
         ${
           tabled && items.length
             ? html`<${Table} ...${{ rows, shown, view, setView, picked, pick, models, chosen, selected, send }}
@@ -166,7 +168,7 @@ function DropZone({ over }) {
   `;
 }
 
-function Welcome({ chosen, tryDemo, over }) {
+function Welcome({ chosen, tryDemo, foreign, over }) {
   if (!chosen)
     return html`<section class="panel welcome">
       <h2>No model is loaded</h2>
@@ -184,6 +186,11 @@ function Welcome({ chosen, tryDemo, over }) {
     ${
       chosen.model.demo &&
       html`<p>Nothing at hand? <button type="button" class="primary" onClick=${() => tryDemo(chosen)}>Try ${chosen.model.name}'s demo image</button></p>`
+    }
+    ${
+      foreign &&
+      html`<p>Or see what it says of a kind of image that it doesn't know, here one of ${foreign.model.name}'s (${foreign.modality}):
+        <button type="button" onClick=${() => tryDemo(chosen, foreign.model)}>Try an image that ${chosen.model.name} is not made for</button></p>`
     }
   </section>`;
 }

@@ -12,17 +12,6 @@ export function signed(value, decimals = 2) {
   return (value < 0 ? "−" : "+") + size;
 }
 
-/** A metric's name in words. */
-export const metricName = (metric) =>
-  ({
-    macro_auc: "macro AUC",
-    macro_f1: "macro F1",
-    mcc: "Matthews correlation",
-    nll: "log loss (lower is better)",
-    brier: "Brier score (lower is better)",
-    ece: "calibration error (lower is better)",
-  })[metric] ?? metric.replaceAll("_", " ");
-
 /** The finding in words: the most probable label, or every likely one of a multi-label model. */
 export function finding({ label, present, abstained }) {
   if (abstained) return "Not classified";

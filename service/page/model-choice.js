@@ -1,17 +1,17 @@
 import { html } from "./html.js";
 
 /** The models to choose from, each with its versions and its demo image. */
-export function ModelChoice({ models, chosen, choose, tryDemo }) {
+export function ModelChoice({ models, chosen, choose, tryDemo, foreign }) {
   return html`<fieldset class="panel models">
     <legend>Model</legend>
     ${!models.length && html`<p class="muted">No model is loaded.</p>`}
     <ul>
-      ${models.map((model) => html`<${Choice} ...${{ model, chosen, choose, tryDemo }} key=${model.name} />`)}
+      ${models.map((model) => html`<${Choice} ...${{ model, chosen, choose, tryDemo, foreign }} key=${model.name} />`)}
     </ul>
   </fieldset>`;
 }
 
-function Choice({ model, chosen, choose, tryDemo }) {
+function Choice({ model, chosen, choose, tryDemo, foreign }) {
   const checked = chosen.model.name === model.name;
   const version = checked ? chosen.version : model.version;
   return html`<li class=${checked ? "chosen" : ""}>
@@ -36,6 +36,11 @@ function Choice({ model, chosen, choose, tryDemo }) {
           html`<button type="button" aria-label=${`Try the demo image of ${model.name}`} onClick=${() => tryDemo({ model, version })}>
             Try the demo image
           </button>`
+        }
+        ${
+          foreign &&
+          html`<button type="button" title=${`${foreign.modality}, the demo image of ${foreign.model.name}`}
+            onClick=${() => tryDemo({ model, version }, foreign.model)}>Try an image that this model is not made for</button>`
         }
       </div>`
     }

@@ -1,4 +1,4 @@
-import { Confusion, Reliability } from "../charts.js";
+import { Confusion, Reliability } from "../models/charts.js";
 import { percent } from "../format.js";
 import { html } from "../html.js";
 

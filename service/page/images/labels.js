@@ -23,7 +23,10 @@ export function readTable(text, name) {
   const [file, label] = [column(FILE), column(LABEL)];
   for (const [found, wanted] of [[file, "file"], [label, "label"]]) // prettier-ignore
     if (found < 0)
-      throw new Problem(`${name} has no column “${wanted}”`, `Its first row says: ${head.join(", ").slice(0, 200)}. A table of labels has the columns file and label.`);
+      throw new Problem({
+        reason: { said: `${name} has no column “${wanted}”.`, advice: "A table of labels has the columns file and label." },
+        detail: `Its first row says: ${head.join(", ").slice(0, 200)}.`,
+      });
   const byPath = new Map();
   const byName = new Map();
   for (const row of rows) {

@@ -1,5 +1,6 @@
 import { useCardState } from "../card.js";
-import { metricName, signed } from "../format.js";
+import { signed } from "../format.js";
+import { metricName } from "../models/metrics.js";
 import { html, useState } from "../html.js";
 import { differences, differentResults } from "./differences.js";
 
@@ -32,7 +33,7 @@ export function Compared({ versions }) {
 function Differences({ model, a, b }) {
   const [left, right] = [useCardState(model, a), useCardState(model, b)];
   const fault = left.fault ?? right.fault;
-  if (fault) return html`<p>The cards can't be compared: ${fault}.</p>`;
+  if (fault) return html`<p>The cards can't be compared: ${fault.message}</p>`;
   if (!left.card || !right.card) return html`<p class="muted">Loading…</p>`;
   const rows = differences(left.card, right.card);
   const results = differentResults(left.card, right.card);

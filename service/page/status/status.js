@@ -64,5 +64,5 @@ function Denied({ status, asked, unlock }) {
           : "The metrics of this service need a key with the scope “metrics”."
       }
     </p>
-    ${!asked && html`<${KeyForm} refused=${status === 401 && Boolean(apiKey.get())} unlock=${unlock} />`}`;
+    ${!asked && html`<${KeyForm} why=${status === 401 && apiKey.get() ? "refused" : "asked"} unlock=${unlock} />`}`;
 }

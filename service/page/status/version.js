@@ -29,7 +29,7 @@ export function Version({ of, entry, now, earlier }) {
     <h2 id=${id}>${model}, version ${version}${entry && html` <span class="muted">(default)</span>`}</h2>
     <dl class="facts-list">${Object.entries(facts).map(([term, text]) => html`<div key=${term}><dt>${term}</dt><dd>${text}</dd></div>`)}</dl>
     <${Latency} labels=${labels} now=${now} earlier=${earlier} />
-    ${fault && html`<p class="muted">The validation images' style shift is not known, since the card can't be read: ${fault}.</p>`}
+    ${fault && html`<p class="muted">The validation images' style shift is not known, since the card can't be read: ${fault.message}</p>`}
     ${card && !card.style && html`<p class="muted">The card has no style reference, so there is no style shift.</p>`}
     ${card?.style && html`<${StyleHistogram} style=${card.style} labels=${labels} now=${now} earlier=${earlier} />`}
   </section>`;

@@ -83,6 +83,7 @@ def screenshot(page: Page) -> Callable[[str], None]:
 
     def keep(name: str) -> None:
         if folder := os.environ.get("PAGE_SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
     return keep

@@ -84,7 +84,7 @@ def test_a_key_for_the_metrics_alone_shows_what_they_hold(page: Page, service: s
     page.goto(f"{service}/status")
     section = page.get_by_role("region", name="colour, version 2")
     expect(section).to_contain_text("CPUExecutionProvider")
-    expect(section).to_contain_text("the card can't be read: Forbidden")
+    expect(section).to_contain_text("the card can't be read: ")
     expect(page.get_by_label("API key")).to_have_count(0)
 
 

@@ -1,5 +1,7 @@
-import { metricName, percent } from "./format.js";
-import { html } from "./html.js";
+import { percent } from "../format.js";
+import { html } from "../html.js";
+import { metricMeaning, metricName } from "./metrics.js";
+import { capital } from "./words.js";
 
 const SIDE = 240;
 const PAD = { left: 44, bottom: 40, top: 8, right: 8 };
@@ -17,26 +19,27 @@ export function Intervals({ results, method, worth }) {
       ([origin, measured]) =>
         html`<table class="intervals">
           <caption>Measured on ${origin}</caption>
-          <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th><th scope="col"><span class="visually-hidden">Drawn from 0 to 1</span><span class="axis" aria-hidden="true"><span>0</span><span>1</span></span></th></tr></thead>
+          <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">95 % interval</th><th scope="col" class="drawn"><span class="visually-hidden">Drawn from 0 to 1</span><span class="axis" aria-hidden="true"><span>0</span><span>1</span></span></th></tr></thead>
           <tbody>
             ${measured.map(
               ({ metric, value, interval }) =>
                 html`<tr>
-                  <th scope="row">${metricName(metric)}</th>
+                  <th scope="row">${capital(metricName(metric))}<span class="means">${metricMeaning(metric)}</span></th>
                   <td>${number(value)}</td>
                   <td>${interval ? `${number(interval[0])} to ${number(interval[1])}` : "none"}</td>
-                  <td><${Whisker} value=${value} interval=${interval ?? [value, value]} /></td>
+                  <td class="drawn"><${Whisker} value=${value} interval=${interval ?? [value, value]} /></td>
                 </tr>`,
             )}
           </tbody>
         </table>`,
     )}
-    <p class="muted">Intervals: ${method}</p>
+    <p class="muted">Intervals: ${method}. Figures stand at the class frequencies of the images themselves where nothing else is said.</p>
     ${worth && html`<p class="muted">Calibration error, log loss and Brier score are at the class frequencies that the probabilities assume. Weighted to these, the images are worth ${worth.toFixed(0)}.</p>`}
   </div>`;
 }
 
-function Whisker({ value, interval: [low, high] }) {
+/** A value with its interval, drawn from 0 to 1. */
+export function Whisker({ value, interval: [low, high] }) {
   if (low < 0 || high > 1) return null;
   return html`<svg class="whisker" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">
     <line class="grid" x1="0" x2="100" y1="6" y2="6" />
