@@ -26,10 +26,10 @@ export function Result({ item, models, again, classify }) {
     <div class="findings">
       <div class="seen">
         <${Picture} item=${item} map=${map} setMap=${setMap} together=${[prediction]} />
+        <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
       </div>
       <div class="readings">
         <${Probabilities} prediction=${prediction} task=${item.model.task} card=${card} />
-        <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
         <${StyleShift} shift=${prediction.style_shift} style=${card?.style} />
       </div>
     </div>
