@@ -56,6 +56,7 @@ class Decoded(NamedTuple):
     """Size of the image in the file, in pixels, upright."""
     format: str
     frame: int
+    frames: int | None = None
     laterality: str | None = None
     dicom: DicomKind | None = None
 
@@ -73,6 +74,8 @@ class Preprocessed(NamedTuple):
     format: str
     frame: int = 1
     """The frame or page that was decoded, counted from 1."""
+    frames: int | None = None
+    """The number of frames of a DICOM file; None for other files, of which pages are not counted."""
     laterality: str | None = None
     """The eye that a DICOM file names: R, L or B (both)."""
     dicom: DicomKind | None = None
@@ -119,7 +122,7 @@ def decode(data: bytes, spec: InputSpec, max_pixels: int = DEFAULT_MAX_PIXELS, f
 
         found = read_frame(data, frame, max_pixels)
         size = found.picture.width, found.picture.height
-        return Decoded(found.picture, *size, "DICOM", found.number, found.laterality, found.kind)
+        return Decoded(found.picture, *size, "DICOM", found.number, found.frames, found.laterality, found.kind)
     picture = read_picture(data, spec, frame, max_pixels)
     return Decoded(picture.image, picture.width, picture.height, picture.format, frame or 1)
 

@@ -87,6 +87,8 @@ class Frame(NamedTuple):
     """Mode L or RGB."""
     number: int
     """Counted from 1."""
+    frames: int
+    """Of the file."""
     laterality: str | None
     """R, L or B (both); None if the file does not say."""
     kind: DicomKind
@@ -125,6 +127,7 @@ def read_frame(data: bytes, frame: int | None, max_pixels: int) -> Frame:
         return Frame(
             as_eight_bit(pixels, photometric, header, number - 1, syntax.is_little_endian),
             number,
+            frames,
             laterality(header, number - 1),
             dicom_kind(header),
         )

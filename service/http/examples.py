@@ -18,6 +18,7 @@ ANSWER: dict[str, object] = {
                 "height": 256,
                 "crop": {"left": 136, "top": 0, "width": 256, "height": 256},
                 "frame": 1,
+                "frames": None,
                 "laterality": None,
                 "modality": None,
             },

@@ -32,6 +32,7 @@ class ImageFacts(BaseModel):
         "centre. An activation map covers this part."
     )
     frame: int = Field(description="The DICOM frame or TIFF page that was used, from 1.")
+    frames: int | None = Field(default=None, description="The number of frames of a DICOM file; null for other files.")
     laterality: Literal["R", "L", "B"] | None = Field(
         default=None, description="The eye, if a DICOM file names it: R, L or B (both)."
     )
@@ -57,6 +58,7 @@ def image_facts(image: Preprocessed) -> dict[str, Any]:
         "height": image.height,
         "crop": image.crop._asdict(),
         "frame": image.frame,
+        "frames": image.frames,
         "laterality": image.laterality,
         "modality": image.dicom.modality if image.dicom else None,
     }

@@ -64,10 +64,10 @@ export const contentType = (file) =>
 
 export const predict = (item) => json(predictPath(item), upload(item, "application/json"));
 
-/** What another model says of an item's style: usual, unusual or unlike; null if that model has no such reference. */
-export async function judgeStyle(item, model) {
-  const { predictions } = await json(`${modelPath(model.name, model.version)}/predict?weights=none${atFrame(item)}`, upload(item, "application/json"));
-  return predictions[0].style_shift?.verdict ?? null;
+/** The prediction for an item, perhaps of another frame or by another model, without gates and map. */
+export async function predictBriefly({ file, model, version, frame }) {
+  const path = `${modelPath(model.name, version)}/predict?weights=none${atFrame({ frame })}`;
+  return (await json(path, upload({ file }, "application/json"))).predictions[0];
 }
 
 /** The image as the service reads it, a PNG: for files that a browser can't draw. */

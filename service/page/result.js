@@ -1,5 +1,6 @@
 import { useCardState } from "./card.js";
 import { Exports } from "./exports-bar.js";
+import { Frames } from "./frames.js";
 import { Gates } from "./gates.js";
 import { html, useState } from "./html.js";
 import { MapControls, Picture, startMap } from "./overlay.js";
@@ -26,6 +27,7 @@ export function Result({ item, models, again, classify }) {
     <div class="findings">
       <div class="seen">
         <${Picture} item=${item} map=${map} setMap=${setMap} together=${[prediction]} />
+        <${Frames} item=${item} again=${again} key=${model.digest} />
         <${MapControls} together=${[prediction]} drawable=${item.drawable} map=${map} setMap=${setMap} />
       </div>
       <div class="readings">
@@ -46,16 +48,15 @@ export function Result({ item, models, again, classify }) {
   </section>`;
 }
 
-/** What the file is; of DICOM and TIFF, which frame, and a way to another one. */
+/** What the file is; of TIFF, whose pages are not counted, which page and a way to another one. */
 function Origin({ item, again }) {
   const { format, width, height, frame, laterality } = item.answer.predictions[0].image;
   const eye = { R: "right eye", L: "left eye", B: "both eyes" }[laterality];
-  const frames = format === "DICOM" || format === "TIFF";
   return html`<div class="origin muted">
     <span>${[format, `${width} × ${height}`, eye].filter(Boolean).join(" · ")}</span>
     ${
-      frames &&
-      html`<label>Frame${" "}
+      format === "TIFF" &&
+      html`<label>Page${" "}
         <input type="number" min="1" max="65536" value=${frame}
           onChange=${({ target }) => target.validity.valid && target.value && again({ frame: target.valueAsNumber })} /></label
       >`

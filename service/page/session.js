@@ -201,7 +201,8 @@ async function draw(item, image) {
   return { drawable: picture && drawable, thumbnail: picture && thumbnail(picture) };
 }
 
-async function patiently(request) {
+/** Ask again where the service says that it is too busy. */
+export async function patiently(request) {
   for (let tries = 0; ; tries++) {
     try {
       return await request();

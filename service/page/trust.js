@@ -1,4 +1,4 @@
-import { judgeStyle } from "./api.js";
+import { predictBriefly } from "./api.js";
 import { finding, listed } from "./format.js";
 import { html, useEffect, useState } from "./html.js";
 
@@ -66,7 +66,8 @@ function useFitting(item, models, wanted) {
     const ask = async () => {
       let second = null;
       for (const model of models.filter(({ name }) => name !== item.model.name).slice(0, ASKED)) {
-        const verdict = await judgeStyle(item, model).catch(() => null); // refused: it can't be the fitting one
+        const brief = await predictBriefly({ ...item, model, version: model.version }).catch(() => null); // refused: not the fitting one
+        const verdict = brief?.style_shift?.verdict;
         if (!current) return;
         if (verdict === "usual") return setFitting(model);
         if (verdict === "unusual") second ??= model;

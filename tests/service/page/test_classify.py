@@ -7,23 +7,16 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-import scipy.stats
 from PIL import Image, ImageEnhance
-from playwright.sync_api import FilePayload, Page, Response, expect
-
-from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom
-from tests.models.preprocessing.image_files import noise
+from playwright.sync_api import Page, Response, expect
 
 Keep = Callable[[str], None]
-
-
-def file(name: str, data: bytes, kind: str = "") -> FilePayload:
-    return {"name": name, "mimeType": kind, "buffer": data}
 
 
 def canvas_pixels(page: Page, index: int = 0) -> Any:
@@ -162,7 +155,7 @@ def test_gates_are_shown_against_training(page: Page, service: str, demo: Path, 
     [prediction] = httpx.post(f"{service}/v1/models/oct/predict", content=image).json()["predictions"]
     weights = prediction["recalibration_weights"]
     deviations = (np.concatenate(list(weights.values())) - reference["mean"]) / np.maximum(reference["std"], 1e-3)
-    bound = scipy.stats.norm.ppf(1 - 0.05 / (2 * len(deviations)))
+    bound = NormalDist().inv_cdf(1 - 0.05 / (2 * len(deviations)))
     assert np.abs(deviations).max() < bound
     note = page.locator(".outstanding")
     if strange:
@@ -228,29 +221,6 @@ def test_results_stay_while_one_looks_at_the_models(page: Page) -> None:
     expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
     page.go_back()
     expect(page.locator(".bars li")).to_have_count(4)
-
-
-def test_a_dicom_volume_is_drawn_by_the_service(page: Page) -> None:
-    volume = noise(5, 40, 60)
-    data = dicom(volume, frames=5, SOPClassUID=TOMOGRAPHY, ImageLaterality="L")
-    page.set_input_files("#file", file("volume.dcm", data))
-    expect(page.get_by_text("DICOM · 60 \N{MULTIPLICATION SIGN} 40 · left eye")).to_be_visible()
-    expect(page.get_by_label("Frame")).to_have_value("3")
-    expect(page.get_by_text("Drawn by the service")).to_be_visible()
-    drawings: list[bytes] = []
-
-    def note(route: Any) -> None:
-        response = route.fetch()
-        drawings.append(response.body())
-        route.fulfill(response=response)
-
-    page.route("**/preview?frame=5", note)
-    page.get_by_label("Frame").fill("5")
-    page.get_by_label("Frame").press("Enter")
-    expect(page.get_by_label("Frame")).to_have_value("5")
-    expect(page.locator(".result[aria-busy=false]")).to_be_visible()
-    with Image.open(io.BytesIO(drawings[0])) as drawn:
-        np.testing.assert_array_equal(np.asarray(drawn), volume[4])
 
 
 def test_take_away(page: Page, demo: Path, service: str) -> None:

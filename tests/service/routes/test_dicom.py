@@ -42,8 +42,22 @@ def test_a_frame_is_answered_as_the_same_picture_in_a_png(
     np.testing.assert_allclose(probabilities(answer), probabilities(alone), atol=1e-6)
     size = {"width": 50, "height": 40, "crop": {"left": 5, "top": 0, "width": 40, "height": 40}}
     facts, png = answer.predictions[0].image, alone.predictions[0].image
-    assert facts.model_dump() == {**size, "format": "DICOM", "frame": index + 1, "laterality": "L", "modality": "OPT"}
-    assert png.model_dump() == {**size, "format": "PNG", "frame": 1, "laterality": None, "modality": None}
+    assert facts.model_dump() == {
+        **size,
+        "format": "DICOM",
+        "frame": index + 1,
+        "frames": 5,
+        "laterality": "L",
+        "modality": "OPT",
+    }
+    assert png.model_dump() == {
+        **size,
+        "format": "PNG",
+        "frame": 1,
+        "frames": None,
+        "laterality": None,
+        "modality": None,
+    }
 
 
 def test_frames_that_are_not_there(client: TestClient) -> None:
