@@ -11,7 +11,7 @@ export function Probabilities({ prediction, task, card }) {
       <strong>${finding(prediction)}</strong> <span>${certainty(prediction)}</span>
     </p>
     ${abstained && html`<p>${abstained}</p>`}
-    ${set && html`<${PredictionSet} set=${set} measured=${card?.conformal?.measured} />`}
+    ${set && shift?.verdict !== "unlike" && html`<${PredictionSet} set=${set} measured=${card?.conformal?.measured} />`}
     <ul class="bars">
       ${ranked(probabilities, task).map(
         (entry) =>

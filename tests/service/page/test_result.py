@@ -77,6 +77,7 @@ class TestTrust:
         trust = page.locator(".trust")
         expect(trust).to_contain_text("The image is unlike those this model was trained on. Don't rely on the finding")
         expect(trust).not_to_contain_text("fits choroidal")
+        expect(page.locator(".set")).to_have_count(0)
         headline, plain = page.locator(".doubtful .headline span"), page.locator(".style-shift .muted").first
         grey = "element => getComputedStyle(element).color"
         assert headline.evaluate(grey) == plain.evaluate(grey)
