@@ -16,8 +16,8 @@ export function Comparison({ items, close }) {
   const labels = predictions.map(({ probabilities }) => probabilities.map(({ label }) => label).join("\n"));
   const comparable = labels[0] === labels[1];
   const gates = sameGates(...predictions.map(({ recalibration_weights: weights }) => weights));
-  const series = items.map(({ file }, i) => ({
-    name: file.name,
+  const series = items.map(({ name }, i) => ({
+    name,
     weights: predictions[i].recalibration_weights ?? {},
     card: cards[i],
   }));
@@ -30,7 +30,7 @@ export function Comparison({ items, close }) {
       ${items.map(
         (item, i) =>
           html`<div key=${item.id}>
-            <h3><span class="series">${"AB"[i]}</span>${item.file.name}</h3>
+            <h3><span class="series">${"AB"[i]}</span>${item.name}</h3>
             <${Picture} item=${item} map=${comparable || i === 0 ? map : startMap(predictions[i])} setMap=${setMap}
               together=${same ? predictions : [predictions[i]]} />
             <p class="headline"><strong>${finding(predictions[i])}</strong> ${certainty(predictions[i])}</p>

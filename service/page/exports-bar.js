@@ -35,6 +35,7 @@ export function Exports({ item, map }) {
     <button type="button" onClick=${() => downloadJson(item)}>JSON</button>
     <button type="button" onClick=${() => downloadCsv([item])}>CSV</button>
     <button type="button" disabled=${!item.drawable} onClick=${() => downloadPng(item, map)}>PNG</button>
+    <button type="button" onClick=${() => print()}>Print</button>
     <span role="status" class="muted">${said}</span>
     ${command && html`<textarea readonly rows="3" aria-label=${`The request as ${name}`} onFocus=${({ target }) => target.select()}>${command}</textarea>`}
   </div>`;

@@ -63,7 +63,7 @@ export function Picture({ item, map, setMap, together }) {
     item.drawable !== item.file && "Drawn by the service, since browsers can't draw this kind of file.",
   ].filter(Boolean);
   return html`<figure>
-    <${Viewer} picture=${picture} map=${over} toggle=${drawn && (() => setMap({ ...map, shown: !shown }))} label=${item.file.name + words} />
+    <${Viewer} picture=${picture} map=${over} toggle=${drawn && (() => setMap({ ...map, shown: !shown }))} label=${item.name + words} />
     ${notes.length > 0 && html`<figcaption class="muted">${notes.join(" ")}</figcaption>`}
   </figure>`;
 }

@@ -20,7 +20,7 @@ export function Result({ item, models, again, classify }) {
   const [map, setMap] = useState(() => startMap(prediction));
   return html`<section class="panel result" aria-labelledby="result-title" aria-busy=${String(["waiting", "running"].includes(item.state))}>
     <div class="result-head">
-      <h2 id="result-title">${item.file.name}</h2>
+      <h2 id="result-title">${item.name}</h2>
       <${Origin} item=${item} again=${again} />
     </div>
     <${Trust} item=${item} models=${models} classify=${classify} />
@@ -35,13 +35,14 @@ export function Result({ item, models, again, classify }) {
         <${StyleShift} shift=${prediction.style_shift} style=${card?.style} />
       </div>
     </div>
-    <${Gates} series=${[{ name: item.file.name, weights: prediction.recalibration_weights ?? {} }]} card=${card} />
+    <${Gates} series=${[{ name: item.name, weights: prediction.recalibration_weights ?? {} }]} card=${card} />
     <div class="result-foot">
       <${Exports} item=${item} map=${map} />
       <p class="facts">
         <span>${model.name}, version ${model.version}</span>
         <span title=${model.digest}>${model.digest.slice(0, "sha256:".length + 12)}</span>
         <span>request ${item.answer.id}</span>
+        <span>${item.time.toLocaleString()}</span>
         <span title="from sending to the whole answer, as this browser saw it">${item.milliseconds.toFixed(0)} ms</span>
       </p>
     </div>

@@ -1,6 +1,7 @@
 """The answer as a clinician reads it: whether to trust it, the image viewer, the map's lines, the style's place."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,20 @@ def test_the_image_stands_among_the_validation_images_by_its_score(page: Page, s
     shares = np.diff(np.interp(edges, quantiles, np.linspace(0, 1, len(quantiles))))
     heights = [float(bar.get_attribute("height") or "") for bar in plot.locator(".bin").all()]
     assert heights == pytest.approx(64 * shares / shares.max(), abs=0.01)
+
+
+def test_a_result_is_printed_on_one_sheet(page: Page, demo: Path) -> None:
+    page.set_input_files("#file", demo / "oct.jpeg")
+    page.wait_for_selector(".shift-histogram")
+    calls = page.evaluate(
+        "() => { window.calls = 0; window.print = () => { window.calls += 1; }; return window.calls; }"
+    )
+    page.get_by_role("button", name="Print").click()
+    assert page.evaluate("window.calls") == calls + 1
+    page.emulate_media(media="print")
+    for shown in (".trust", ".stage", ".bars", ".shift-histogram", ".strip", ".facts", "footer strong"):
+        expect(page.locator(shown)).to_be_visible()
+    for hidden in (".side", ".viewer-bar", ".exports", "header nav"):
+        expect(page.locator(hidden)).to_be_hidden()
+    sheets = len(re.findall(rb"/Type /Page\b", page.pdf(format="A4")))
+    assert sheets == 1
