@@ -18,12 +18,13 @@ export function Gates({ series, card }) {
   const [scale, setScale] = useState("relative");
   const [cursor, setCursor] = useState(null); // {row, channel}
   const strip = useRef(null);
-  const rows = useMemo(() => compareGates(series, card), [...series.flatMap((each) => [each.weights, each.card]), card]);
-  if (!rows.length)
+  const all = useMemo(() => compareGates(series, card), [...series.flatMap((each) => [each.weights, each.card]), card]);
+  if (!all.length)
     return html`<section class="gates"><h3>Gates</h3>
       <p class="muted">This model has no recalibration, so it has no gates.</p></section>`;
-  const comparable = rows.every(({ relative }) => relative);
+  const comparable = all.every(({ relative }) => relative);
   const shown = comparable ? scale : "weight";
+  const rows = shown === "relative" ? all : all.filter((row) => !row.difference);
   const go = (row, channel) => {
     const index = Math.min(rows.length - 1, Math.max(0, row));
     setCursor({ row: index, channel: Math.min(rows[index].values.length - 1, Math.max(0, channel)) });
@@ -63,7 +64,7 @@ export function Gates({ series, card }) {
       )}
     </div>
     <p class="reading">
-      ${cursor ? reading(rows[cursor.row], cursor.channel) : "Point at a channel, or move with the arrow keys, to read its gate."}
+      ${cursor && rows[cursor.row] ? reading(rows[cursor.row], cursor.channel) : "Point at a channel, or move with the arrow keys, to read its gate."}
     </p>
   </section>`;
 }
@@ -101,14 +102,14 @@ function Row({ row, scale, several, channel, stop, go, leave }) {
   };
   const share = 100 / values.length;
   return html`
-    <span class="block">${several && html`<span class="series">${row.letter}</span>`}${block}</span>
-    <div class="row" role="slider" tabindex=${stop ? 0 : -1} aria-label=${`Channel of ${block}${several ? ` of ${name}` : ""}`}
+    <span class=${`block ${several && row.letter === "A" ? "first" : ""}`}>${several && html`<span class=${`series ${row.difference ? "wide" : ""}`}>${row.letter}</span>`}${block}</span>
+    <div class=${`row ${several && row.letter === "A" ? "first" : ""}`} role="slider" tabindex=${stop ? 0 : -1} aria-label=${`Channel of ${block}${several ? ` of ${name}` : ""}`}
       aria-valuemin="0" aria-valuemax=${last} aria-valuenow=${channel ?? 0} aria-valuetext=${reading(row, channel ?? 0)}
       onPointerMove=${point} onPointerDown=${point} onFocus=${() => go(channel ?? 0)} onKeyDown=${press}>
       <canvas ref=${canvas} class=${values.length > MANY_CHANNELS ? "fine" : ""}></canvas>
       ${channel !== null && html`<span class="cursor" style=${{ left: `${share * channel}%`, width: `${share}%` }}></span>`}
     </div>
-    <span class="average" title="mean over the channels">
+    <span class=${`average ${several && row.letter === "A" ? "first" : ""}`} title="mean over the channels">
       ${scale === "relative" ? signed(mean(relative)) : mean(values).toFixed(2)}
     </span>
   `;
@@ -131,7 +132,8 @@ function Outstanding({ rows, focus }) {
   </div>`;
 }
 
-function reading({ block, values, mean: usual, std, relative }, channel) {
+function reading({ block, values, mean: usual, std, relative, difference }, channel) {
+  if (difference) return `${block}, channel ${channel} of 0–${values.length - 1}: B − A ${signed(values[channel], 3)}, ${signed(relative[channel])} SD`;
   const reference = relative
     ? `; in training ${usual[channel].toFixed(3)} ± ${std[channel].toFixed(3)}, so ${signed(relative[channel])} SD`
     : "";

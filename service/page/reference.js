@@ -19,12 +19,13 @@ export const sameGates = (a, b) => {
  * @param series [{name, weights, card}], weights from block to gates; the card of the series, if it has one of its own
  * @param card that of all other series; null if unknown
  * @returns one row for each block and each of the series: {block, name, letter, values, mean, std, relative}; the last
- *   three are null where the card has no reference, `relative` is in standard deviations
+ *   three are null where the card has no reference, `relative` is in standard deviations. Of two series, each block has
+ *   a third row, with `difference`: B minus A.
  */
 export function compareGates(series, card) {
   const blocks = Object.keys(series[0].weights);
   return blocks.flatMap((name) => {
-    return series.map(({ name: image, weights, card: own = card }, i) => {
+    const rows = series.map(({ name: image, weights, card: own = card }, i) => {
       const block = own?.gate_reference && own.blocks.find((candidate) => candidate.name === name);
       const part = (values) => (block ? values.slice(block.offset, block.offset + block.channels) : null);
       const usual = part(own?.gate_reference?.mean);
@@ -39,7 +40,15 @@ export function compareGates(series, card) {
         relative: usual && weights[name].map((value, channel) => (value - usual[channel]) / std[channel]),
       };
     });
+    return rows.length === 2 && rows.every(({ relative }) => relative) ? [...rows, difference(...rows)] : rows;
   });
+}
+
+/** The row of B minus A. */
+function difference(a, b) {
+  const minus = (part) => b[part].map((value, channel) => value - a[part][channel]);
+  const [values, relative] = [minus("values"), minus("relative")];
+  return { block: a.block, name: "B − A", letter: "B−A", values, mean: null, std: null, relative, difference: true };
 }
 
 /**

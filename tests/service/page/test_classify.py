@@ -190,7 +190,18 @@ def test_several_images_and_a_comparison(
     page.get_by_role("button", name="Compare with dark.png").click()
     expect(page.get_by_role("heading", name="Two images compared")).to_be_visible()
     expect(page.locator("canvas.picture")).to_have_count(2)
-    expect(page.locator(".strip .row")).to_have_count(16)
+    expect(page.locator(".strip .row")).to_have_count(3 * 8)
+    readings = []
+    for row in range(3):
+        page.locator(".row").nth(row).hover(position={"x": 1, "y": 5})
+        expect(page.locator(".reading")).to_contain_text("layer1.0, channel 0 of")
+        readings.append(page.locator(".reading").inner_text().replace("\N{MINUS SIGN}", "-"))
+    gate_a, gate_b = (float(text.split("gate ")[1].split(";")[0]) for text in readings[:2])
+    sd_a, sd_b = (float(text.split("so ")[1].split(" SD")[0]) for text in readings[:2])
+    gates, sds = readings[2].split("B - A ")[1].removesuffix(" SD").split(", ")
+    assert (float(gates), float(sds)) == pytest.approx((gate_b - gate_a, sd_b - sd_a), abs=0.011)
+    page.get_by_text("gate", exact=True).click()
+    expect(page.locator(".strip .row")).to_have_count(2 * 8)
     differences = page.locator(".differences tbody tr").first.locator("td").all_inner_texts()
     a, b, difference = (
         float(text.split("\u00a0")[0].split(" ")[0].replace("\N{MINUS SIGN}", "-")) for text in differences
