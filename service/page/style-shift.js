@@ -23,13 +23,24 @@ export function StyleShift({ shift, style }) {
   </section>`;
 }
 
-/** Validation's scores, and the image's among them. The axis grows like the logarithm, so that any score has a place. */
-function Histogram({ score, verdict, style: { validation_quantiles: quantiles, usual_up_to: usual, unlike_beyond: unlike, validation_images: images } }) {
-  const start = Math.asinh(Math.min(quantiles[0], score));
-  const end = Math.asinh(Math.max(quantiles.at(-1), unlike, score)) + 0.15;
-  const place = (value) => (WIDTH * (Math.asinh(value) - start)) / (end - start);
+/**
+ * The axis on which validation's scores and some images' stand; it grows like the logarithm, so that any score has a place.
+ *
+ * @returns {{place, shares: number[]}} from a score to its place, 0 to 1, and validation's share in each of the axis's bins
+ */
+export function axisOf({ validation_quantiles: quantiles, unlike_beyond: unlike }, scores) {
+  const start = Math.asinh(Math.min(quantiles[0], ...scores));
+  const end = Math.asinh(Math.max(quantiles.at(-1), unlike, ...scores)) + 0.15;
   const edges = Array.from({ length: BINS + 1 }, (_, i) => Math.sinh(start + (i * (end - start)) / BINS));
   const shares = edges.slice(1).map((edge, i) => below(quantiles, edge) - below(quantiles, edges[i]));
+  return { place: (score) => (Math.asinh(score) - start) / (end - start), shares };
+}
+
+/** Validation's scores, and the image's among them. */
+function Histogram({ score, verdict, style }) {
+  const { validation_quantiles: quantiles, usual_up_to: usual, unlike_beyond: unlike, validation_images: images } = style;
+  const { place: part, shares } = axisOf(style, [score]);
+  const place = (value) => WIDTH * part(value);
   const most = Math.max(...shares);
   const words = `Style shift: this image has ${score.toFixed(2)}, ${verdict}. Validation images have ${quantiles[0].toFixed(2)} to
     ${quantiles.at(-1).toFixed(2)}; usual is up to ${usual.toFixed(2)}, unlike beyond ${unlike.toFixed(2)}.`;

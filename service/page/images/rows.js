@@ -18,7 +18,7 @@ export function rowOf(item, tables) {
   const { given, label: own } = ownLabel(item, tables);
   const base = { item, id: item.id, name: item.name, model: item.model.name, version: item.version, given, own };
   if (!item.answer || item.state !== "done")
-    return { ...base, finding: null, probability: null, set: null, verdict: null, percentile: null, right: null };
+    return { ...base, finding: null, probability: null, set: null, verdict: null, percentile: null, score: null, right: null };
   const [prediction] = item.answer.predictions;
   const { label, probability, present, abstained, prediction_set: set, style_shift: shift } = prediction;
   return {
@@ -28,6 +28,7 @@ export function rowOf(item, tables) {
     set: set?.labels ?? null,
     verdict: shift?.verdict ?? null,
     percentile: shift?.percentile ?? null,
+    score: shift?.score ?? null,
     right: own && !present && !abstained ? own === label : null,
   };
 }

@@ -5,6 +5,7 @@ import { Filters } from "./filters.js";
 import { Name, Thumbnail } from "./gallery.js";
 import { useRoving } from "./roving.js";
 import { COLUMNS } from "./rows.js";
+import { Scatter } from "./scatter.js";
 import { SendAgain } from "./send-again.js";
 
 /**
@@ -54,6 +55,7 @@ export function Table({ rows, shown, view, setView, picked, pick, models, chosen
       ${!shown.length && html`<p class="muted">No image meets the filter.</p>`}
     </div>
     <${SendAgain} models=${models} start=${chosen} ids=${some.length ? some : ids} chosen=${some.length} send=${send} />
+    <${Scatter} rows=${shown} open=${open} />
     <${Agreement} rows=${shown} filtered=${shown.length < rows.length} />
   </section>`;
 }
