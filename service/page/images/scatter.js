@@ -29,13 +29,13 @@ function Plot({ rows, open }) {
   const { usual_up_to: usual, unlike_beyond: unlike, validation_images: images } = card.style;
   return html`<figure class="scatter">
     <h3>Style shift and probability: ${model}, version ${version}</h3>
-    <svg viewBox=${`-34 -8 ${WIDTH + 44} ${HEIGHT + BELOW + 30}`} role="img" aria-label=${`${rows.length} images by style shift and probability: ${counts.join(", ")}. The table has their figures.`}>
+    <svg viewBox=${`-46 -8 ${WIDTH + 56} ${HEIGHT + BELOW + 30}`} role="img" aria-label=${`${rows.length} images by style shift and probability: ${counts.join(", ")}. The table has their figures.`}>
       ${[0, 0.5, 1].map((part) => html`<line class="grid" x1="0" x2=${WIDTH} y1=${HEIGHT * (1 - part)} y2=${HEIGHT * (1 - part)} /><text x="-6" y=${HEIGHT * (1 - part) + 4} text-anchor="end">${100 * part} %</text>`)}
       ${[[usual, "unusual"], [unlike, "unlike"]].map(([limit, name]) => html`<line class="limit" x1=${x(limit)} x2=${x(limit)} y1="0" y2=${HEIGHT + BELOW} /><text x=${x(limit) + 4} y=${HEIGHT + BELOW + 16}>${name}</text>`)}
       ${shares.map((share, i) => html`<rect class="bin" x=${(WIDTH * i) / shares.length + 0.5} y=${HEIGHT} width=${WIDTH / shares.length - 1} height=${(BELOW * share) / most} />`)}
       ${rows.map(({ id, name, verdict, score, probability, finding, right }) => html`<circle key=${id} class=${`point ${verdict} ${right === false ? "wrong" : ""}`} cx=${x(score)} cy=${HEIGHT * (1 - probability)} r="5" onClick=${() => open(id)}><title>${name}: ${finding}, ${percent(probability)}, ${verdict}</title></circle>`)}
     </svg>
-    <figcaption class="muted">Up: probability of the finding. To the right: further from the training images. Grey, downwards: ${images} validation images.
+    <figcaption class="muted">Up: probability of the finding. To the right: further from the training images. Grey, downwards: ${images} validation images.${" "}
       ${rows.some(({ right }) => right !== null) ? "Hollow: the finding is not the own label. " : ""}Choose a point to open its image.</figcaption>
   </figure>`;
 }
