@@ -5,6 +5,8 @@ import { patiently } from "./session.js";
 
 /** Labels that have a line of their own: those with the highest peaks. */
 const LINES = 3;
+/** Frames of a volume that are all classified, at most; a file may claim any number. */
+const MOST = 2000;
 const WIDTH = 600;
 const HEIGHT = 90;
 
@@ -14,7 +16,7 @@ const volumes = new WeakMap();
 /** The frame of a DICOM volume that is shown, and the probabilities over all of its frames. */
 export function Frames({ item, again }) {
   const { frame, frames } = item.answer.predictions[0].image;
-  const { predictions, state, start, stop } = useVolume(item, frames);
+  const { predictions, state, start, stop } = useVolume(item, frames <= MOST ? frames : 1);
   const [asked, ask] = useState(frame);
   useEffect(() => ask(frame), [frame]);
   if (!(frames > 1)) return null;
@@ -29,7 +31,7 @@ export function Frames({ item, again }) {
       ${
         state === "running"
           ? html`<button type="button" onClick=${stop}>Stop</button><progress max=${frames} value=${done} aria-label="Frames that are classified"></progress>`
-          : done < frames && html`<button type="button" onClick=${start}>Classify all ${frames} frames</button>`
+          : done < frames && frames <= MOST && html`<button type="button" onClick=${start}>Classify all ${frames} frames</button>`
       }
     </div>
     ${state === "failed" && html`<p class="note" role="alert">The frames could not all be classified. ${done} of ${frames} are there.</p>`}
@@ -42,7 +44,7 @@ function useVolume(item, frames) {
   const known = volumes.get(item.file) ?? new Map();
   const [state, setState] = useState("idle");
   const [, redraw] = useState(0);
-  const predictions = known.get(digest) ?? Array(frames ?? 1).fill(null);
+  const predictions = known.get(digest) ?? Array(frames).fill(null);
   useEffect(() => {
     if (state !== "running") return;
     let current = true;

@@ -111,3 +111,15 @@ def test_a_page_that_is_not_there_is_no_dead_end(page: Page, expected_errors: li
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.locator(".result[aria-busy=false]")).to_be_visible()
     expect(number).to_have_value("2")
+
+
+def test_a_file_that_claims_countless_frames_gets_a_slider_alone(page: Page, volume: FilePayload) -> None:
+    def claim(route: Any) -> None:
+        answer = route.fetch().json()
+        answer["predictions"][0]["image"]["frames"] = 2**31 - 1
+        route.fulfill(json=answer)
+
+    page.route("**/predict?weights=full*", claim)
+    page.set_input_files("#file", volume)
+    expect(page.locator("output[for=frame]")).to_have_text(f"3 of {2**31 - 1}")
+    expect(page.get_by_role("button", name="Classify all")).to_have_count(0)
