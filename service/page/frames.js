@@ -93,8 +93,8 @@ function Curves({ predictions, frame, choose }) {
       ${predictions.map((prediction, i) => prediction?.style_shift?.verdict === "unlike" && html`<circle class="unlike" cx=${x(i + 1)} cy=${HEIGHT + 6} r="2" />`)}
     </svg>
     <figcaption class="muted">
-      ${series.map(({ label, peak, at }, i) => html`<span class="key"><svg viewBox="0 0 24 8" aria-hidden="true"><path class=${`line line-${i}`} d="M0 4h24" /></svg>${label}, at most ${percent(peak)} in frame ${at}</span>`)}
-      ${predictions.some((each) => each?.style_shift?.verdict === "unlike") && html`<span class="key">Dots: frames unlike the training images</span>`}
+      ${series.map(({ label, peak, at }, i) => html`<span class="curve-key"><svg viewBox="0 0 24 8" aria-hidden="true"><path class=${`line line-${i}`} d="M0 4h24" /></svg>${label}, at most ${percent(peak)} in frame ${at}</span>`)}
+      ${predictions.some((each) => each?.style_shift?.verdict === "unlike") && html`<span class="curve-key">Dots: frames unlike the training images</span>`}
     </figcaption>
   </figure>`;
 }

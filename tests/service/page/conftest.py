@@ -15,9 +15,9 @@ DEMO = SHIPPED_REPOSITORY.parents[1] / "service" / "page" / "demo"
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service() -> Iterator[str]:
-    """The address of a service with the shipped models."""
+    """The address of a service with the shipped models, one for all tests."""
     with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu") as (_, address, _):
         yield address
 

@@ -8,30 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.service.page.accessibility import assert_accessible
-
 Keep = Callable[[str], None]
-
-
-@pytest.mark.parametrize("context", ["light", "dark"], indirect=True)
-def test_axe_finds_nothing(page: Page, demo: Path, expected_errors: list[str], tmp_path: Path) -> None:
-    expected_errors.append("415")
-    page.wait_for_selector(".welcome")
-    assert_accessible(page)
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    page.set_input_files("#file", [demo / "oct.jpeg", demo / "dr.jpeg", tmp_path / "broken.png"])
-    expect(page.locator(".gallery img")).to_have_count(2)
-    expect(page.locator(".gallery .fault")).to_have_count(1)
-    page.get_by_text("Model card: oct").click()
-    page.wait_for_selector(".card .intervals")
-    page.wait_for_selector(".outstanding")
-    assert_accessible(page)
-    page.locator(".gallery").get_by_role("button", name="Compare with").first.click()
-    page.wait_for_selector(".differences")
-    assert_accessible(page)
-    page.locator(".gallery .open").nth(2).click()
-    page.wait_for_selector(".problem")
-    assert_accessible(page)
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:

@@ -57,7 +57,6 @@ def as_percent(probability: float) -> str:
     return "<\u00a00.1\u00a0%" if probability < 0.001 else f"{100 * probability:.1f}\u00a0%"
 
 
-@pytest.mark.parametrize("context", ["light", "dark"], indirect=True)
 def test_an_image_gives_the_service_s_answer(page: Page, service: str, demo: Path, screenshot: Keep) -> None:
     page.set_input_files("#file", demo / "oct.jpeg")
     expect(page.get_by_role("heading", name="oct.jpeg")).to_be_visible()

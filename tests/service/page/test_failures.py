@@ -1,16 +1,17 @@
 """What failed, in a sentence for the person who sent the file; the service's own words are under "Details"."""
 
 import ast
+import io
 import itertools
 import time
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 from models.preprocessing import ImageFault
-from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom
 from tests.models.preprocessing.image_files import noise
 from tests.service.process import ROOT
 
@@ -67,9 +68,12 @@ def test_a_bad_file(page: Page, demo: Path, fault: str, said: str, advice: str, 
 
 
 def test_a_frame_that_the_file_does_not_have(page: Page) -> None:
-    send(page, dicom(noise(5, 40, 60), frames=5, SOPClassUID=TOMOGRAPHY), "volume.dcm")
-    page.get_by_label("Frame").fill("9")
-    page.get_by_label("Frame").press("Enter")
+    pages = [Image.fromarray(picture) for picture in noise(2, 40, 60)]
+    stream = io.BytesIO()
+    pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:])
+    send(page, stream.getvalue(), "scan.tif")
+    page.get_by_label("Page", exact=True).fill("9")
+    page.get_by_label("Page", exact=True).press("Enter")
     expect(page.get_by_text("This file does not have that frame.").last).to_be_visible()
     expect(page.get_by_text("Choose another frame.")).to_be_visible()
 

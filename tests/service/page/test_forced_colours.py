@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(params=["dark"])
 def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     context = browser.new_context(
         viewport={"width": 1280, "height": 1000}, color_scheme=request.param, forced_colors="active"
