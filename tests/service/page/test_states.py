@@ -19,7 +19,7 @@ PHONE = 390
 def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     """Light on a phone, dark on a 4K screen: colours do not depend on the width."""
     scheme, width = request.param
-    size = {"width": width, "height": 844 if width == PHONE else 2160}
+    size = {"width": width, "height": 844 if width == PHONE else 1080}
     context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     context.set_default_timeout(15_000)
     yield context
