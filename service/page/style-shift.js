@@ -1,4 +1,5 @@
 import { html } from "./html.js";
+import { sharesOf } from "./status/histogram.js";
 
 const ADVICE = {
   usual: "That says nothing about whether the finding is right.",
@@ -32,7 +33,7 @@ export function axisOf({ validation_quantiles: quantiles, unlike_beyond: unlike 
   const start = Math.asinh(Math.min(quantiles[0], ...scores));
   const end = Math.asinh(Math.max(quantiles.at(-1), unlike, ...scores)) + 0.15;
   const edges = Array.from({ length: BINS + 1 }, (_, i) => Math.sinh(start + (i * (end - start)) / BINS));
-  const shares = edges.slice(1).map((edge, i) => below(quantiles, edge) - below(quantiles, edges[i]));
+  const shares = sharesOf(quantiles, edges).slice(1); // nothing is below the first edge
   return { place: (score) => (Math.asinh(score) - start) / (end - start), shares };
 }
 
@@ -57,13 +58,4 @@ function Histogram({ score, verdict, style }) {
     </svg>
     <figcaption class="muted">Grey: ${images} validation images. Dashed: where unusual and unlike begin. Marked: this image.</figcaption>
   </figure>`;
-}
-
-/** The part of the images whose score is smaller, 0 to 1, from evenly spaced quantiles; linear between them. */
-export function below(quantiles, score) {
-  const last = quantiles.length - 1;
-  const smaller = quantiles.filter((value) => value < score).length;
-  if (smaller === 0 || smaller > last) return smaller ? 1 : 0;
-  const [low, high] = [quantiles[smaller - 1], quantiles[smaller]];
-  return (smaller - 1 + (score - low) / (high - low)) / last;
 }

@@ -35,7 +35,7 @@ export function Table({ rows, shown, view, setView, picked, pick, models, chosen
     <p id="table-keys" class="visually-hidden">Arrow keys move between rows and within one. Enter opens an image. Delete removes it.</p>
     <div class="images-scroll">
       <table role="table" class=${`images-table ${labelled ? "labelled" : ""}`}>
-        <caption class="visually-hidden">Images of this session</caption>
+        <caption class="visually-hidden">Images of this tab</caption>
         <thead role="rowgroup">
           <tr role="row">
             <td role="cell"><input type="checkbox" aria-label="Choose all shown images" checked=${ids.length > 0 && some.length === ids.length}

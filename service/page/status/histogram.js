@@ -29,7 +29,7 @@ export function quantile({ bounds, counts, count }, share) {
  * The shares of a distribution in buckets, from its evenly spaced quantiles. Between two of them it is taken to be even.
  *
  * @param quantiles from the least value to the largest
- * @param bounds of the buckets; the last is infinite
+ * @param bounds of the buckets, rising; the first bucket is all below its bound
  */
 export function sharesOf(quantiles, bounds) {
   const last = quantiles.length - 1;

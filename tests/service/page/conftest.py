@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
@@ -43,11 +44,15 @@ def expected_errors() -> list[str]:
     return []
 
 
+@pytest.fixture
+def media() -> dict[str, Any]:
+    """What the person has set in the system, beside the colour scheme."""
+    return {"reduced_motion": "reduce"}
+
+
 @pytest.fixture(params=["light"])
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 1000}, color_scheme=request.param, reduced_motion="reduce"
-    )
+def context(browser: Browser, media: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme=request.param, **media)
     context.set_default_timeout(15_000)
     yield context
     context.close()

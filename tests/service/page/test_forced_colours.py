@@ -2,7 +2,6 @@
 
 import io
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,14 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.parametrize("context", ["dark"], indirect=True)
 
 
-@pytest.fixture(params=["dark"])
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 1000}, color_scheme=request.param, forced_colors="active"
-    )
-    context.set_default_timeout(15_000)
-    yield context
-    context.close()
+@pytest.fixture
+def media() -> dict[str, Any]:
+    return {"forced_colors": "active"}
 
 
 def pixels(shown: Locator) -> Any:

@@ -54,16 +54,20 @@ def test_without_a_key_it_asks_for_one_once(page: Page, service: str) -> None:
     assert "retina_model_info{" in download.value.path().read_text()
 
 
+def open_refused(page: Page, service: str, addresses: str) -> None:
+    """Open the view with a key that these addresses do not accept for want of a scope."""
+    problem = {"title": "Forbidden", "status": 403, "detail": "A scope is missing."}
+    page.evaluate("key => sessionStorage.setItem('retina-api-key', key)", KEY)
+    page.route(
+        addresses,
+        lambda route: route.fulfill(status=403, json=problem, content_type="application/problem+json"),
+    )
+    page.goto(f"{service}/status")
+
+
 def test_a_key_without_the_scope(page: Page, service: str) -> None:
     """The refusal is made up; the rest of the service answers with its key."""
-
-    def refuse(route: Any) -> None:
-        problem = {"title": "Forbidden", "status": 403, "detail": "The scope metrics is missing."}
-        route.fulfill(status=403, json=problem, content_type="application/problem+json")
-
-    page.evaluate("key => sessionStorage.setItem('retina-api-key', key)", KEY)
-    page.route("**/metrics", refuse)
-    page.goto(f"{service}/status")
+    open_refused(page, service, "**/metrics")
     expect(page.get_by_role("alert")).to_contain_text("doesn't allow to read the metrics")
     expect(page.get_by_text("The key was not accepted")).to_have_count(0)
     page.unroute("**/metrics")
@@ -74,14 +78,7 @@ def test_a_key_without_the_scope(page: Page, service: str) -> None:
 
 def test_a_key_for_the_metrics_alone_shows_what_they_hold(page: Page, service: str) -> None:
     """The refusal is made up; the metrics are the service's own."""
-
-    def refuse(route: Any) -> None:
-        problem = {"title": "Forbidden", "status": 403, "detail": "The scope predict is missing."}
-        route.fulfill(status=403, json=problem, content_type="application/problem+json")
-
-    page.evaluate("key => sessionStorage.setItem('retina-api-key', key)", KEY)
-    page.route("**/v1/**", refuse)
-    page.goto(f"{service}/status")
+    open_refused(page, service, "**/v1/**")
     section = page.get_by_role("region", name="colour, version 2")
     expect(section).to_contain_text("CPUExecutionProvider")
     expect(section).to_contain_text("the card can't be read: ")
