@@ -15,7 +15,7 @@ from pathlib import PurePath
 OURS = ("service", "models")
 LIFECYCLE = ("uvicorn/server.py", "uvicorn/lifespan/on.py")
 """The start and the end of the server. No request reaches these files."""
-OF_OPERATORS = ("models.package", "service.records.errors", "service.security.key_file", "service.settings")
+OF_OPERATORS = ("models.package", "service.records.errors", "service.security.key_file", "service.settings.loading")
 """Modules of our errors about packages, settings and the database. Their texts hold nothing of a request."""
 KEPT = ("request_id", "trace_id", "span_id")
 # Control characters, the line and paragraph separators, the signs that reverse the direction of text, lone surrogates.

@@ -15,7 +15,7 @@ The service links that Kubernetes sets, such as `RETINA_SRM_SERVICE_HOST`, are p
 With Docker Compose, write `RETINA_NAME=value` lines into a file `retina.env` beside `docker-compose.yml`. How to run
 the service for others: [operations.md](operations.md). Who may call it: [security.md](security.md).
 
-This page is generated from `service/settings.py` by `make docs`.
+This page is generated from `service/settings/fields.py` by `make docs`.
 
 | setting | default | meaning |
 |---|---|---|

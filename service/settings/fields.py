@@ -1,35 +1,25 @@
-"""Every setting of the service, from environment variables that begin with ``RETINA_``.
+"""Every setting of the service: its name, type, default and meaning.
 
 ``make docs`` writes ``docs/settings.md`` from this class.
 """
 
-import difflib
 import math
-import os
 import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings import SettingsError as UnreadableError
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
-from models.wording import described
 from service.inference.providers import Options, Wanted
 from service.security.scopes import Scope
 
 LINK = r"(tcp|udp|sctp)://"
 """How the address in a service link of Kubernetes begins."""
-TRAINING = "RETINA_TRAINING_"
-"""How the variables of training begin, which the service passes over."""
 PREFIX = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
 """A path without a slash at its end, or nothing."""
-SHIPPED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
-
-
-class SettingsError(ValueError):
-    """A setting that can't be used. The text names it and says which values are allowed."""
+SHIPPED_REPOSITORY = Path(__file__).parents[2] / "models" / "repository"
 
 
 class Settings(BaseSettings):
@@ -263,38 +253,3 @@ class Settings(BaseSettings):
                 "of the last two, or lower the first"
             )
         return self
-
-
-def is_service_link(variable: str) -> bool:
-    """Whether Kubernetes set a variable, for a Service whose name begins with ``retina`` (``enableServiceLinks``)."""
-    names = r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
-    if re.search(names, variable):
-        return True
-    return variable.endswith("_PORT") and re.match(LINK, os.environ[variable]) is not None
-
-
-def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment. An override that is not None replaces the value of the environment.
-
-    Raises:
-        SettingsError: for an invalid value, or for an unknown variable with the prefix; the text names the nearest
-            known one.
-    """
-    known = {f"RETINA_{name.upper()}" for name in Settings.model_fields}
-    for variable in os.environ:
-        if not variable.upper().startswith("RETINA_") or variable.upper().startswith(TRAINING):
-            continue
-        if variable.upper() not in known and not is_service_link(variable):
-            near = difflib.get_close_matches(variable.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
-            raise SettingsError(f"{variable} is not a setting of the service; {hint}")
-    try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-    except UnreadableError as error:  # it quotes the name of the field and nothing else
-        name = str(error).split('"')[1].upper()
-        raise SettingsError(f"RETINA_{name} is not JSON: {error.__cause__}") from None
-    except ValidationError as error:
-        named = ({**e, "loc": tuple(f"RETINA_{part}".upper() for part in e["loc"][:1])} for e in error.errors())
-        alone = [str(e["ctx"]["error"]) for e in error.errors() if not e["loc"]]
-        faults = "; ".join(alone + described((e for e in named if e["loc"]), got=repr))
-        raise SettingsError(faults) from None
