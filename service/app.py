@@ -20,7 +20,7 @@ from service.inference.predictor import Predictor
 from service.inference.repository import Repository
 from service.observing.metrics import Metrics
 from service.records.opening import open_records
-from service.routes import health, infer, models, page, predict, predictions, preview, protocol, repository
+from service.routes import channels, health, infer, models, page, predict, predictions, preview, protocol, repository
 from service.security import headers
 from service.security.callers import Access
 from service.security.guard import PROBLEMS, needs
@@ -87,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadAsGet)
     headers.install(app, [origin.strip() for origin in settings.cors_origins.split(",") if origin])
     app.add_middleware(RequestLog, state=state)
-    for module in (predict, preview, models, protocol, infer):
+    for module in (predict, preview, channels, models, protocol, infer):
         app.include_router(module.router, dependencies=[needs("predict")], responses=PROBLEMS)
     app.include_router(predictions.router, dependencies=[needs("predict", "admin")], responses=PROBLEMS)
     app.include_router(repository.router, dependencies=[needs("admin")], responses=PROBLEMS)

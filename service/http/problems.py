@@ -17,7 +17,14 @@ from starlette.responses import Response
 from models.preprocessing import ImageError, ImageFault
 from models.wording import described
 from service.http.root_path import path_of, root_of
-from service.inference.errors import InferenceError, QueueFullError, UnknownModelError, UnusableImageError
+from service.inference.errors import (
+    ClosedGraphError,
+    InferenceError,
+    QueueFullError,
+    UnknownChannelError,
+    UnknownModelError,
+    UnusableImageError,
+)
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -100,6 +107,10 @@ def problem_of(error: InferenceError, names: Sequence[str | None]) -> ProblemErr
             return ProblemError.of_image(error.reason, names[error.index] if names else None)
         case UnknownModelError():
             return ProblemError(HTTPStatus.NOT_FOUND, "unknown-model", str(error))
+        case UnknownChannelError():
+            return ProblemError(HTTPStatus.NOT_FOUND, "unknown-channel", str(error))
+        case ClosedGraphError():
+            return ProblemError(HTTPStatus.CONFLICT, "closed-graph", str(error))
         case QueueFullError():
             return ProblemError.overload("queue-full", str(error))
     raise error

@@ -11,6 +11,14 @@ class UnknownModelError(InferenceError, LookupError):
     """No such model or version. The text lists those that exist."""
 
 
+class UnknownChannelError(InferenceError, LookupError):
+    """No such block, or no such channel of it. The text says which there are."""
+
+
+class ClosedGraphError(InferenceError):
+    """The package's graph does not allow to look into a channel."""
+
+
 class QueueFullError(InferenceError):
     """The queue of the model has no room for the images."""
 

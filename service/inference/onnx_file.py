@@ -1,8 +1,8 @@
-"""What an ONNX file needs from a runtime, read before a runtime loads it: opset, operators, external files.
+"""An ONNX file without a runtime: what it needs from one, and the parts of its graph that the service extends.
 
-ONNX Runtime has no call for these. The few fields that answer them are declared here with their numbers in
-``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); protobuf ignores the rest, and
-also what later versions add. The ``onnx`` package itself is not a dependency of the service.
+ONNX Runtime has no call for these. The few fields that they take are declared here with their numbers in
+``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); protobuf carries the rest
+along, and also what later versions add. The ``onnx`` package itself is not a dependency of the service.
 """
 
 from collections.abc import Iterator
@@ -25,9 +25,22 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "GraphProto": {
         "node": (1, "NodeProto*"),
         "initializer": (5, "TensorProto*"),
+        "input": (11, "ValueInfoProto*"),
+        "output": (12, "ValueInfoProto*"),
         "sparse_initializer": (15, "SparseTensorProto*"),
     },
-    "NodeProto": {"op_type": (4, "string"), "attribute": (5, "AttributeProto*"), "domain": (7, "string")},
+    "NodeProto": {
+        "input": (1, "string*"),
+        "output": (2, "string*"),
+        "op_type": (4, "string"),
+        "attribute": (5, "AttributeProto*"),
+        "domain": (7, "string"),
+    },
+    "ValueInfoProto": {"name": (1, "string"), "type": (2, "TypeProto")},
+    "TypeProto": {"tensor_type": (1, "TypeProto.Tensor")},
+    "TypeProto.Tensor": {"elem_type": (1, "int32"), "shape": (2, "TensorShapeProto")},
+    "TensorShapeProto": {"dim": (1, "TensorShapeProto.Dimension*")},
+    "TensorShapeProto.Dimension": {"dim_value": (1, "int64"), "dim_param": (2, "string")},
     "AttributeProto": {
         "t": (5, "TensorProto"),
         "g": (6, "GraphProto"),
@@ -39,7 +52,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "SparseTensorProto": {"values": (1, "TensorProto"), "indices": (2, "TensorProto")},
     "TensorProto": {"name": (8, "string"), "data_location": (14, "int32")},
 }
-"""For each message its fields, with number and type. ``*`` marks a repeated field."""
+"""For each message its fields, with number and type. ``*`` marks a repeated field, a dot a message in another."""
 
 
 class OnnxFileError(ValueError):
@@ -64,13 +77,7 @@ def read_needs(content: bytes) -> Needs:
     Raises:
         OnnxFileError: if the bytes are truncated or are not an ONNX file.
     """
-    model = MODEL()
-    try:
-        model.ParseFromString(content)
-    except DecodeError as error:
-        raise OnnxFileError(f"not a whole ONNX file ({error})") from None
-    if not model.HasField("graph"):
-        raise OnnxFileError("not a whole ONNX file (it holds no graph)")
+    model = parse(content)
     opsets = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     known = STANDARD_DOMAINS | {function.domain for function in model.functions}
     parts = [part for root in (model.graph, *model.functions) for part in walk(root)]
@@ -83,6 +90,22 @@ def read_needs(content: bytes) -> Needs:
             part.name or "(no name)" for part in parts if is_a(part, "TensorProto") and part.data_location == EXTERNAL
         ],
     )
+
+
+def parse(content: bytes) -> Any:
+    """The ``ModelProto`` in these bytes.
+
+    Raises:
+        OnnxFileError: as of :func:`read_needs`.
+    """
+    model = MODEL()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise OnnxFileError(f"not a whole ONNX file ({error})") from None
+    if not model.HasField("graph"):
+        raise OnnxFileError("not a whole ONNX file (it holds no graph)")
+    return model
 
 
 def walk(message: Any) -> Iterator[Any]:
@@ -108,13 +131,13 @@ def message_class() -> Any:
         name="service/inference/onnx_file.proto", package="service.onnx", syntax="proto2"
     )
     for message, fields in FIELDS.items():
-        entry = file.message_type.add(name=message)
+        entry = file.message_type.add(name=message.replace(".", ""))
         for name, (number, kind) in fields.items():
             field = entry.field.add(name=name, number=number)
             field.label = kinds.LABEL_REPEATED if kind.endswith("*") else kinds.LABEL_OPTIONAL
-            field.type = scalars.get(kind, kinds.TYPE_MESSAGE)
-            if kind not in scalars:
-                field.type_name = f".service.onnx.{kind.rstrip('*')}"
+            field.type = scalars.get(kind.rstrip("*"), kinds.TYPE_MESSAGE)
+            if field.type == kinds.TYPE_MESSAGE:
+                field.type_name = f".service.onnx.{kind.rstrip('*').replace('.', '')}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("service.onnx.ModelProto"))

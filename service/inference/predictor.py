@@ -14,6 +14,7 @@ from models.cpu import usable_cpus
 from models.preprocessing import ImageError, Preprocessed, decoding_cost, preprocess
 from models.scope import judged
 from service.inference.batching import Batcher
+from service.inference.channels import Channel, Channels
 from service.inference.decoding import Decoders
 from service.inference.errors import UnusableImageError
 from service.inference.lanes import Lanes
@@ -33,6 +34,7 @@ class Served:
         self.model = model
         self.batcher = batcher
         self.metrics = metrics
+        self.channels = Channels(model)
         self.requests = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -146,10 +148,44 @@ class Predictor:
             served.metrics.shifted(float(row.style_shift), style.verdict(float(row.style_shift)))
         return outputs
 
+    async def look(
+        self,
+        model: Model,
+        file: bytes,
+        frame: int | None,
+        *,
+        block: str,
+        channel: int,
+        gate: float | None,
+        caller: str = "",
+    ) -> Channel:
+        """Look at one channel of an image, as :meth:`Channels.look` does, in a thread of the decoders.
+
+        There it takes turns with other callers' images, and it takes no batch from them. The metrics count predictions
+        alone.
+
+        Raises:
+            UnusableImageError: if the file is not a usable image.
+            UnknownChannelError, ClosedGraphError: as of :meth:`Channels.look`.
+        """
+
+        def look() -> Channel:
+            return self.of(model).channels.look(self.prepared(model, frame, file).pixels, block, channel, gate)
+
+        try:
+            return await self.decoders.run(caller, decoding_cost(file), look)
+        except ImageError as error:
+            raise UnusableImageError(error, 0) from None
+
     def decode_one(self, model: Model, metrics: ModelMetrics, frame: int | None, data: bytes) -> Preprocessed:
         start = time.perf_counter()
-        image = preprocess(data, model.card.input, self.settings.max_pixels, frame)
+        image = self.prepared(model, frame, data)
         metrics.decode_seconds.observe(time.perf_counter() - start)
+        return image
+
+    def prepared(self, model: Model, frame: int | None, data: bytes) -> Preprocessed:
+        """Return a file as an input of the model, unless the settings refuse what it is not for."""
+        image = preprocess(data, model.card.input, self.settings.max_pixels, frame)
         judgement = judged(model.card.scope, image.dicom)
         if self.settings.out_of_scope == "refuse" and judgement is not None and judgement.verdict == "out of scope":
             raise ImageError("out-of-scope", judgement.reason)

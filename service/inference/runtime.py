@@ -49,6 +49,7 @@ class Model:
 
     version: str
     digest: str
+    path: Path = field(repr=False)
     card: Card
     provider: str
     """The execution provider that really runs it."""
@@ -115,7 +116,7 @@ def load_model(path: Path, *, version: str, execution: Execution) -> Model:
     beside = run
     if plan.streams > 1 and plan.stream_threads != plan.threads:
         beside = run_any_size(create(plan.stream_threads), card.outputs)
-    return Model(version, digested, card, active, nodes, session, run, plan, beside)
+    return Model(version, digested, path, card, active, nodes, session, run, plan, beside)
 
 
 def run_any_size(

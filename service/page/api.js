@@ -70,6 +70,13 @@ export async function predictBriefly({ file, model, version, frame }) {
   return (await json(path, upload({ file }, "application/json"))).predictions[0];
 }
 
+/** What one channel does in an item's image. */
+export const lookAt = (item, block, channel) => {
+  const { name, version } = item.answer.model;
+  const path = `${modelPath(name, version)}/channels/${encodeURIComponent(block)}/${channel}`;
+  return json(`${path}${item.frame ? `?frame=${item.frame}` : ""}`, upload(item, "application/json"));
+};
+
 /** The image as the service reads it, a PNG: for files that a browser can't draw. */
 export async function preview(item) {
   const path = `${root}/v1/models/${encodeURIComponent(item.model.name)}/preview${item.frame ? `?frame=${item.frame}` : ""}`;

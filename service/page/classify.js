@@ -124,7 +124,7 @@ export function Classify({ models, items, session }) {
                   html`<${Steps} items=${items} shown=${shown} item=${item} other=${other} select=${open} compare=${compare}
                     openTable=${() => setTabled(true)} arrive=${arrived} />`
                 }
-                <${Shown} item=${item} second=${second} session=${session} models=${models} classify=${classify} close=${() => compare(null)} />`
+                <${Shown} item=${item} second=${second} session=${session} models=${models} classify=${classify} close=${() => compare(null)} items=${items} open=${open} />`
         }
         ${chosen && !tabled && html`<${CardPanel} model=${(item ?? chosen).model} version=${(item ?? chosen).version} />`}
       </div>
@@ -132,7 +132,7 @@ export function Classify({ models, items, session }) {
   `;
 }
 
-function Shown({ item, second, session, models, classify, close }) {
+function Shown({ item, second, session, models, classify, close, items, open }) {
   if (item.state === "failed" && !item.answer)
     return html`<section class="panel failed" aria-label=${item.file.name}>
       <h2>${item.file.name}</h2>
@@ -147,7 +147,7 @@ function Shown({ item, second, session, models, classify, close }) {
   if (second?.answer) return html`<${Comparison} items=${[item, second]} close=${close} />`;
   return html`
     ${item.problem && html`<${Fault} problem=${item.problem} />`}
-    <${Result} item=${item} models=${models} classify=${classify} again=${(changes) => session.again(item.id, changes)} key=${item.id} />
+    <${Result} item=${item} models=${models} classify=${classify} again=${(changes) => session.again(item.id, changes)} others=${items} open=${open} key=${item.id} />
   `;
 }
 

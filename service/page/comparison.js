@@ -2,6 +2,7 @@ import { useCardState } from "./card.js";
 import { certainty, finding, percent, signed } from "./format.js";
 import { Gates } from "./gates.js";
 import { html, useState } from "./html.js";
+import { MapDifference } from "./map-difference.js";
 import { MapControls, Picture, startMap } from "./overlay.js";
 import { sameGates } from "./reference.js";
 
@@ -39,6 +40,7 @@ export function Comparison({ items, close }) {
       )}
     </div>
     <${MapControls} together=${same ? predictions : [predictions[0]]} drawable=${first.drawable} map=${map} setMap=${setMap} />
+    ${comparable && html`<${MapDifference} pair=${predictions} label=${map.label} />`}
     ${comparable && html`<${Differences} pair=${predictions} />`}
     ${!same && html`<p class="note">${apart(comparable, gates)}</p>`}
     ${comparable && gates && html`<${Gates} series=${series} card=${cards[0]} />`}

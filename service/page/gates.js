@@ -1,3 +1,4 @@
+import { OpenChannel } from "./channel.js";
 import { diverging, paint, viridis } from "./colours.js";
 import { signed } from "./format.js";
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
@@ -13,10 +14,12 @@ const MANY_CHANNELS = 640;
  *
  * @param series [{name, weights, card}], weights from block to gates as the service answers them
  * @param card of the series that have none of their own; it knows the gates of the training images; null while unknown
+ * @param looking of a single image {item, others, open, show}, as `OpenChannel` takes them
  */
-export function Gates({ series, card }) {
+export function Gates({ series, card, looking }) {
   const [scale, setScale] = useState("relative");
   const [cursor, setCursor] = useState(null); // {row, channel}
+  const [opened, setOpened] = useState(null); // {block, channel}
   const strip = useRef(null);
   const all = useMemo(() => compareGates(series, card), [...series.flatMap((each) => [each.weights, each.card]), card]);
   if (!all.length)
@@ -33,6 +36,8 @@ export function Gates({ series, card }) {
     strip.current.querySelectorAll(".row")[Math.min(rows.length - 1, Math.max(0, row))].focus();
     go(row, channel); // after the focus, which goes to the row's own channel
   };
+  const pointed = cursor && rows[cursor.row];
+  const enter = looking && ((row, channel) => setOpened({ block: rows[row].block, channel }));
   return html`<section class="gates" aria-labelledby="gates-title">
     <h3 id="gates-title">Gates</h3>
     <p>A gate is the number, 0 to 1, by which the network multiplied one of its channels for this image.</p>
@@ -60,12 +65,14 @@ export function Gates({ series, card }) {
           html`<${Row} row=${row} scale=${shown} several=${series.length > 1} key=${index}
             channel=${cursor?.row === index ? cursor.channel : null}
             stop=${index === (cursor?.row ?? 0)} go=${(channel) => go(index, channel)}
-            leave=${(step, channel) => focus(index + step, channel)} />`,
+            leave=${(step, channel) => focus(index + step, channel)} enter=${enter && ((channel) => enter(index, channel))} />`,
       )}
     </div>
     <p class="reading">
-      ${cursor && rows[cursor.row] ? reading(rows[cursor.row], cursor.channel) : "Point at a channel, or move with the arrow keys, to read its gate."}
+      ${pointed ? reading(pointed, cursor.channel) : `Point at a channel, or move with the arrow keys, to read its gate${looking ? "; click it, or press Enter, to open it" : ""}.`}
+      ${pointed && looking && html` <button type="button" onClick=${() => enter(cursor.row, cursor.channel)}>Open the channel</button>`}
     </p>
+    ${opened && html`<${OpenChannel} ...${looking} opened=${opened} row=${all.find(({ block }) => block === opened.block)} close=${() => setOpened(null)} />`}
   </section>`;
 }
 
@@ -79,7 +86,7 @@ function Scale({ scale, setScale }) {
 }
 
 /** One block of one image. The whole strip is one stop of the Tab key; arrows move within it. */
-function Row({ row, scale, several, channel, stop, go, leave }) {
+function Row({ row, scale, several, channel, stop, go, leave, enter }) {
   const { block, name, values, relative } = row;
   const canvas = useRef(null);
   useEffect(() => {
@@ -87,14 +94,16 @@ function Row({ row, scale, several, channel, stop, go, leave }) {
     else paint(canvas.current, values, values.length, viridis);
   }, [row, scale]);
   const last = values.length - 1;
-  const point = ({ clientX, currentTarget }) => {
+  const at = ({ clientX, currentTarget }) => {
     const { left, width } = currentTarget.getBoundingClientRect();
-    go(Math.floor(((clientX - left) / width) * values.length));
+    return Math.floor(((clientX - left) / width) * values.length);
   };
+  const point = (event) => go(at(event));
   const press = (event) => {
     const page = Math.max(1, Math.round(last / 10));
     const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -page, PageDown: page, Home: -last, End: last }[event.key];
     if (step) go((channel ?? 0) + step);
+    else if (event.key === "Enter" && enter) enter(channel ?? 0);
     else if (event.key === "ArrowUp") leave(-1, channel ?? 0);
     else if (event.key === "ArrowDown") leave(1, channel ?? 0);
     else return;
@@ -105,7 +114,7 @@ function Row({ row, scale, several, channel, stop, go, leave }) {
     <span class=${`block ${several && row.letter === "A" ? "first" : ""}`}>${several && html`<span class=${`series ${row.difference ? "wide" : ""}`}>${row.letter}</span>`}${block}</span>
     <div class=${`row ${several && row.letter === "A" ? "first" : ""}`} role="slider" tabindex=${stop ? 0 : -1} aria-label=${`Channel of ${block}${several ? ` of ${name}` : ""}`}
       aria-valuemin="0" aria-valuemax=${last} aria-valuenow=${channel ?? 0} aria-valuetext=${reading(row, channel ?? 0)}
-      onPointerMove=${point} onPointerDown=${point} onFocus=${() => go(channel ?? 0)} onKeyDown=${press}>
+      onPointerMove=${point} onPointerDown=${point} onClick=${enter && ((event) => enter(Math.min(last, Math.max(0, at(event)))))} onFocus=${() => go(channel ?? 0)} onKeyDown=${press}>
       <canvas ref=${canvas} class=${values.length > MANY_CHANNELS ? "fine" : ""}></canvas>
       ${channel !== null && html`<span class="cursor" style=${{ left: `${share * channel}%`, width: `${share}%` }}></span>`}
     </div>

@@ -13,7 +13,10 @@ const TIP = {
     not between classes.`,
 };
 
-/** What is laid over a picture: the class (its number), how it is drawn, the opacity of colours (0 to 100). */
+/**
+ * What is laid over a picture: the class (its number), how it is drawn, the opacity of colours (0 to 100); instead of the
+ * class an open channel {name, map}.
+ */
 export const startMap = ({ label, class_activation: activation }) => ({
   label: activation ? Math.max(0, activation.labels.indexOf(label)) : 0,
   shown: true,
@@ -36,14 +39,16 @@ function usePicture({ drawable, answer }) {
 
 /** The ends of the chosen class's evidence over all of these predictions; null without maps. */
 const rangeOf = (predictions, map) =>
-  predictions.every((prediction) => prediction.class_activation)
+  map.channel
+    ? evidenceRange([map.channel.map])
+    : predictions.every((prediction) => prediction.class_activation)
     ? evidenceRange(predictions.map(({ class_activation: { maps } }) => maps[map.label]))
     : null;
 
 /** The chosen class's map of a prediction as it is drawn over its picture, or null. */
 export function laidOver({ class_activation: activation }, map, together) {
   const range = rangeOf(together, map);
-  return range && drawableMap(activation.maps[map.label], range);
+  return range && drawableMap(map.channel?.map ?? activation.maps[map.label], range);
 }
 
 /** An item's image with its activation map, scaled as for all of `together`. */
@@ -51,13 +56,13 @@ export function Picture({ item, map, setMap, together }) {
   const [prediction] = item.answer.predictions;
   const activation = prediction.class_activation;
   const picture = usePicture(item);
-  const drawn = useMemo(() => laidOver(prediction, map, together), [prediction, map.label, ...together]);
+  const drawn = useMemo(() => laidOver(prediction, map, together), [prediction, map.label, map.channel, ...together]);
   const { shown, style, opacity } = map;
   const over = useMemo(() => (drawn && shown ? { ...drawn, style, opacity: opacity / 100 } : null), [drawn, shown, style, opacity]);
   if (picture === null)
     return html`<p class="note">This file can't be drawn here, so the picture and its map are left out. The service could
       read it; the results are complete.</p>`;
-  const words = over ? `, with the evidence for ${activation.labels[map.label]} laid over it` : "";
+  const words = over ? `, with ${map.channel?.name ?? `the evidence for ${activation.labels[map.label]}`} laid over it` : "";
   const notes = [
     picture?.cropped && "The model saw the bright part only.",
     item.drawable !== item.file && "Drawn by the service, since browsers can't draw this kind of file.",
@@ -71,7 +76,7 @@ export function Picture({ item, map, setMap, together }) {
 /** Choose the class of the maps of one or two predictions, and how they are drawn. */
 export function MapControls({ together, drawable, map, setMap }) {
   const activation = together[0].class_activation;
-  const range = useMemo(() => rangeOf(together, map), [map.label, ...together]);
+  const range = useMemo(() => rangeOf(together, map), [map.label, map.channel, ...together]);
   if (!activation) return html`<p class="muted">This model gives no class activation map.</p>`;
   if (!drawable) return null;
   const set = (changes) => setMap({ ...map, shown: true, ...changes });
@@ -81,8 +86,9 @@ export function MapControls({ together, drawable, map, setMap }) {
     <div class="map-title"><h3 id="map-title">Class activation map</h3><${Tip} label="How the map is scaled" text=${TIP[together.length]} /></div>
     <div class="controls">
       <label for="map-class">Evidence for</label>
-      <select id="map-class" onChange=${({ target }) => set({ label: Number(target.value) })}>
-        ${activation.labels.map((label, i) => html`<option value=${i} selected=${i === map.label}>${label}</option>`)}
+      <select id="map-class" onChange=${({ target }) => target.value && set({ label: Number(target.value), channel: null })}>
+        ${map.channel && html`<option value="" selected>${map.channel.name}</option>`}
+        ${activation.labels.map((label, i) => html`<option value=${i} selected=${!map.channel && i === map.label}>${label}</option>`)}
       </select>
       <fieldset class="segmented"><legend class="visually-hidden">Drawn as</legend>${way("lines", "Lines")}${way("colours", "Colours")}</fieldset>
       ${

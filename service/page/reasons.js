@@ -22,6 +22,12 @@ const FILES = {
   "no-report": NO_REPORT,
 };
 
+/** What can't be looked at in a model. */
+const CHANNELS = {
+  "unknown-channel": ["This model does not have that channel.", "Close the channel and open another one."],
+  "closed-graph": ["This model's file does not allow to look into its channels.", "The answer itself is complete."],
+};
+
 /** What the service can't do now, or not for this person. */
 const SERVICE = {
   unauthenticated: ["The service asks for an API key.", "Enter a key that is valid here. Whoever runs the service gives it out."],
@@ -48,7 +54,7 @@ const SERVICE = {
 /** Codes that only a fault of this page, or a program that is no browser, can bring about. */
 const PROGRAMS = ["content-encoding", "malformed-form", "too-many-files", "invalid-parameter", "invalid-message", "invalid-feedback", "timeout-header", "http"];
 
-const REASONS = { ...FILES, ...SERVICE, ...Object.fromEntries(PROGRAMS.map((code) => [code, OURS])) };
+const REASONS = { ...FILES, ...SERVICE, ...CHANNELS, ...Object.fromEntries(PROGRAMS.map((code) => [code, OURS])) };
 
 /** For an answer without a problem document, as a reverse proxy gives it. */
 const BY_STATUS = {

@@ -12,12 +12,14 @@ import { Trust } from "./trust.js";
  * Everything that one answer holds: whether to trust it first, then the image beside the finding, then how it came about.
  *
  * @param classify sends the same file to another model
+ * @param others all images, `open` shows another of them
  */
-export function Result({ item, models, again, classify }) {
+export function Result({ item, models, again, classify, others, open }) {
   const [prediction] = item.answer.predictions;
   const { model } = item.answer;
   const { card } = useCardState(model.name, model.version);
   const [map, setMap] = useState(() => startMap(prediction));
+  const show = (channel) => setMap((now) => ({ ...now, channel, ...(channel && { shown: true }) }));
   return html`<section class="panel result" aria-labelledby="result-title" aria-busy=${String(["waiting", "running"].includes(item.state))}>
     <div class="result-head">
       <h2 id="result-title">${item.name}</h2>
@@ -35,7 +37,7 @@ export function Result({ item, models, again, classify }) {
         <${StyleShift} shift=${prediction.style_shift} style=${card?.style} />
       </div>
     </div>
-    <${Gates} series=${[{ name: item.name, weights: prediction.recalibration_weights ?? {} }]} card=${card} />
+    <${Gates} series=${[{ name: item.name, weights: prediction.recalibration_weights ?? {} }]} card=${card} looking=${{ item, others, open, show }} />
     <div class="result-foot">
       <${Exports} item=${item} map=${map} />
       <p class="facts">

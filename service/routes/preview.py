@@ -64,9 +64,9 @@ async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: 
 
 
 @contextmanager
-def reserved(state: State, name: str) -> Iterator[Model]:
+def reserved(state: State, name: str, version: str | None = None) -> Iterator[Model]:
     """Keep the model, and count a refusal. The model's statistics count predictions alone."""
-    model = find_model(state, name, None)
+    model = find_model(state, name, version)
     note(model=model.name, version=model.version)
     try:
         with state.predictor.using(model):

@@ -1,5 +1,6 @@
 """What an ONNX file asks for, read without running it."""
 
+from operator import attrgetter
 from pathlib import Path
 
 import onnx
@@ -11,7 +12,7 @@ from tests.service.packages import edited
 
 def test_field_numbers_are_onnx_own() -> None:
     for message, fields in FIELDS.items():
-        descriptor = getattr(onnx, message).DESCRIPTOR
+        descriptor = attrgetter(message)(onnx).DESCRIPTOR
         for name, (number, kind) in fields.items():
             field = descriptor.fields_by_name[name]
             assert field.number == number, (message, name)

@@ -85,7 +85,7 @@ class TestTrust:
         expect(page.locator(".gallery .badge")).to_have_text("unlike")
         screenshot("style-shift")
         trust.get_by_role("button", name="Classify it with dr").click()
-        expect(trust).to_contain_text("looks unusual to this model")
+        expect(trust).to_contain_text("looks like the training images")
         expect(page.locator(".facts")).to_contain_text("dr, version 1")
         expect(page.locator("input[name=model][value=dr]")).to_be_checked()
         expect(page.locator(".gallery li")).to_have_count(2)
