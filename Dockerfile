@@ -3,7 +3,12 @@
 # docker build --target openvino --tag retina-srm:openvino .    the service, on an Intel CPU with OpenVINO
 # docker build --target train --tag retina-srm:train .     training
 
-FROM python:3.11-slim-bookworm AS base
+# The digest names one build of Python 3.11.17 for every platform. To take a newer one, put here what this prints as `Digest`:
+#   docker buildx imagetools inspect python:3.11-slim-bookworm
+# `--build-arg BASE=...` builds on another base; Python must be 3.11 there.
+ARG BASE=python:3.11-slim-bookworm@sha256:0a310eeecf4e1f5a0743f9a6520c90c88d089c903ca5fd283f501e3a805f5f89
+
+FROM ${BASE} AS base
 
 FROM base AS wheel
 WORKDIR /src

@@ -10,7 +10,7 @@ BIN      := $(VENV)/bin
 # Where the page's libraries lie; `vendor` writes them from the lock file there.
 VENDOR   := service/page/vendor
 
-.PHONY: help serve train-env test test-serve check audit format bench bench-serving docs wheel lock vendor
+.PHONY: help serve train-env test test-serve check audit format bench bench-serving docs wheel lock vendor image-test
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,10 @@ vendor: ## Write the page's libraries anew from their lock file (needs npm)
 	@cp $(VENDOR)/node_modules/preact/LICENSE $(VENDOR)/preact.LICENSE
 	@cp $(VENDOR)/node_modules/htm/LICENSE $(VENDOR)/htm.LICENSE
 	@rm -r $(VENDOR)/node_modules
+
+# It needs no environment: Debian's packages and this interpreter are enough.
+image-test: ## Build the serving image and try it, without Docker; as root on Debian
+	@$(PYTHON) -m tests.image.run $(ARGS)
 
 # A stamp is as old as the last installation of its lock file.
 $(VENV)/.%.stamp: requirements/%.txt | $(BIN)/python

@@ -25,6 +25,7 @@ from service.settings import SettingsError, load_settings
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+BASE = re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, flags=re.MULTILINE)[0]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 LOCK_FILES = ("serve.txt", "serve-gpu.txt", "serve-openvino.txt", "train.txt", "dev.txt", "test-serve.txt")
 SERVING_LOCK_FILES = LOCK_FILES[:3]
@@ -49,7 +50,8 @@ def canonical(name: str) -> str:
 def stages() -> dict[str, list[str]]:
     """Return the instructions of each stage of the Dockerfile, ``FROM`` first, by the stage's name."""
     found: dict[str, list[str]] = {}
-    for line in DOCKERFILE.splitlines():
+    current: list[str] = []  # what comes before the first stage is of none
+    for line in DOCKERFILE.replace("${BASE}", BASE).splitlines():
         if line.startswith("FROM "):
             found[line.split(" AS ")[1]] = current = []
         if line and not line.startswith("#"):
@@ -135,6 +137,10 @@ class TestLockFiles:
                 continue
             assert pinned[canonical(requirement.name)] in requirement.specifier
 
+    def test_gpus_have_the_runtime_of_cpus(self) -> None:
+        """OpenVINO's build is released later, so it may be older."""
+        assert pins("serve-gpu.txt")["onnxruntime-gpu"] == pins("serve.txt")["onnxruntime"]
+
     def test_dev_covers_serving_and_training(self) -> None:
         assert pins("dev.txt").items() >= pins("serve.txt").items() | pins("train.txt").items()
 
@@ -190,6 +196,9 @@ class TestDockerfile:
         assert version
         assert version[1] in SpecifierSet(PROJECT["requires-python"])
         assert set(re.findall(r"python(3\.\d+)/site-packages", DOCKERFILE)) == {version[1]}
+
+    def test_base_is_pinned(self) -> None:
+        assert re.fullmatch(r"python:3\.\d+-slim-\w+@sha256:[0-9a-f]{64}", BASE)
 
     def test_version_label(self) -> None:
         assert f'org.opencontainers.image.version="{PROJECT["version"]}"' in DOCKERFILE
@@ -251,6 +260,12 @@ class TestCompose:
         assert options["read_only"] is True
         assert options["cap_drop"] == ["ALL"]
         assert options["security_opt"] == ["no-new-privileges:true"]
+
+    @pytest.mark.parametrize(("service", "count"), [("gpu", "all"), ("train", 1)])
+    def test_gpus(self, service: str, count: str | int) -> None:
+        """Serving has every GPU of the machine, training one."""
+        (device,) = COMPOSE["services"][service]["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "count": count, "capabilities": ["gpu"]}
 
     @pytest.mark.parametrize("service", ["cpu", "gpu", "openvino"])
     @pytest.mark.parametrize(
