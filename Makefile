@@ -10,7 +10,7 @@ BIN      := $(VENV)/bin
 # Where the page's libraries lie; `vendor` writes them from the lock file there.
 VENDOR   := service/page/vendor
 
-.PHONY: help serve train-env test test-serve check audit format bench bench-serving docs wheel lock vendor image-test
+.PHONY: help serve train-env test test-serve check audit format bench bench-serving docs wheel lock proto vendor image-test
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,14 @@ lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes
 	@$(COMPILE) $(SERVE) --output-file requirements/serve.txt
 	@$(COMPILE) $(SERVE) --extra gpu --no-emit-package onnxruntime --output-file requirements/serve-gpu.txt
 	@$(COMPILE) $(SERVE) --extra openvino --no-emit-package onnxruntime --output-file requirements/serve-openvino.txt
+
+# The compiler writes absolute imports of modules at the root.
+PROTO := service/rpc/proto
+
+proto: $(VENV)/.dev.stamp ## Write the modules of the gRPC schema anew from its .proto files
+	@$(BIN)/python -m grpc_tools.protoc --proto_path=$(PROTO) --python_out=$(PROTO) $(PROTO)/*.proto
+	@sed -i.old 's/^import model_config_pb2/from service.rpc.proto import model_config_pb2/' $(PROTO)/grpc_service_pb2.py
+	@rm $(PROTO)/*.old
 
 # A browser has no import by package name without an inline import map, which the page's security policy refuses.
 vendor: ## Write the page's libraries anew from their lock file (needs npm)

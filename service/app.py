@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -25,7 +25,8 @@ from service.security import headers
 from service.security.callers import Access
 from service.security.guard import PROBLEMS, needs
 from service.security.rate_limit import RateLimiter
-from service.settings import Settings
+from service.security.tls import key_pair
+from service.settings import Settings, SettingsError
 from service.state import State
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
         KeyFileError: if the key file can't be used.
         RecordsError: if prediction records can't be kept as the settings ask.
     """
+    key_pair(settings)  # a start that can't work is one sentence
+    rpc = rpc_of(settings)
     access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
     served, metrics = Repository([]), Metrics()
     predictor = Predictor(settings, metrics)
@@ -60,9 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
         watcher = asyncio.create_task(lifecycle.watch()) if settings.repository_poll_seconds else None
         if records is not None:
             records.recorder.start()
-        state.ready = True
-        yield
-        state.ready = False
+        async with nullcontext() if rpc is None else rpc(state):
+            state.ready = True
+            yield
+            state.ready = False
         if watcher is not None:
             watcher.cancel()
         if records is not None:
@@ -95,3 +99,18 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     page.mount_files(app)
     return app
+
+
+def rpc_of(settings: Settings) -> Callable[[State], AbstractAsyncContextManager[None]] | None:
+    """What serves gRPC, if the settings ask for it.
+
+    Raises:
+        SettingsError: if its packages are not installed.
+    """
+    if settings.grpc_port is None:
+        return None
+    try:
+        from service.rpc.server import serving
+    except ModuleNotFoundError:
+        raise SettingsError("RETINA_GRPC_PORT needs grpcio: pip install 'retina-srm[grpc]'") from None
+    return serving

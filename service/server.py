@@ -39,7 +39,8 @@ class Server(uvicorn.Server):
             for listening in server.sockets:
                 host, port = listening.getsockname()[:2]
                 shown = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1", "::1") else host
-                logger.info("open http://%s:%d/ in a browser; the API is described at /docs", shown, port)
+                scheme = "https" if self.config.is_ssl else "http"
+                logger.info("open %s://%s:%d/ in a browser; the API is described at /docs", scheme, shown, port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Fail the readiness check at once. At the first SIGTERM drain; at SIGINT or a second signal stop now."""
@@ -69,16 +70,10 @@ def run(app: FastAPI, settings: Settings) -> None:
     Raises:
         SystemExit: with status 0 after a signal, and 1 if the address can't be used. The log says why.
     """
-    try:
-        sockets = listening(settings.host, settings.port)
-    except OSError as error:
-        logger.error(
-            "can't listen on %s, port %d (%s): stop what uses the address, or set RETINA_HOST or RETINA_PORT",
-            settings.host,
-            settings.port,
-            (error.strerror or str(error)).lower(),
-        )
-        raise SystemExit(1) from None
+    sockets = bind(settings.host, settings.port, "RETINA_PORT")
+    if settings.grpc_port:  # gRPC binds its port itself, and says less if it can't
+        for tried in bind(settings.host, settings.grpc_port, "RETINA_GRPC_PORT"):
+            tried.close()
     if sys.platform == "linux":
         return_large_memory()
     # uvicorn shuts down gracefully and then raises the signal again for the earlier handler.
@@ -94,11 +89,32 @@ def run(app: FastAPI, settings: Settings) -> None:
         server_header=False,
         http=guarded(settings, app.state.service.metrics.rejected),
         ws="none",
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         proxy_headers=False,  # BehindProxy reads them
         # The longest time of a request by the settings, and one second to send its answer.
         timeout_graceful_shutdown=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
     )
     Server(config, app.state.service).run(sockets)
+
+
+def bind(host: str, port: int, setting: str) -> list[socket.socket]:
+    """Bind sockets as :func:`listening` does.
+
+    Raises:
+        SystemExit: if the address can't be used. The log says why.
+    """
+    try:
+        return listening(host, port)
+    except OSError as error:
+        logger.error(
+            "can't listen on %s, port %d (%s): stop what uses the address, or set RETINA_HOST or %s",
+            host,
+            port,
+            (error.strerror or str(error)).lower(),
+            setting,
+        )
+        raise SystemExit(1) from None
 
 
 def listening(host: str, port: int) -> list[socket.socket]:

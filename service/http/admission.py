@@ -28,17 +28,34 @@ def admitted(state: State, name: str, version: str | None) -> Iterator[Model]:
     Raises:
         ProblemError: 404 for an unknown model.
     """
+    with refusals_counted(state), in_use(state, name, version) as model:
+        yield model
+
+
+@contextmanager
+def in_use(state: State, name: str, version: str | None) -> Iterator[Model]:
+    """Find the model for one request, and keep it loaded until the answer is written.
+
+    Raises:
+        ProblemError: 404 for an unknown model.
+    """
     start = time.perf_counter()
     model = find_model(state, name, version)
     note(model=model.name, version=model.version)
+    with state.predictor.using(model):
+        statistics, ok = state.predictor.of(model).metrics.statistics, False
+        try:
+            yield model
+            ok = True
+        finally:
+            (statistics.success if ok else statistics.fail).add(time.perf_counter() - start)
+
+
+@contextmanager
+def refusals_counted(state: State) -> Iterator[None]:
+    """Count a prediction request that is refused for lack of room or time."""
     try:
-        with state.predictor.using(model):
-            statistics, ok = state.predictor.of(model).metrics.statistics, False
-            try:
-                yield model
-                ok = True
-            finally:
-                (statistics.success if ok else statistics.fail).add(time.perf_counter() - start)
+        yield
     except ProblemError as problem:
         if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
             state.metrics.rejected.labels(problem.code).inc()
@@ -116,28 +133,41 @@ class Deadline:
 
 @asynccontextmanager
 async def deadline(request: Request, settings: Settings) -> AsyncGenerator[Deadline]:
-    """Cancel the work inside, after the body is read, when the deadline has passed or the client has disconnected.
-
-    Images that wait for a thread or for the model are dropped. A batch that already runs is finished, and its outputs
-    are not used.
+    """Cancel the work inside as :func:`time_limit` does, and also when the client has disconnected.
 
     Raises:
         ProblemError: 503 if the deadline has passed, 400 for an invalid header.
         ClientDisconnect: if the client has disconnected.
+    """
+    async with time_limit(settings) as found:
+        found.shorten(expected(request))
+        timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, found.watch, request)
+        try:
+            yield found
+        finally:
+            timer.cancel()
+            if found.watcher is not None:
+                found.watcher.cancel()
+
+
+@asynccontextmanager
+async def time_limit(settings: Settings, wanted: float | None = None) -> AsyncGenerator[Deadline]:
+    """Cancel the work inside, after the body is read, when the deadline has passed.
+
+    The deadline is that of the settings, or ``wanted`` seconds from now if that is sooner. Images that wait for a
+    thread or for the model are dropped. A batch that already runs is finished, and its outputs are not used.
+
+    Raises:
+        ProblemError: 503 if the deadline has passed.
+        ClientDisconnect: if the deadline was ended because the client has disconnected.
     """
     seconds = settings.request_timeout_s
     found = None
     try:
         async with asyncio.timeout(seconds) as timeout:
             found = Deadline(timeout, seconds)
-            found.shorten(expected(request))
-            timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, found.watch, request)
-            try:
-                yield found
-            finally:
-                timer.cancel()
-                if found.watcher is not None:
-                    found.watcher.cancel()
+            found.shorten(wanted)
+            yield found
     except TimeoutError:
         if found is None or not timeout.expired():  # another cancellation, not the deadline
             raise

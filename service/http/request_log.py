@@ -56,29 +56,37 @@ class RequestLog:
     def done(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
         path = route(scope)
         if path.endswith(("/predict", "/infer", "/preview")):
-            name = facts.model or scope.get("path_params", {}).get("model")
-            label = name if facts.model or name in self.state.repository.models else "unknown"
-            self.state.metrics.requests.labels(label, outcome(status)).inc()
-            self.state.metrics.request_seconds.labels(label).observe(seconds)
-        level = logging.DEBUG if path in PROBES else logging.INFO
-        if not logger.isEnabledFor(level):
-            return
-        shown = {"model": facts.model, "version": facts.version, "images": facts.images}
-        known = {key: value for key, value in shown.items() if value is not None}
-        text = " ".join(f"{key}={value}" for key, value in known.items())
-        method = method_of(scope)
-        logger.log(
-            level,
-            f"{method} {path} {status} in {1000 * seconds:.1f} ms {text}".rstrip(),
-            extra={
-                "method": method,
-                "route": path,
-                "status": status,
-                "outcome": outcome(status),
-                "duration_seconds": round(seconds, 6),
-                **known,
-            },
-        )
+            count(self.state, facts, scope.get("path_params", {}).get("model"), status, seconds)
+        write(facts, method_of(scope), path, status, seconds, level=logging.DEBUG if path in PROBES else logging.INFO)
+
+
+def count(state: State, facts: Facts, asked: str | None, status: int, seconds: float) -> None:
+    """Count and time a prediction request. ``asked`` is the name of the model that the client sent."""
+    name = facts.model or asked
+    label = name if name is not None and (facts.model or name in state.repository.models) else "unknown"
+    state.metrics.requests.labels(label, outcome(status)).inc()
+    state.metrics.request_seconds.labels(label).observe(seconds)
+
+
+def write(facts: Facts, method: str, path: str, status: int, seconds: float, *, level: int = logging.INFO) -> None:
+    """Log a request: its method, route template and status, and what is known of it."""
+    if not logger.isEnabledFor(level):
+        return
+    shown = {"model": facts.model, "version": facts.version, "images": facts.images}
+    known = {key: value for key, value in shown.items() if value is not None}
+    text = " ".join(f"{key}={value}" for key, value in known.items())
+    logger.log(
+        level,
+        f"{method} {path} {status} in {1000 * seconds:.1f} ms {text}".rstrip(),
+        extra={
+            "method": method,
+            "route": path,
+            "status": status,
+            "outcome": outcome(status),
+            "duration_seconds": round(seconds, 6),
+            **known,
+        },
+    )
 
 
 def route(scope: Scope) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
@@ -66,7 +67,7 @@ def received_images(request: Request, state: State) -> AbstractAsyncContextManag
     Raises:
         ProblemError: as :func:`read_uploads`, and 503 if there is no place.
     """
-    return received(request, state, read_uploads)
+    return received(state, subject_of(request), partial(read_uploads, request, state.settings))
 
 
 def received_body(request: Request, state: State) -> AbstractAsyncContextManager[bytes]:
@@ -75,17 +76,19 @@ def received_body(request: Request, state: State) -> AbstractAsyncContextManager
     Raises:
         ProblemError: as :func:`read_body`, and 503 if there is no place.
     """
-    return received(request, state, read_body)
+    return received(state, subject_of(request), partial(read_body, request, state.settings))
 
 
 @asynccontextmanager
-async def received(
-    request: Request, state: State, read: Callable[[Request, Settings, Body], Awaitable[T]]
-) -> AsyncGenerator[T]:
-    caller = subject_of(request)
+async def received(state: State, caller: str, read: Callable[[Body], Awaitable[T]]) -> AsyncGenerator[T]:
+    """Receive a request of a caller by ``read``, then hold a place for it.
+
+    Raises:
+        ProblemError: as ``read``, and 503 if there is no place.
+    """
     await expect_place(state, caller)
     with state.arrivals.body(caller) as body:
-        content = await read(request, state.settings, body)
+        content = await read(body)
         with place(state, caller):
             yield content
 

@@ -2,10 +2,13 @@
 
 import struct
 from collections.abc import Iterable
+from typing import Protocol
 
 from service.protocol import invalid
+from service.protocol.messages import RequestInput
 
 HEADER = "Inference-Header-Content-Length"
+BINARY = "binary_data_size"
 LENGTH = struct.Struct("<I")
 LONGEST_NUMBER = 12
 
@@ -28,12 +31,47 @@ def split(body: bytes, header_length: str | None) -> tuple[memoryview, memoryvie
     return view[:length], view[length:]
 
 
+class Source(Protocol):
+    """Where the values of the tensors of a request come from, taken tensor after tensor."""
+
+    binary: str
+    """What the messages call the size of binary values."""
+    values: str
+    """What they call values that are not binary."""
+
+    def of(self, tensor: RequestInput) -> memoryview | None:
+        """Return the binary values of the next tensor, or None if its values are in the message itself.
+
+        Raises:
+            ProblemError: 400, if it has both or neither, or if bytes are missing.
+        """
+
+    def finish(self) -> None:
+        """Check that nothing is left.
+
+        Raises:
+            ProblemError: 400, if something belongs to no tensor.
+        """
+
+
 class Tail:
-    """The binary data of a request, taken tensor after tensor."""
+    """The binary data of a request over REST: the bytes after its JSON."""
+
+    binary, values = BINARY, "data"
 
     def __init__(self, view: memoryview) -> None:
         self.view = view
         self.taken = 0
+
+    def of(self, tensor: RequestInput) -> memoryview | None:
+        """As :meth:`Source.of`."""
+        if BINARY not in tensor.parameters:
+            if tensor.data is None:
+                raise invalid(f"input {tensor.name}: data is missing: send it, or {BINARY} with the header {HEADER}.")
+            return None
+        if tensor.data is not None:
+            raise invalid(f"input {tensor.name}: it has both data and {BINARY}: send one of them.")
+        return self.take(tensor.name, tensor.parameters[BINARY])
 
     def take(self, tensor: str, size: object) -> memoryview:
         """Return the next ``size`` bytes, which belong to a tensor, without a copy.

@@ -166,6 +166,15 @@ def parse(kind: type[M], text: bytes | memoryview) -> M:
         raise invalid(f"The body is not JSON ({error}): send a JSON object, and check the length headers.") from None
     if not isinstance(document, dict):
         raise invalid(f"The body is a JSON {json_type(document)}: send an object.")
+    return checked(kind, document)
+
+
+def checked(kind: type[M], document: dict[str, Any]) -> M:
+    """Read a message from what its JSON or its protocol buffer holds.
+
+    Raises:
+        ProblemError: 400, if a field is missing or has a wrong type. The text names the field.
+    """
     try:
         return kind.model_validate(document)
     except ValidationError as error:

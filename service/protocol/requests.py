@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.card import Card
 from models.package import INPUT as IMAGE
 from service.protocol import invalid
-from service.protocol.binary import Tail, split
+from service.protocol.binary import Source, Tail, split
 from service.protocol.messages import InferRequest, Parameters, RequestOutput, parse
 from service.protocol.tensors import IMAGE_BYTES, read_files, read_pixels
 
@@ -50,7 +50,15 @@ def read_request(body: bytes, header_length: str | None, card: Card, limit: int)
     text, rest = split(body, header_length)
     if header_length is not None and not text:
         return Inference(None, [Wanted(name, binary=True) for name in card.outputs], files=[body])
-    request, tail = parse(InferRequest, text), Tail(rest)
+    return read_inference(parse(InferRequest, text), Tail(rest), card, limit)
+
+
+def read_inference(request: InferRequest, source: Source, card: Card, limit: int) -> Inference:
+    """Read the message of a request, and the values of its tensors.
+
+    Raises:
+        ProblemError: 400, if the request is invalid. The text names the field.
+    """
     pixels, files = None, []
     names = [tensor.name for tensor in request.inputs]
     for name in names:
@@ -61,10 +69,10 @@ def read_request(body: bytes, header_length: str | None, card: Card, limit: int)
         raise invalid(f"inputs: send exactly one of {IMAGE} and {IMAGE_BYTES}, once; this request has {found}.")
     [tensor] = request.inputs
     if tensor.name == IMAGE:
-        pixels = read_pixels(tensor, tail, card.input, limit)
+        pixels = read_pixels(tensor, source, card.input, limit)
     else:
-        files = read_files(tensor, tail, limit)
-    tail.finish()
+        files = read_files(tensor, source, limit)
+    source.finish()
     return Inference(
         id=request.id,
         outputs=wanted(request, card.outputs),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
@@ -21,6 +21,31 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
+class Tensor(NamedTuple):
+    """An output with the values of all images of a request, flat."""
+
+    name: str
+    datatype: Literal["FP32", "BYTES"]
+    shape: tuple[int, ...]
+    values: NDArray[np.float32] | list[str]
+
+    def binary(self) -> bytes | memoryview:
+        """The values in the binary form of the protocol. Those of FP32 are not copied."""
+        if isinstance(self.values, list):
+            return write_elements(label.encode() for label in self.values)
+        return self.values.view(np.uint8).data
+
+
+def tensor_of(card: Card, output: Wanted, rows: Sequence[Outputs]) -> Tensor:
+    """Put an output of each image together, as it was asked for."""
+    values = [getattr(row, output.name) for row in rows]
+    stacked = values[0][None] if len(values) == 1 else np.stack(values)
+    if not output.classification:
+        return Tensor(output.name, "FP32", stacked.shape, np.ascontiguousarray(stacked, "<f4").reshape(-1))
+    labels = [line for row in stacked for line in most_probable(card, row, output.classification)]
+    return Tensor(output.name, "BYTES", (len(stacked), len(labels) // len(stacked)), labels)
+
+
 def write_response(
     model: Model,
     request_id: str,
@@ -32,23 +57,14 @@ def write_response(
     entries: list[dict[str, Any]] = []
     tail: list[bytes | memoryview] = []
     for output in outputs:
-        values = [getattr(row, output.name) for row in rows]
-        stacked = values[0][None] if len(values) == 1 else np.stack(values)
-        entry: dict[str, Any] = {"name": output.name, "datatype": "FP32", "shape": stacked.shape}
-        data: bytes | memoryview
-        if output.classification:
-            labels = [line for row in stacked for line in most_probable(model.card, row, output.classification)]
-            entry |= {"datatype": "BYTES", "shape": (len(stacked), len(labels) // len(stacked))}
-            data = write_elements(label.encode() for label in labels) if output.binary else b""
-            flat: Any = labels
-        else:
-            flat = np.ascontiguousarray(stacked, "<f4").reshape(-1)
-            data = memoryview(flat.view(np.uint8))
+        tensor = tensor_of(model.card, output, rows)
+        entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
         if output.binary:
+            data = tensor.binary()
             entry["parameters"] = {"binary_data_size": len(data)}
             tail.append(data)
         else:
-            entry["data"] = flat
+            entry["data"] = tensor.values
         entries.append(entry)
     message: dict[str, Any] = {
         "model_name": model.name,

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from models.card import InputSpec
 from models.package import INPUT as IMAGE
 from service.protocol import invalid
-from service.protocol.binary import HEADER, Tail, read_elements
+from service.protocol.binary import BINARY, Source, read_elements
 from service.protocol.messages import RequestInput, json_type
 
 IMAGE_BYTES = "image_bytes"
-BINARY = "binary_data_size"
 
 
-def read_pixels(tensor: RequestInput, tail: Tail, spec: InputSpec, limit: int) -> NDArray[np.uint8]:
+def read_pixels(tensor: RequestInput, source: Source, spec: InputSpec, limit: int) -> NDArray[np.uint8]:
     """Return the ``image`` tensor (N, H, W, C). If it came as binary, it is a view of the body.
 
     Raises:
@@ -31,24 +30,30 @@ def read_pixels(tensor: RequestInput, tail: Tail, spec: InputSpec, limit: int) -
         raise invalid(f"input {IMAGE}: its shape is {tensor.shape}; the model takes {['N', *row]}.")
     expect_images(tensor, limit)
     size = math.prod(tensor.shape)
-    if (binary := binary_of(tensor, tail)) is not None:
+    if (binary := source.of(tensor)) is not None:
         if len(binary) != size:
-            raise invalid(f"input {IMAGE}: {BINARY} is {len(binary)}; by its shape {tensor.shape} it has {size} bytes.")
+            raise invalid(
+                f"input {IMAGE}: {source.binary} is {len(binary)}; by its shape {tensor.shape} it has {size} bytes."
+            )
         return np.frombuffer(binary, np.uint8).reshape(tensor.shape)
     values = flatten(tensor)
     if len(values) != size:
-        raise invalid(f"input {IMAGE}: data holds {len(values)} values; by its shape {tensor.shape} it has {size}.")
+        raise invalid(
+            f"input {IMAGE}: {source.values} holds {len(values)} values; by its shape {tensor.shape} it has {size}."
+        )
     for kind in set(map(type, values)) - {int}:
         odd = next(value for value in values if type(value) is kind)
-        raise invalid(f"input {IMAGE}: data holds {json_type(odd)}: UINT8 takes whole numbers from 0 to 255.")
+        raise invalid(
+            f"input {IMAGE}: {source.values} holds {json_type(odd)}: UINT8 takes whole numbers from 0 to 255."
+        )
     try:
         return np.frombuffer(bytes(values), np.uint8).reshape(tensor.shape)
     except ValueError:
         odd = next(value for value in values if not 0 <= value <= 255)
-        raise invalid(f"input {IMAGE}: data holds {odd}: UINT8 takes whole numbers from 0 to 255.") from None
+        raise invalid(f"input {IMAGE}: {source.values} holds {odd}: UINT8 takes whole numbers from 0 to 255.") from None
 
 
-def read_files(tensor: RequestInput, tail: Tail, limit: int) -> list[bytes]:
+def read_files(tensor: RequestInput, source: Source, limit: int) -> list[bytes]:
     """Return the image files of ``image_bytes``, of shape (N) or (N, 1). In JSON they are base64.
 
     Raises:
@@ -59,15 +64,19 @@ def read_files(tensor: RequestInput, tail: Tail, limit: int) -> list[bytes]:
         raise invalid(f"input {IMAGE_BYTES}: its shape is {tensor.shape}; it takes ['N', 1] or ['N'], one file each.")
     expect_images(tensor, limit)
     count = tensor.shape[0]
-    if (binary := binary_of(tensor, tail)) is not None:
+    if (binary := source.of(tensor)) is not None:
         return read_elements(IMAGE_BYTES, binary, count)
     values = flatten(tensor)
     if len(values) != count:
-        raise invalid(f"input {IMAGE_BYTES}: data holds {len(values)} elements; by its shape there are {count}.")
+        raise invalid(
+            f"input {IMAGE_BYTES}: {source.values} holds {len(values)} elements; by its shape there are {count}."
+        )
     return [from_base64(index, value) for index, value in enumerate(values)]
 
 
 def from_base64(index: int, value: object) -> bytes:
+    if isinstance(value, bytes):  # of a protocol buffer
+        return value
     if not isinstance(value, str):
         raise invalid(f"input {IMAGE_BYTES}: element {index} is {json_type(value)}, not a base64 string.")
     try:
@@ -86,17 +95,6 @@ def expect_type(tensor: RequestInput, datatype: str) -> None:
 def expect_images(tensor: RequestInput, limit: int) -> None:
     if not 1 <= tensor.shape[0] <= limit:
         raise invalid(f"input {tensor.name}: it holds {tensor.shape[0]} images; a request may hold 1 to {limit}.")
-
-
-def binary_of(tensor: RequestInput, tail: Tail) -> memoryview | None:
-    """Return the binary data of a tensor, or None if its values are in the JSON."""
-    if BINARY not in tensor.parameters:
-        if tensor.data is None:
-            raise invalid(f"input {tensor.name}: data is missing: send it, or {BINARY} with the header {HEADER}.")
-        return None
-    if tensor.data is not None:
-        raise invalid(f"input {tensor.name}: it has both data and {BINARY}: send one of them.")
-    return tail.take(tensor.name, tensor.parameters[BINARY])
 
 
 def flatten(tensor: RequestInput) -> list[Any]:

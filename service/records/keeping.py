@@ -24,16 +24,20 @@ class Input(NamedTuple):
     frame: int | None = None
 
 
-async def keep(request: Request, model: Model, inputs: Sequence[Input], rows: Sequence[Outputs]) -> Kept:
+async def keep(
+    state: State, caller: str | None, model: Model, inputs: Sequence[Input], rows: Sequence[Outputs]
+) -> Kept:
     """Add a record for each prediction of a request. The answer must wait for :meth:`Kept.committed`.
+
+    Args:
+        caller: As of :func:`caller_of`.
 
     Raises:
         ProblemError: 503 if records are required and the queue is full.
     """
-    state = state_of(request)
     if state.records is None:
         return Kept([None] * len(rows))
-    digests = await state.predictor.decoders.run(caller_of(request) or "", 0, partial(digest_all, inputs))
+    digests = await state.predictor.decoders.run(caller or "", 0, partial(digest_all, inputs))
     card, time = model.card, now()
     facts = ModelFacts(model.name, model.version, model.digest, card.task, tuple(card.labels))
     added = [
@@ -46,7 +50,7 @@ async def keep(request: Request, model: Model, inputs: Sequence[Input], rows: Se
             probabilities=row.probabilities,
             label=card.labels[int(row.probabilities.argmax())],
             style_shift=None if row.style_shift is None else float(row.style_shift),
-            caller=caller_of(request),
+            caller=caller,
         )
         for source, digest, row in zip(inputs, digests, rows, strict=True)
     ]

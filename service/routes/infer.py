@@ -1,6 +1,5 @@
 """``POST /v2/models/{model}/infer``: the Open Inference Protocol's prediction."""
 
-import time
 from functools import partial
 from typing import Any
 
@@ -11,21 +10,17 @@ from models.package import INPUT as IMAGE
 from models.package import OUTPUTS, STYLE_OUTPUTS
 from service.http.admission import admitted, deadline
 from service.http.openapi import PROTOCOL
-from service.http.problems import translated
 from service.http.uploads import received_body
-from service.inference.errors import UnusableImageError
-from service.inference.runtime import Model, Outputs
-from service.observing.tracing import stage
-from service.protocol import invalid
+from service.inference.runtime import Model
+from service.protocol.answering import Origin, Result, answered
 from service.protocol.binary import HEADER
 from service.protocol.messages import ErrorDocument, InferResponse
-from service.protocol.requests import Inference, read_request
+from service.protocol.requests import read_request
 from service.protocol.responses import Answer, write_response
 from service.protocol.tensors import IMAGE_BYTES
-from service.records.keeping import Input, keep
-from service.records.kept import Kept
+from service.records.keeping import caller_of
 from service.security.guard import subject_of
-from service.state import State, state_of
+from service.state import state_of
 
 router = APIRouter(tags=[PROTOCOL])
 
@@ -109,38 +104,12 @@ async def answer(name: str, version: str | None, request: Request) -> Response:
     state = state_of(request)
     with admitted(state, name, version) as model:
         async with received_body(request, state) as body:
-            caller, in_thread = subject_of(request), state.predictor.decoders.run
-            async with deadline(request, state.settings) as until:
-                inference = await in_thread(caller, len(body), partial(read, body, request, model, state))
-                until.shorten(inference.timeout_s)
-                with translated():
-                    rows = await run(state, model, inference, caller)
-            inputs = [Input(image) for image in (inference.files if inference.pixels is None else inference.pixels)]
-            kept = await keep(request, model, inputs, rows)
-            request_id = request.state.request_id if inference.id is None else inference.id
-            start = time.perf_counter()
-            encode = partial(write, model, request_id, inference, rows, kept)
-            content, headers = await in_thread(caller, 0, encode)
-            state.predictor.of(model).metrics.encoded(time.perf_counter() - start)
-            stage("encode", start)
-            await kept.committed()
+            origin = Origin(request.state.request_id, caller_of(request), subject_of(request))
+            limit = deadline(request, state.settings)
+            read = partial(read_request, body, request.headers.get(HEADER), model.card, limit=state.settings.max_files)
+            content, headers = await answered(state, model, origin, len(body), limit, read, partial(write, model))
             return Response(content, headers=headers)
 
 
-def read(body: bytes, request: Request, model: Model, state: State) -> Inference:
-    settings, headers = state.settings, request.headers
-    return read_request(body, headers.get(HEADER), model.card, settings.max_files)
-
-
-def write(model: Model, request_id: str, inference: Inference, rows: list[Outputs], kept: Kept) -> Answer:
-    return write_response(model, request_id, inference.outputs, rows, kept.parameters())
-
-
-async def run(state: State, model: Model, inference: Inference, caller: str) -> list[Outputs]:
-    if inference.pixels is not None:
-        return await state.predictor.run(model, list(inference.pixels), caller)
-    try:
-        images = await state.predictor.decode(model, inference.files, caller=caller)
-    except UnusableImageError as error:  # a file is part of the message here, so every fault is 400
-        raise invalid(f"input {IMAGE_BYTES}: element {error.index}: {error}") from None
-    return await state.predictor.run(model, [image.pixels for image in images], caller)
+def write(model: Model, result: Result) -> Answer:
+    return write_response(model, result.request_id, result.inference.outputs, result.rows, result.kept.parameters())

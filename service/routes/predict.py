@@ -19,7 +19,7 @@ from service.http.problems import ProblemDocument, ProblemError, translated
 from service.http.uploads import Upload, received_images
 from service.inference.runtime import Model, Outputs
 from service.observing.tracing import stage
-from service.records.keeping import Input, keep
+from service.records.keeping import Input, caller_of, keep
 from service.security.guard import subject_of
 from service.state import State, state_of
 
@@ -109,7 +109,7 @@ async def answer(name: str, version: str | None, query: PredictQuery, request: R
             if query.format == "dicom-sr" or (query.format is None and accepts_dicom(request)):
                 return await report(request, state, model, uploads, predicted)
             inputs = [Input(upload.data, image.frame) for upload, (image, _) in zip(uploads, predicted, strict=True)]
-            kept = await keep(request, model, inputs, [row for _, row in predicted])
+            kept = await keep(state, caller_of(request), model, inputs, [row for _, row in predicted])
             start = time.perf_counter()
             content = {
                 "id": request.state.request_id,
@@ -169,6 +169,6 @@ async def report(
 
     body = await state.predictor.decoders.run(subject_of(request), len(uploads[0].data), write)
     image, outputs = predicted[0]
-    kept = await keep(request, model, [Input(uploads[0].data, image.frame)], [outputs])
+    kept = await keep(state, caller_of(request), model, [Input(uploads[0].data, image.frame)], [outputs])
     await kept.committed()
     return Response(body, headers=kept.headers(), media_type="application/dicom")

@@ -1,15 +1,12 @@
 """The model repository extension of Triton: index, load, unload. For callers with the scope admin."""
 
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 
-from models.package import PackageError
 from service.http.openapi import RUN
-from service.http.problems import ProblemError, translated
 from service.http.uploads import read_message
-from service.protocol import invalid
+from service.protocol import control
 from service.protocol.messages import ControlRequest, ErrorDocument, IndexEntry, IndexRequest, Message, parse
 from service.state import state_of
 
@@ -37,18 +34,7 @@ async def index(request: Request) -> list[IndexEntry]:
 async def load(model: str, request: Request) -> dict[str, Any]:
     """Load the packages of a model as they are now. The old versions are served until the new ones are ready."""
     message = await read(ControlRequest, request)
-    if message.parameters:
-        raise invalid(
-            f"parameters: {', '.join(message.parameters)[:100]}: a model is loaded from the repository's folder as it "
-            "is, so load takes none."
-        )
-    try:
-        with translated():
-            await state_of(request).lifecycle.load(model)
-    except PackageError as error:
-        raise ProblemError(
-            HTTPStatus.BAD_REQUEST, "refused", f"Refused; the earlier version is still served: {error}"
-        ) from None
+    await control.load(state_of(request), model, message.parameters)
     return {}
 
 
@@ -56,8 +42,7 @@ async def load(model: str, request: Request) -> dict[str, Any]:
 async def unload(model: str, request: Request) -> dict[str, Any]:
     """Stop serving a model. The answer comes when requests in flight are answered and the memory is free."""
     await read(ControlRequest, request)
-    with translated():
-        await state_of(request).lifecycle.unload(model)
+    await control.unload(state_of(request), model)
     return {}
 
 

@@ -12,6 +12,23 @@ from service.settings import PREFIX, Settings
 HEADER = b"x-forwarded-prefix"
 
 
+class Proxies:
+    """The proxies that the settings trust."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.hosts = ProxyHeadersMiddleware(nowhere, settings.trusted_proxies or []).trusted_hosts
+
+    def client_of(self, host: str | None, forwarded: str) -> str | None:
+        """The address of a client whose connection comes from ``host``, with the value of ``X-Forwarded-For``."""
+        if not forwarded or host is None or host not in self.hosts:
+            return host
+        return self.hosts.get_trusted_client_address(forwarded)[0] or host
+
+
+async def nowhere(scope: object, receive: object, send: object) -> None:
+    """An application that gets no request."""
+
+
 class BehindProxy:
     """Let requests come through a reverse proxy, and believe the forwarded header fields of trusted proxies alone.
 

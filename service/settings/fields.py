@@ -29,6 +29,19 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on. The default is this machine alone.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on. 0 takes any free one.")
+    grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the Open Inference Protocol over gRPC (`pip install 'retina-srm[grpc]'`), on the same "
+        "address. 0 takes any free one. Unset: no gRPC.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the certificate and those that signed it. With `RETINA_TLS_KEY` the service speaks "
+        "TLS on every port.",
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key, unencrypted.")
     model_repository: Path = Field(
         default=SHIPPED_REPOSITORY, description="Folder of model packages, `<model>/<version>/model.onnx`."
     )
@@ -233,14 +246,15 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def without_service_link(cls, content: dict[str, object]) -> dict[str, object]:
-        """Pass over the port that Kubernetes sets for a Service called ``retina``: it is not this setting."""
-        if re.match(LINK, str(content.get("port", ""))):
-            return {name: value for name, value in content.items() if name != "port"}
-        return content
+        """Pass over a port that Kubernetes sets for a Service called ``retina`` or ``retina-grpc``."""
+        links = [name for name in ("port", "grpc_port") if re.match(LINK, str(content.get(name, "")))]
+        return {name: value for name, value in content.items() if name not in links}
 
     @model_validator(mode="after")
     def fit_together(self) -> Self:
-        """Refuse limits under which the largest allowed request would not even fit into an empty queue."""
+        """Refuse half a key pair, and limits under which the largest allowed request would not fit into any queue."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("RETINA_TLS_CERTIFICATE and RETINA_TLS_KEY belong together: set both or neither")
         if self.max_files > self.queue_size:
             raise ValueError(
                 f"RETINA_MAX_FILES={self.max_files} is above RETINA_QUEUE_SIZE={self.queue_size}, so the largest "

@@ -1,0 +1,1 @@
+"""Several processes that serve as one: who they are, and what they share."""
