@@ -1,5 +1,6 @@
 """The command line of the service: ``python -m service`` serves, ``--help`` lists the other commands."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from service.records.errors import RecordsError
 from service.security import keys_command
 from service.security.key_file import KeyFileError
 from service.settings import SettingsError, load_settings
+from service.workers.places import count_of, devices_of
 
 app = typer.Typer(help="Serve retinal image classifiers over HTTP, or predict offline.", add_completion=False)
 app.add_typer(keys_command.app, name="keys")
@@ -53,6 +55,10 @@ def serve(
     from service.server import run
 
     settings = load_settings(host=host, port=port, model_repository=repository, provider=provider)
+    if count_of(settings) > 1 or devices_of(settings):
+        from service.workers.supervisor import supervise
+
+        supervise(settings)
     with logs.serving(settings):
         tracing.start()
         application = create_app(settings)
@@ -61,6 +67,14 @@ def serve(
         except Exception:  # its text may quote a request, so only the log may show it
             logger.critical("the service ended by an error", exc_info=True)
             raise SystemExit(1) from None
+
+
+@app.command(hidden=True)
+def worker(task: str) -> None:
+    """Serve as one of several workers. Their supervisor starts it."""
+    from service.workers.worker import work
+
+    work(json.loads(task))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
@@ -28,14 +29,20 @@ from service.security.rate_limit import RateLimiter
 from service.security.tls import key_pair
 from service.settings import Settings, SettingsError
 from service.state import State
+from service.workers.membership import Membership
+from service.workers.seat import Seat
 
 logger = logging.getLogger(__name__)
 API_VERSION = "1"
 """Version of the API in /docs, which anybody may read. The version of the software is in ``GET /v2``."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.socket | None = None) -> FastAPI:
     """Load the models and build the application; its ``state.service`` is a :class:`State`.
+
+    Args:
+        seat: The place among the workers of one service. None: this process serves alone.
+        supervisor: The socket to the supervisor of the workers, which then agree on the models that all serve.
 
     Raises:
         PackageError: if the repository can't be served as the settings ask.
@@ -52,7 +59,10 @@ def create_app(settings: Settings) -> FastAPI:
     metrics.in_flight_limit.set(settings.max_requests)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
     records = open_records(settings, metrics.registry)
-    state = State(settings, served, predictor, metrics, lifecycle, access, limiter, Arrivals(settings), records)
+    agreed = None if supervisor is None else Membership(lifecycle, supervisor)
+    state = State(
+        settings, served, predictor, metrics, agreed or lifecycle, access, limiter, Arrivals(settings), records
+    )
     lifecycle.start()
 
     @asynccontextmanager
@@ -60,10 +70,11 @@ def create_app(settings: Settings) -> FastAPI:
         logger.info(
             "models from %s, %d CPU threads; %s", settings.model_repository, lifecycle.execution.threads, NOTICE
         )
-        watcher = asyncio.create_task(lifecycle.watch()) if settings.repository_poll_seconds else None
+        polls = settings.repository_poll_seconds and agreed is None  # else the supervisor does
+        watcher = asyncio.create_task(lifecycle.watch()) if polls else None
         if records is not None:
             records.recorder.start()
-        async with nullcontext() if rpc is None else rpc(state):
+        async with nullcontext() if agreed is None else agreed.joined(), nullcontext() if rpc is None else rpc(state):
             state.ready = True
             yield
             state.ready = False

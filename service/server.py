@@ -26,21 +26,22 @@ M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 4 << 20
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a log line that names the address to open, and a drain before the shutdown."""
+    """uvicorn, with a log line that names the address to open, and a drain before the shutdown.
 
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
+    One of several workers names no address: the supervisor does when all of them serve.
+    """
+
+    def __init__(self, config: uvicorn.Config, state: State, *, alone: bool) -> None:
         super().__init__(config)
         self.state = state
+        self.alone = alone
         self.signals = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for server in self.servers if self.started else ():
+        for server in self.servers if self.started and self.alone else ():
             for listening in server.sockets:
-                host, port = listening.getsockname()[:2]
-                shown = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1", "::1") else host
-                scheme = "https" if self.config.is_ssl else "http"
-                logger.info("open %s://%s:%d/ in a browser; the API is described at /docs", scheme, shown, port)
+                announce(listening, self.state.settings)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Fail the readiness check at once. At the first SIGTERM drain; at SIGINT or a second signal stop now."""
@@ -71,9 +72,12 @@ def run(app: FastAPI, settings: Settings) -> None:
         SystemExit: with status 0 after a signal, and 1 if the address can't be used. The log says why.
     """
     sockets = bind(settings.host, settings.port, "RETINA_PORT")
-    if settings.grpc_port:  # gRPC binds its port itself, and says less if it can't
-        for tried in bind(settings.host, settings.grpc_port, "RETINA_GRPC_PORT"):
-            tried.close()
+    check_grpc_port(settings)
+    serve(app, settings, sockets, alone=True)
+
+
+def serve(app: FastAPI, settings: Settings, sockets: list[socket.socket], *, alone: bool) -> None:
+    """Serve as :func:`run` does, on sockets that are bound; ``alone`` or as one of several workers."""
     if sys.platform == "linux":
         return_large_memory()
     # uvicorn shuts down gracefully and then raises the signal again for the earlier handler.
@@ -95,7 +99,25 @@ def run(app: FastAPI, settings: Settings) -> None:
         # The longest time of a request by the settings, and one second to send its answer.
         timeout_graceful_shutdown=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
     )
-    Server(config, app.state.service).run(sockets)
+    Server(config, app.state.service, alone=alone).run(sockets)
+
+
+def announce(listening: socket.socket, settings: Settings) -> None:
+    """Log the address to open."""
+    host, port = listening.getsockname()[:2]
+    shown = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1", "::1") else host
+    scheme = "http" if settings.tls_certificate is None else "https"
+    logger.info("open %s://%s:%d/ in a browser; the API is described at /docs", scheme, shown, port)
+
+
+def check_grpc_port(settings: Settings) -> None:
+    """Bind the port of gRPC and free it again: gRPC binds it itself, and says less if it can't.
+
+    Raises:
+        SystemExit: if the address can't be used. The log says why.
+    """
+    for tried in bind(settings.host, settings.grpc_port, "RETINA_GRPC_PORT") if settings.grpc_port else ():
+        tried.close()
 
 
 def bind(host: str, port: int, setting: str) -> list[socket.socket]:

@@ -14,6 +14,7 @@ from service.records.kept import Records
 from service.security.callers import Access
 from service.security.rate_limit import RateLimiter
 from service.settings import Settings
+from service.workers.membership import Membership
 
 
 @dataclass
@@ -24,7 +25,8 @@ class State:
     repository: Repository
     predictor: Predictor
     metrics: Metrics
-    lifecycle: Lifecycle
+    lifecycle: Lifecycle | Membership
+    """What loads, unloads and lists models: in this process, or by all workers together."""
     access: Access
     limiter: RateLimiter
     arrivals: Arrivals

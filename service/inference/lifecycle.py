@@ -95,25 +95,31 @@ class Lifecycle:
                 logger.exception("looking for new models in %s failed", self.settings.model_repository)
 
     async def poll(self) -> None:
-        """Load packages that are new and unchanged since the last scan, and unload those that were deleted.
+        """Load packages that are new and unchanged since the last scan, and unload those that were deleted."""
+        async with self.lock:
+            for name, findings in (await self.news()).items():
+                self.switch(name, findings)
+
+    async def news(self) -> dict[str, Findings]:
+        """Scan once, and load packages that are new and unchanged since the last scan. None is served yet.
 
         A package that is still being copied differs between scans, so it waits. A model whose files are all gone is
         served further, because a folder may be unmounted for a moment.
         """
-        async with self.lock:
-            found = await asyncio.to_thread(self.scan)
-            before = self.seen
-            self.seen = {(name, version): found[name][version] for name in found for version in found[name]}
-            for name in sorted(found.keys() - self.unloaded):
-                settled = {}
-                for version, signature in found[name].items():
-                    if before.get((name, version)) == signature:
-                        settled[version] = signature
-                    elif (name, version) in self.loaded:  # being overwritten: the loaded version stays for now
-                        settled[version] = self.loaded[name, version]
-                if settled:
-                    findings = await asyncio.to_thread(self.examine, name, settled, retry=False)
-                    self.switch(name, findings)
+        found = await asyncio.to_thread(self.scan)
+        before = self.seen
+        self.seen = {(name, version): found[name][version] for name in found for version in found[name]}
+        news = {}
+        for name in sorted(found.keys() - self.unloaded):
+            settled = {}
+            for version, signature in found[name].items():
+                if before.get((name, version)) == signature:
+                    settled[version] = signature
+                elif (name, version) in self.loaded:  # being overwritten: the loaded version stays for now
+                    settled[version] = self.loaded[name, version]
+            if settled:
+                news[name] = await asyncio.to_thread(self.examine, name, settled, retry=False)
+        return news
 
     async def load(self, name: str) -> None:
         """Load the packages of a model as they are now. Packages that were refused are tried again.
@@ -123,17 +129,21 @@ class Lifecycle:
             PackageError: if a package was refused. The others are still served.
         """
         async with self.lock:
-            found = await asyncio.to_thread(self.scan)
-            if name not in found:
-                raise UnknownModelError(
-                    f"The repository holds no model {name!r}; it holds: {', '.join(found) or 'none'}"
-                )
-            findings = await asyncio.to_thread(self.examine, name, found[name], retry=True)
+            findings = await self.examined(name, retry=True)
             self.switch(name, findings)
-            if name in self.repository.models:
-                self.unloaded.discard(name)
         if findings.refused:
             raise PackageError("; ".join(refusal.reason for refusal in findings.refused.values()))
+
+    async def examined(self, name: str, *, retry: bool) -> Findings:
+        """Load the packages of a model as they are now; with ``retry`` those too that were refused. None is served yet.
+
+        Raises:
+            UnknownModelError: if the folder has no such model.
+        """
+        found = await asyncio.to_thread(self.scan)
+        if name not in found:
+            raise UnknownModelError(f"The repository holds no model {name!r}; it holds: {', '.join(found) or 'none'}")
+        return await asyncio.to_thread(self.examine, name, found[name], retry=retry)
 
     async def unload(self, name: str) -> None:
         """Answer new requests with 404, and return when requests in flight are answered and the memory is free.
@@ -196,9 +206,7 @@ class Lifecycle:
     def switch(self, name: str, findings: Findings) -> None:
         """Serve the loaded versions from the next request on."""
         for version, refusal in findings.refused.items():
-            self.refused[name, version] = refusal
-            self.metrics.loads.labels(name, "refused").inc()
-            logger.error("refused %s version %s: %s", name, version, refusal.reason)
+            self.refuse(name, version, refusal)
         for version in sorted(findings.keep, key=int):
             model = findings.keep[version]
             if model is None:
@@ -219,6 +227,13 @@ class Lifecycle:
         for version in list(self.repository.models.get(name, ())):
             if version not in findings.keep:
                 self.retire(self.repository.remove(name, version))
+        if name in self.repository.models:
+            self.unloaded.discard(name)
+
+    def refuse(self, name: str, version: str, refusal: Refusal) -> None:
+        self.refused[name, version] = refusal
+        self.metrics.loads.labels(name, "refused").inc()
+        logger.error("refused %s version %s: %s", name, version, refusal.reason)
 
     def retire(self, model: Model) -> None:
         del self.loaded[model.name, model.version]

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
@@ -35,6 +35,17 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the Open Inference Protocol over gRPC (`pip install 'retina-srm[grpc]'`), on the same "
         "address. 0 takes any free one. Unset: no gRPC.",
+    )
+    workers: PositiveInt | Literal["auto"] = Field(
+        default=1,
+        description="Processes that serve on the port (docs/scale.md). `auto`: one for each device of "
+        "`RETINA_DEVICES`, or for each 4 CPUs.",
+    )
+    devices: str = Field(
+        default="cpu",
+        pattern=r"^(cpu|cuda:\d{1,3}( *, *cuda:\d{1,3})*)$",
+        description="`cpu`, or the GPUs that the workers share out among themselves, such as `cuda:0,cuda:1`. Other "
+        "providers, and one GPU for one worker, need no device here.",
     )
     tls_certificate: Path | None = Field(
         default=None,
