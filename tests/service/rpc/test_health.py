@@ -18,7 +18,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.service.process import ROOT, running
+from service.app import rpc_of
+from service.settings import Settings
+from tests.service.process import ROOT
 from tests.service.rpc.calling import SERVICE, pixels, serving, status
 
 SERVING, NOT_SERVING, UNKNOWN = 1, 2, 3
@@ -102,6 +104,6 @@ def test_a_port_that_is_taken_is_one_sentence(repository: Path) -> None:
     assert "set RETINA_HOST or RETINA_GRPC_PORT" in text
 
 
-def test_without_the_port_there_is_no_grpc(repository: Path) -> None:
-    with running(repository) as (_, _, log):
-        assert "gRPC" not in "".join(log)
+def test_without_the_port_there_is_no_grpc(settings: Settings) -> None:
+    assert rpc_of(settings) is None
+    assert rpc_of(settings.model_copy(update={"grpc_port": 0})) is not None

@@ -66,15 +66,6 @@ def test_overload_timeout_and_cancellation(repository: Path) -> None:
         assert gone >= 1
 
 
-def test_the_deadline_of_the_service(repository: Path) -> None:
-    with (
-        serving(repository, RETINA_REQUEST_TIMEOUT_S="0.2", **SLOW) as site,
-        triton.InferenceServerClient(site.grpc) as client,
-    ):
-        assert refused(client)[0] == "DEADLINE_EXCEEDED"
-        assert client.is_server_ready()
-
-
 def test_sizes(repository: Path) -> None:
     with (
         serving(repository, RETINA_MAX_BODY_BYTES="20000", RETINA_MAX_FILES="2") as site,

@@ -4,6 +4,7 @@ import queue
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,16 @@ def message(index: int, model: str = "colour") -> bytes:
     return content
 
 
-def test_answers_in_order_and_errors_in_between(repository: Path) -> None:
+@pytest.fixture(scope="module")
+def site(repository: Path) -> Iterator[Site]:
+    with serving(repository) as site:
+        yield site
+
+
+def test_answers_in_order_and_errors_in_between(repository: Path, site: Site) -> None:
     found: queue.Queue[tuple[Any, Any]] = queue.Queue()
     package = repository / "colour" / "2" / "model.onnx"
-    with serving(repository) as site, triton.InferenceServerClient(site.grpc) as client:
+    with triton.InferenceServerClient(site.grpc) as client:
         client.start_stream(lambda result, error: found.put((result, error)))
         sent = [pixels(1, seed) for seed in range(30)]
         for index, one in enumerate(sent):
@@ -49,8 +56,8 @@ def test_answers_in_order_and_errors_in_between(repository: Path) -> None:
         assert found.empty()
 
 
-def test_a_failed_answer_has_the_id_of_its_request(repository: Path) -> None:
-    with serving(repository) as site, grpc.insecure_channel(site.grpc) as channel:
+def test_a_failed_answer_has_the_id_of_its_request(site: Site) -> None:
+    with grpc.insecure_channel(site.grpc) as channel:
         sent = [message(1, "nothing"), b"\xff", message(2)]
         answers = channel.stream_stream(STREAM)(iter(sent), timeout=10)
         parsed = [pb.ModelStreamInferResponse.FromString(answer) for answer in answers]
