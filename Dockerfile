@@ -87,9 +87,11 @@ EXPOSE 8000
 RUN install --directory --owner=retina --group=retina /records
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", "\
-import os, urllib.request as u; \
-url = 'http://127.0.0.1:' + os.environ['RETINA_PORT'] + '/v2/health/ready'; \
-u.build_opener(u.ProxyHandler({})).open(url, timeout=2)"]
+import os, ssl, urllib.request as u; \
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT); tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE; \
+scheme = 'https' if os.getenv('RETINA_TLS_CERTIFICATE') else 'http'; \
+url = scheme + '://127.0.0.1:' + os.environ['RETINA_PORT'] + '/v2/health/ready'; \
+u.build_opener(u.ProxyHandler({}), u.HTTPSHandler(context=tls)).open(url, timeout=2)"]
 ENTRYPOINT ["python", "-m", "service"]
 
 # The driver comes from the host, the CUDA libraries from the lock file: those that onnxruntime-gpu loads and no others.

@@ -5,6 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ from service.http import request_log
 from service.http.arrivals import Body
 from service.http.problems import CLIENT_GONE, ProblemError
 from service.observing.logs import Facts, current
+from service.observing.tracing import request
 from service.protocol import invalid
 from service.protocol.answering import Origin
 from service.rpc.statuses import code_of, text_of
@@ -98,8 +100,10 @@ class Call:
         facts = Facts(self.id)
         current.set(facts)
         start, status = time.perf_counter(), CLIENT_GONE
+        name, probe = f"{self.service}/{self.method}", self.method in PROBES
         try:
-            found = await work
+            with nullcontext() if probe else request(name, self.metadata):
+                found = await work
             status = 200
             return found
         except ProblemError as problem:
@@ -115,8 +119,7 @@ class Call:
             seconds = time.perf_counter() - start
             if predicts:
                 request_log.count(self.state, facts, None, status, seconds)
-            level = logging.INFO if self.method not in PROBES else logging.DEBUG
-            request_log.write(facts, "gRPC", f"{self.service}/{self.method}", status, seconds, level=level)
+            request_log.write(facts, "gRPC", name, status, seconds, level=logging.DEBUG if probe else logging.INFO)
 
     async def answered(self, work: Awaitable[T], *, predicts: bool = False) -> T:
         """Do the work of a call, and return its answer, or end the call with the status of its problem."""

@@ -26,7 +26,7 @@ def running(repository: Path, **environment: str) -> Iterator[tuple[subprocess.P
     try:
         for line in stderr:
             log.append(line)
-            if found := re.search(r"open (http://\S+?)/ in a browser", line):
+            if found := re.search(r"open (https?://\S+?)/ in a browser", line):
                 reader.start()
                 yield process, found[1].replace("localhost", "127.0.0.1"), log
                 break

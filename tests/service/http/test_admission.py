@@ -1,5 +1,6 @@
 """More than the service may hold is refused at once; what nobody waits for any longer never reaches the model."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -14,7 +15,8 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
-from service.http.admission import EXPECTED
+from service.http.admission import EXPECTED, time_limit
+from service.http.problems import ProblemError
 from service.inference.runtime import Model
 from service.settings import Settings
 from tests.conftest import ImageMaker
@@ -87,6 +89,16 @@ def test_a_header_that_is_no_time(client: TestClient, make_image: ImageMaker, se
 
 def test_time_enough(client: TestClient, make_image: ImageMaker) -> None:
     assert client.post(PREDICT, content=make_image(), headers={EXPECTED: "20000"}).status_code == 200
+
+
+@pytest.mark.parametrize(("wanted", "counts"), [(0.05, "0.05"), (None, "0.1"), (5.0, "0.1")])
+def test_the_sooner_of_two_limits(settings: Settings, wanted: float | None, counts: str) -> None:
+    async def wait() -> None:
+        async with time_limit(settings.model_copy(update={"request_timeout_s": 0.1}), wanted):
+            await asyncio.sleep(1)
+
+    with pytest.raises(ProblemError, match=f"its timeout of {counts} s:"):
+        asyncio.run(wait())
 
 
 def test_zero_in_the_header_is_no_limit(waiting: Settings, make_image: ImageMaker) -> None:

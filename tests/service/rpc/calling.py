@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import numpy as np
 import tritonclient.grpc as triton
 from grpc import RpcError
@@ -57,8 +58,6 @@ def pixels(count: int = 3, seed: int = 0) -> NDArray[np.uint8]:
 
 def in_flight(site: Site) -> str:
     """The number of requests in flight, as ``/metrics`` has it."""
-    import httpx
-
     found = re.search(r"^retina_in_flight_requests (\S+)$", httpx.get(f"{site.http}/metrics").text, re.MULTILINE)
     assert found
     return found[1]

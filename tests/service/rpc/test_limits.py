@@ -66,15 +66,6 @@ def test_overload_timeout_and_cancellation(repository: Path) -> None:
         assert gone >= 1
 
 
-def test_the_deadline_of_the_service(repository: Path) -> None:
-    with (
-        serving(repository, RETINA_REQUEST_TIMEOUT_S="0.2", **SLOW) as site,
-        triton.InferenceServerClient(site.grpc) as client,
-    ):
-        assert refused(client)[0] == "DEADLINE_EXCEEDED"
-        assert client.is_server_ready()
-
-
 def test_sizes(repository: Path) -> None:
     with (
         serving(repository, RETINA_MAX_BODY_BYTES="20000", RETINA_MAX_FILES="2") as site,
@@ -93,9 +84,15 @@ def test_sizes(repository: Path) -> None:
 
 def test_keys(repository: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
+    environment = {
+        "RETINA_KEYS_FILE": str(keys),
+        "RETINA_RATE_LIMIT": "0.01",
+        "RETINA_RATE_BURST": "4",
+        "RETINA_TRUSTED_PROXIES": "127.0.0.1",
+    }
     predict, scrape = add_key(keys, "clinic", "predict"), add_key(keys, "scraper", "metrics")
     with (
-        serving(repository, RETINA_KEYS_FILE=str(keys), RETINA_RATE_LIMIT="0.01", RETINA_RATE_BURST="4") as site,
+        serving(repository, **environment) as site,
         triton.InferenceServerClient(site.grpc) as client,
     ):
 
@@ -119,6 +116,9 @@ def test_keys(repository: Path, tmp_path: Path) -> None:
             client.infer("colour", [image(pixels(1))], **of(predict))
         code, text = refused(client, **of(predict))
         assert (code, "requests a second" in text) == ("RESOURCE_EXHAUSTED", True)
+        forwarded = {"x-forwarded-for": "203.0.113.9", "authorization": f"Bearer {scrape}"}
+        assert refused(client, headers=forwarded)[0] == "PERMISSION_DENIED"
         log = "".join(site.log)
+        assert "refused gRPC ModelInfer from 203.0.113.9: scraper" in log
         assert "refused gRPC ModelInfer from 127.0.0.1: scraper does not have the scope predict" in log
         assert predict not in log
