@@ -20,7 +20,7 @@ from service.records.errors import RecordsError
 from service.security import keys_command
 from service.security.key_file import KeyFileError
 from service.settings import SettingsError, load_settings
-from service.workers.places import count_of, devices_of
+from service.workers.places import places
 
 app = typer.Typer(help="Serve retinal image classifiers over HTTP, or predict offline.", add_completion=False)
 app.add_typer(keys_command.app, name="keys")
@@ -55,10 +55,12 @@ def serve(
     from service.server import run
 
     settings = load_settings(host=host, port=port, model_repository=repository, provider=provider)
-    if count_of(settings) > 1 or devices_of(settings):
+    found = places(settings)
+    if len(found) > 1:
         from service.workers.supervisor import supervise
 
-        supervise(settings)
+        supervise(settings, found)
+    found[0].take()
     with logs.serving(settings):
         tracing.start()
         application = create_app(settings)
@@ -123,11 +125,14 @@ def tune(
 ) -> None:
     """Measure how each model runs best on this machine, and write it to a file that the service reads at its start.
 
-    Run it on the machine that will serve, while nothing else runs there.
+    Run it on the machine that will serve, while nothing else runs there. Of several workers it measures one.
     """
     from service.tuning_command import tune_models
 
     settings = load_settings(model_repository=repository, provider=provider)
+    place = places(settings)[0]
+    place.take()
+    settings = settings.model_copy(update={"threads": place.threads})
     tune_models(settings, only=model, seconds=seconds, output=output)
 
 

@@ -90,7 +90,7 @@ def handlers(state: State, stopping: asyncio.Event) -> tuple[Any, ...]:
 def options(settings: Settings) -> list[tuple[str, int]]:
     """The limits of the settings, as gRPC names them."""
     return [
-        ("grpc.so_reuseport", 0),  # two services must not share a port
+        ("grpc.so_reuseport", int(settings.workers != 1)),  # workers share a port, and two services must not
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_metadata_size", settings.max_header_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_header_bytes),

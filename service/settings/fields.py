@@ -43,9 +43,9 @@ class Settings(BaseSettings):
     )
     devices: str = Field(
         default="cpu",
-        pattern=r"^(cpu|cuda:\d{1,3}( *, *cuda:\d{1,3})*)$",
-        description="`cpu`, or the GPUs that the workers share out among themselves, such as `cuda:0,cuda:1`. Other "
-        "providers, and one GPU for one worker, need no device here.",
+        pattern=r"^(cpu|cuda:all|cuda:\d{1,3}( *, *cuda:\d{1,3})*)$",
+        description="GPUs that the workers share out among themselves, such as `cuda:0,cuda:1`, or `cuda:all`. With "
+        "`cpu`, what `RETINA_PROVIDER` runs on is left to it.",
     )
     tls_certificate: Path | None = Field(
         default=None,

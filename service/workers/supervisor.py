@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from typing import Any
 from service.observing import logs
 from service.observing.native import STDERR
 from service.server import announce, bind, check_grpc_port
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.workers.agreement import Agreement
 from service.workers.channel import Channel, GoneError
-from service.workers.places import VISIBLE, Place, places
+from service.workers.places import Place
 from service.workers.seat import Seat
 
 logger = logging.getLogger(__name__)
@@ -87,12 +87,19 @@ class Process:
 class Supervisor:
     """The workers of one service."""
 
-    def __init__(self, settings: Settings, folder: Path, sockets: list[socket.socket], stderr: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        found: Sequence[Place],
+        folder: Path,
+        sockets: list[socket.socket],
+        stderr: int,
+    ) -> None:
         self.settings = settings
+        self.places = found
         self.stderr = stderr
         self.folder = folder
         self.sockets = sockets
-        self.places = places(settings)
         self.agreement = Agreement()
         self.running: dict[int, Process] = {}
         self.ending = asyncio.Event()
@@ -164,22 +171,23 @@ class Supervisor:
 
     async def start(self, index: int) -> Process:
         """Start a worker's process."""
-        seat = Seat(index, len(self.places), self.folder)
+        seat, place = Seat(index, len(self.places), self.folder), self.places[index]
         ours, theirs = socket.socketpair()
         descriptors = [bound.fileno() for bound in self.sockets]
         task = {
             "index": index,
             "count": seat.count,
             "folder": str(self.folder),
-            "threads": self.places[index].threads,
-            "cpus": sorted(self.places[index].cpus or ()),
+            "threads": place.threads,
+            "cpus": None if place.cpus is None else sorted(place.cpus),
+            "device": place.device,
             "sockets": descriptors,
             "channel": theirs.fileno(),
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "service", "worker", json.dumps(task),
             pass_fds=[*descriptors, theirs.fileno()],
-            env=self.environment(self.places[index]),
+            env=self.environment(),
             stderr=self.stderr,
             start_new_session=True,  # Ctrl-C in a terminal reaches the supervisor alone, which passes it on
         )  # fmt: skip
@@ -187,17 +195,16 @@ class Supervisor:
         worker = self.running[index] = Process(seat, process, ours, self)
         return worker
 
-    def environment(self, place: Place) -> dict[str, str]:
-        """The environment of a worker: the settings as the command line changed them, and its device."""
+    def environment(self) -> dict[str, str]:
+        """The environment of a worker: the settings as the command line changed them."""
         settings = self.settings
         changed = {
             "RETINA_HOST": settings.host,
             "RETINA_PORT": str(settings.port),
             "RETINA_MODEL_REPOSITORY": str(settings.model_repository),
             "RETINA_PROVIDER": settings.provider,
-            "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
         }
-        return os.environ | changed | ({VISIBLE: place.device} if place.device is not None else {})
+        return os.environ | changed
 
     def end(self, number: int) -> None:
         """Pass a signal on. After the time that the requests in flight may take, end what is left."""
@@ -236,21 +243,22 @@ def shared_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def supervise(settings: Settings) -> None:
+def supervise(settings: Settings, found: Sequence[Place]) -> None:
     """Serve with several workers until SIGTERM or SIGINT.
 
     Raises:
         SystemExit: with the exit status: 0 after a signal, and otherwise that of the first worker, which says why it
             can't start.
-        SettingsError: if the settings of workers and devices contradict each other.
+        SettingsError: if the port of gRPC is left open, which the workers could not share.
     """
-    places(settings)  # a start that can't work is one sentence
+    if settings.grpc_port == 0:
+        raise SettingsError("RETINA_GRPC_PORT=0 gives each worker another port: name the port")
     stderr = os.dup(STDERR)  # the workers', before the log catches what libraries write to this process's
     with logs.serving(settings), shared_folder() as folder:
         try:
             sockets = bind(settings.host, settings.port, "RETINA_PORT")
             check_grpc_port(settings)
-            status = asyncio.run(Supervisor(settings, folder, sockets, stderr).run())
+            status = asyncio.run(Supervisor(settings, found, folder, sockets, stderr).run())
         except Exception:
             logger.critical("the supervisor ended by an error", exc_info=True)
             raise SystemExit(1) from None

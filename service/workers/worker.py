@@ -1,11 +1,11 @@
 """A worker's process: it takes its place, builds the application, and serves on the supervisor's socket."""
 
-import os
 import socket
 from pathlib import Path
 from typing import Any
 
 from service.settings import load_settings
+from service.workers.places import Place
 from service.workers.seat import Seat
 
 
@@ -16,8 +16,8 @@ def work(task: dict[str, Any]) -> None:
         task: What :meth:`Supervisor.start` says: the seat, threads and CPUs, and the descriptors of the listening
             sockets and of the channel to the supervisor.
     """
-    if task["cpus"]:
-        os.sched_setaffinity(0, task["cpus"])  # before any thread begins
+    cpus = None if task["cpus"] is None else frozenset(task["cpus"])
+    Place(task["threads"], cpus, task["device"]).take()
     from service.app import create_app
     from service.observing import logs, tracing
     from service.server import serve
