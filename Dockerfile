@@ -99,7 +99,9 @@ FROM serve AS gpu
 ENV LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/venv/lib/python3.11/site-packages/nvidia/cudnn/lib \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_VISIBLE_DEVICES=all \
-    RETINA_PROVIDER=cuda
+    RETINA_DEVICES=cuda:all \
+    RETINA_PROVIDER=cuda \
+    RETINA_WORKERS=auto
 COPY --from=gpu-environment /opt/venv /opt/venv
 COPY --from=gpu-environment /models /models
 

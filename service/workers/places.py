@@ -74,14 +74,9 @@ def devices_of(names: str, environment: Mapping[str, str], device_files: Path) -
         return []
     offered = [name.strip() for name in environment.get(VISIBLE, "").split(",") if name.strip()]
     if names == "cuda:all":
-        found = offered or sorted(
-            (path.name.removeprefix("nvidia") for path in device_files.glob("nvidia*") if is_gpu(path.name)), key=int
-        )
-        if not found:
-            raise SettingsError(
-                "RETINA_DEVICES=cuda:all finds no GPU in /dev: start the container with GPUs, or name cpu"
-            )
-        return offered or [str(number) for number in range(len(found))]
+        # Under WSL 2 a GPU has no file of its own. Then it is the first one; if there is none, the provider says so.
+        files = [path for path in device_files.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+        return offered or [str(number) for number in range(len(files) or 1)]
     numbers = [name.strip().removeprefix("cuda:") for name in names.split(",")]
     for number in numbers:
         if offered and int(number) >= len(offered):
@@ -89,8 +84,3 @@ def devices_of(names: str, environment: Mapping[str, str], device_files: Path) -
                 f"RETINA_DEVICES has cuda:{number}, but {VISIBLE}={environment[VISIBLE]} shows {len(offered)}"
             )
     return [offered[int(number)] if offered else number for number in numbers]
-
-
-def is_gpu(name: str) -> bool:
-    """Whether a device file is of one GPU, as /dev/nvidia0 is and /dev/nvidiactl is not."""
-    return re.fullmatch(r"nvidia\d+", name) is not None
