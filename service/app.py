@@ -28,13 +28,14 @@ from service.security.rate_limit import RateLimiter
 from service.security.tls import key_pair
 from service.settings import Settings, SettingsError
 from service.state import State
+from service.workers.seat import Seat
 
 logger = logging.getLogger(__name__)
 API_VERSION = "1"
 """Version of the API in /docs, which anybody may read. The version of the software is in ``GET /v2``."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, seat: Seat | None = None) -> FastAPI:
     """Load the models and build the application; its ``state.service`` is a :class:`State`.
 
     Raises:
@@ -46,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     key_pair(settings)  # a start that can't work is one sentence
     rpc = rpc_of(settings)
     access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
-    served, metrics = Repository([]), Metrics()
+    served, metrics = Repository([]), Metrics(seat)
     predictor = Predictor(settings, metrics)
     metrics.queue_limit.set(settings.queue_size)
     metrics.in_flight_limit.set(settings.max_requests)
