@@ -53,7 +53,7 @@ def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.
     key_pair(settings)  # a start that can't work is one sentence
     rpc = rpc_of(settings)
     access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
-    served, metrics = Repository([]), Metrics()
+    served, metrics = Repository([]), Metrics(seat)
     predictor = Predictor(settings, metrics)
     metrics.queue_limit.set(settings.queue_size)
     metrics.in_flight_limit.set(settings.max_requests)

@@ -4,11 +4,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import onnxruntime
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, PlatformCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    generate_latest,
+)
 from prometheus_client.process_collector import ProcessCollector
 
 from service import __version__
-from service.observing.statistics import Statistics
+from service.observing.statistics import SharedStatistics, Statistics
+from service.workers.metrics import Together, share
+from service.workers.seat import Seat
+from service.workers.sums import Sums
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REASONS = ("too-many-requests", "queue-full", "timeout")
@@ -35,7 +46,7 @@ class ModelMetrics:
     def __init__(self, metrics: "Metrics", model: ModelLabels) -> None:
         labels = (model.name, model.version)
         self.predictions = [metrics.predictions.labels(*labels, label) for label in model.classes]
-        self.statistics = Statistics()
+        self.statistics = metrics.statistics_of(model)
         self.queue_length = metrics.queue_length.labels(*labels)
         self.queue_seconds = metrics.queue_seconds.labels(*labels)
         self.decode_seconds = metrics.decode_seconds.labels(*labels)
@@ -68,13 +79,21 @@ class ModelMetrics:
 
 
 class Metrics:
-    """All series of one application, in its own registry."""
+    """All series of one application, in its own registry. With a seat, its values are shared with the other workers.
 
-    def __init__(self) -> None:
+    ``multiprocess_mode`` says what a gauge is of all workers: the sum of what each has, or what is the same for each.
+    """
+
+    def __init__(self, seat: Seat | None = None) -> None:
+        share(seat)
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.together = None if seat is None else Together(self.registry, seat)
+        self.sums = None if seat is None else Sums(seat)
+        if seat is None:
+            ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        if seat is None:
+            GCCollector(registry=self.registry)
         by_model = ("model", "version")
 
         def histogram(name: str, text: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
@@ -114,24 +133,43 @@ class Metrics:
             (*by_model, "verdict"),
             registry=self.registry,
         )
-        self.in_flight = Gauge("retina_in_flight_requests", "Prediction requests in flight.", registry=self.registry)
+        self.in_flight = Gauge(
+            "retina_in_flight_requests",
+            "Prediction requests in flight.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.queue_length = Gauge(
-            "retina_queue_length", "Images that wait for the model.", by_model, registry=self.registry
+            "retina_queue_length",
+            "Images that wait for the model.",
+            by_model,
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.queue_limit = Gauge(
-            "retina_queue_limit", "Limit of images that wait for one model.", registry=self.registry
+            "retina_queue_limit",
+            "Limit of images that wait for one model.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.in_flight_limit = Gauge(
-            "retina_in_flight_requests_limit", "Limit of prediction requests in flight.", registry=self.registry
+            "retina_in_flight_requests_limit",
+            "Limit of prediction requests in flight.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self.ready = Gauge(
-            "retina_ready", "1 while the service accepts predictions, 0 while it shuts down.", registry=self.registry
+            "retina_ready",
+            "1 while the service accepts predictions, 0 while it shuts down.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
         )
         build = Gauge(
             "retina_build_info",
             "Versions of the service and of ONNX Runtime.",
             ("version", "onnxruntime"),
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
         build.labels(__version__, onnxruntime.__version__).set(1)
         self.model_info = Gauge(
@@ -139,20 +177,25 @@ class Metrics:
             "A loaded model, with the execution provider that really runs it.",
             (*by_model, "digest", "provider"),
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self.model_loaded = Gauge(
             "retina_model_loaded_timestamp_seconds",
             "When a model was loaded, since the Unix epoch.",
             by_model,
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self.model_plan = Gauge(
             "retina_model_plan",
             "How a model runs, by setting: threads of a lone run, streams, stream_threads, and images of a batch.",
             (*by_model, "setting"),
             registry=self.registry,
+            multiprocess_mode="livemostrecent",
         )
-        self.decode_threads = Gauge("retina_decode_threads", "Threads that decode images.", registry=self.registry)
+        self.decode_threads = Gauge(
+            "retina_decode_threads", "Threads that decode images.", registry=self.registry, multiprocess_mode="livesum"
+        )
         self.loads = Counter(
             "retina_model_loads_total",
             "Model packages by outcome: loaded, refused or unloaded.",
@@ -172,8 +215,27 @@ class Metrics:
         self.encode_seconds = histogram("retina_encode_duration_seconds", "Time to write one answer.")
         self.batch_size = histogram("retina_batch_size_images", "Images in one batch.", tuple(map(float, IMAGES)))
 
+    def text(self) -> bytes:
+        """All series in Prometheus's text format, of the whole service."""
+        return generate_latest(self.registry if self.together is None else self.together)
+
+    def statistics_of(self, model: ModelLabels) -> Statistics:
+        """The statistics of a model that is loaded."""
+        if self.sums is None:
+            return Statistics()
+        return SharedStatistics(self.sums, (model.name, model.version, model.digest))
+
     def forget(self, model: ModelLabels, others: Sequence[ModelLabels]) -> None:
-        """Drop the series of an unloaded model, except those shared with ``others`` of its name and version."""
+        """Drop the series of an unloaded model, except those shared with ``others`` of its name and version.
+
+        With several workers the series are left out where they are read (:class:`service.workers.metrics.Together`).
+        """
+        if self.sums is not None:
+            if not any((other.digest, other.provider) == (model.digest, model.provider) for other in others):
+                self.model_info.labels(model.name, model.version, model.digest, model.provider).set(0)
+            if not any(other.digest == model.digest for other in others):
+                SharedStatistics(self.sums, (model.name, model.version, model.digest)).clear()
+            return
         if not any((other.digest, other.provider) == (model.digest, model.provider) for other in others):
             self.model_info.remove(model.name, model.version, model.digest, model.provider)
         for label in set(model.classes).difference(*(other.classes for other in others)):

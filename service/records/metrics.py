@@ -40,7 +40,10 @@ class RecordMetrics:
             registry=registry,
         )
         self.queue_length = Gauge(
-            "retina_records_queue_length", "Prediction records that are not committed yet.", registry=registry
+            "retina_records_queue_length",
+            "Prediction records that are not committed yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         for reason in ("queue-full", "refused", "shutdown"):  # so that an alert sees the first loss as a rise from 0
             self.lost.labels(reason)

@@ -1,7 +1,7 @@
 """Liveness, readiness and metrics, for those who run the service."""
 
 from fastapi import APIRouter, Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -47,6 +47,6 @@ async def ready(request: Request, response: Response) -> Ready:
 async def metrics(request: Request) -> Response:
     """Read the metrics as Prometheus text: requests, queues, times of each stage, styles of images, models.
 
-    The page `/status` shows them to people.
+    With several workers they are of all of them. The page `/status` shows them to people.
     """
-    return Response(generate_latest(state_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(state_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -26,6 +26,7 @@ from service.server import announce, bind, check_grpc_port
 from service.settings import Settings, SettingsError
 from service.workers.agreement import Agreement
 from service.workers.channel import Channel, GoneError
+from service.workers.metrics import Restarts, forget_worker
 from service.workers.places import Place
 from service.workers.seat import Seat
 
@@ -101,6 +102,7 @@ class Supervisor:
         self.folder = folder
         self.sockets = sockets
         self.agreement = Agreement()
+        self.restarts = Restarts(folder)
         self.running: dict[int, Process] = {}
         self.ending = asyncio.Event()
         self.first_serves = asyncio.Event()
@@ -156,11 +158,13 @@ class Supervisor:
             worker = await self.start(index)
             status = await worker.run()
             del self.running[index]
+            forget_worker(self.folder, index)
             if self.ending.is_set():
                 break
             if vital and not worker.serving:
                 return status
             vital = False
+            self.restarts.count()
             served = time.monotonic() - worker.began
             wait = 0.0 if served > STEADY_S else min(max(2 * wait, FIRST_WAIT_S), LONGEST_WAIT_S)
             logger.critical("worker %d ended (%s) and starts again in %.1f s", index, in_words(status), wait)
@@ -237,7 +241,6 @@ def shared_folder() -> Iterator[Path]:
     where = memory if os.access(memory, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="retina-srm-", dir=where))
     try:
-        (folder / "metrics").mkdir()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

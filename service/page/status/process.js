@@ -9,7 +9,7 @@ const OUTCOMES = {
   error: "fault of the service",
 };
 
-/** The process: whether it is ready, what waits, what it refused, and what it uses. */
+/** The service: whether it is ready, what waits, what it refused, and what its processes use. */
 export function Process({ now, earlier }) {
   return html`<section class="panel" aria-labelledby="process-title">
     <h2 id="process-title">The service</h2>
@@ -24,7 +24,7 @@ export function Process({ now, earlier }) {
 }
 
 function Facts({ now, earlier }) {
-  const started = now.sum("process_start_time_seconds");
+  const started = now.least("process_start_time_seconds");
   const [build] = now.samples("retina_build_info");
   const used = earlier && now.sum("process_cpu_seconds_total") - earlier.sum("process_cpu_seconds_total");
   const memory = now.sum("process_resident_memory_bytes");
@@ -43,12 +43,20 @@ function Facts({ now, earlier }) {
       CPUs: `${((1000 * used) / (now.time - earlier.time)).toFixed(2)} busy in the ${span(now, earlier)}`,
     }),
     "Decoding threads": now.sum("retina_decode_threads") ?? "unknown",
-    Processes: "one; the figures are of the one that answered",
+    Processes: processes(now),
     ...(build && { Software: `service ${build.labels.version}, ONNX Runtime ${build.labels.onnxruntime}` }),
   };
   return html`<dl class="facts-list">
     ${Object.entries(facts).map(([term, text]) => html`<div key=${term}><dt>${term}</dt><dd>${text}</dd></div>`)}
   </dl>`;
+}
+
+/** How many processes the figures are of. The supervisor's restarts are counted where there are workers. */
+function processes(now) {
+  const workers = now.sum("retina_workers");
+  if (workers === null) return "one; the figures are of the one that answered";
+  const restarts = now.sum("retina_worker_restarts_total");
+  return `${count(workers)} ${workers === 1 ? "worker" : "workers"}; the figures are of all of them${restarts ? `; ${count(restarts)} restarted` : ""}`;
 }
 
 const of = (value, limit, unit) => `${count(value ?? 0)} of at most ${count(limit ?? 0)} ${unit}`;

@@ -22,6 +22,12 @@ export class Reading {
     return found.length ? found.reduce((total, { value }) => total + value, 0) : null;
   }
 
+  /** The least of the samples of a series, or null if there are none. */
+  least(name) {
+    const found = this.samples(name).map(({ value }) => value);
+    return found.length ? Math.min(...found) : null;
+  }
+
   /** A histogram, {bounds, counts (cumulative), count}, or null. */
   histogram(name, wanted) {
     const buckets = this.samples(`${name}_bucket`, wanted)
@@ -40,9 +46,10 @@ export class Reading {
     return this.samples("retina_model_info").map(({ labels }) => labels);
   }
 
-  /** The process and the times at which its models were loaded: where one differs, counters began anew. */
+  /** When each process started and its models were loaded: where one differs, counters began anew. */
   get origin() {
     const loaded = this.samples("retina_model_loaded_timestamp_seconds").map(({ labels, value }) => [labels.model, labels.version, value]);
-    return JSON.stringify([this.sum("process_start_time_seconds"), loaded]);
+    const started = this.samples("process_start_time_seconds").map(({ labels, value }) => [labels.worker, value]);
+    return JSON.stringify([started, loaded]);
   }
 }

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,36 @@ def test_readings_of_two_processes_are_not_subtracted(status: Page, service: str
             pass
     expect(status.get_by_role("region", name="The service")).not_to_contain_text("in the last")
     expect(status.get_by_role("columnheader", name="of late").first).to_be_visible()
+
+
+def of_workers(text: str, started: Sequence[float]) -> str:
+    """The metrics of a service with workers of 3 MiB that started at these times."""
+    lines = [f"retina_workers {len(started)}", "retina_worker_restarts_total 3"]
+    for worker, moment in enumerate(started):
+        labels = f'{{worker="{worker}"}}'
+        lines.append(f"process_resident_memory_bytes{labels} {3 << 20}")
+        lines.append(f"process_start_time_seconds{labels} {moment}")
+    return re.sub(r"(?m)^process_.*\n", "", text) + "\n".join(lines) + "\n"
+
+
+def test_several_workers_are_one_service(status: Page, service: str) -> None:
+    """Memory is the sum, and the service is as old as its oldest worker."""
+    now = time.time()
+    text = of_workers(httpx.get(f"{service}/metrics").text, [now - 60, now - (3 * 3600 + 5.5 * 60)])
+    status.route("**/metrics", lambda route: route.fulfill(body=text, content_type="text/plain"))
+    status.reload()
+    facts = status.get_by_role("region", name="The service")
+    expect(facts).to_contain_text("2 workers; the figures are of all of them; 3 restarted")
+    expect(facts).to_contain_text("6 MiB resident")
+    expect(facts).to_contain_text("3 h 5 min")
+
+
+def test_readings_before_and_after_a_worker_s_restart_are_not_subtracted(page: Page, service: str) -> None:
+    """Its CPU seconds began anew."""
+    text = httpx.get(f"{service}/metrics").text
+    before, missing, after = (of_workers(text, started) for started in ([90, 80], [90], [90, 95]))
+    same = "v.map(text => new m.Reading(text, 0).origin).map((origin, _, all) => all.indexOf(origin))"
+    assert module(page, "reading", same, before, missing, after, after) == [0, 1, 2, 2]
 
 
 def test_a_pause_stops_the_readings(status: Page) -> None:
