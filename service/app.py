@@ -24,20 +24,24 @@ from service.routes import channels, health, infer, models, page, predict, predi
 from service.security import headers
 from service.security.callers import Access
 from service.security.guard import PROBLEMS, needs
-from service.security.rate_limit import RateLimiter
 from service.security.tls import key_pair
 from service.settings import Settings, SettingsError
 from service.state import State
+from service.workers.limits import limits_of, settings_of
+from service.workers.seat import Seat
 
 logger = logging.getLogger(__name__)
 API_VERSION = "1"
 """Version of the API in /docs, which anybody may read. The version of the software is in ``GET /v2``."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, seat: Seat | None = None) -> FastAPI:
     """Load the models and build the application; its ``state.service`` is a :class:`State`.
 
+    With a ``seat`` it is one of the service's workers: its limits on callers hold over all of them.
+
     Raises:
+        OSError: if there is no room for what the workers share.
         PackageError: if the repository can't be served as the settings ask.
         SettingsError: if the settings contradict each other, or would open the service to others without a choice.
         KeyFileError: if the key file can't be used.
@@ -45,14 +49,16 @@ def create_app(settings: Settings) -> FastAPI:
     """
     key_pair(settings)  # a start that can't work is one sentence
     rpc = rpc_of(settings)
-    access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
+    settings = settings_of(settings, seat)
+    access, (limiter, requests) = Access(settings), limits_of(settings, seat)
     served, metrics = Repository([]), Metrics()
     predictor = Predictor(settings, metrics)
     metrics.queue_limit.set(settings.queue_size)
     metrics.in_flight_limit.set(settings.max_requests)
     lifecycle = Lifecycle(served, predictor, metrics, settings)
     records = open_records(settings, metrics.registry)
-    state = State(settings, served, predictor, metrics, lifecycle, access, limiter, Arrivals(settings), records)
+    arrivals = Arrivals(settings)
+    state = State(settings, served, predictor, metrics, lifecycle, access, limiter, requests, arrivals, records)
     lifecycle.start()
 
     @asynccontextmanager
