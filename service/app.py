@@ -25,10 +25,10 @@ from service.routes import channels, health, infer, models, page, predict, predi
 from service.security import headers
 from service.security.callers import Access
 from service.security.guard import PROBLEMS, needs
-from service.security.rate_limit import RateLimiter
 from service.security.tls import key_pair
 from service.settings import Settings, SettingsError
 from service.state import State
+from service.workers.limits import limits_of, settings_of
 from service.workers.membership import Membership
 from service.workers.seat import Seat
 
@@ -45,6 +45,7 @@ def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.
         supervisor: The socket to the supervisor of the workers, which then agree on the models that all serve.
 
     Raises:
+        OSError: if there is no room for what the workers share.
         PackageError: if the repository can't be served as the settings ask.
         SettingsError: if the settings contradict each other, or would open the service to others without a choice.
         KeyFileError: if the key file can't be used.
@@ -52,7 +53,8 @@ def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.
     """
     key_pair(settings)  # a start that can't work is one sentence
     rpc = rpc_of(settings)
-    access, limiter = Access(settings), RateLimiter(settings.rate_limit, settings.rate_burst)
+    settings = settings_of(settings, seat)
+    access, (limiter, requests) = Access(settings), limits_of(settings, seat)
     served, metrics = Repository([]), Metrics(seat)
     predictor = Predictor(settings, metrics)
     metrics.queue_limit.set(settings.queue_size)
@@ -60,9 +62,8 @@ def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.
     lifecycle = Lifecycle(served, predictor, metrics, settings)
     records = open_records(settings, metrics.registry)
     agreed = None if supervisor is None else Membership(lifecycle, supervisor)
-    state = State(
-        settings, served, predictor, metrics, agreed or lifecycle, access, limiter, Arrivals(settings), records
-    )
+    arrivals, control = Arrivals(settings), agreed or lifecycle
+    state = State(settings, served, predictor, metrics, control, access, limiter, requests, arrivals, records)
     lifecycle.start()
 
     @asynccontextmanager

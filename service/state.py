@@ -1,18 +1,18 @@
 """The typed state of the running application, for the routes."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastapi import Request
 
 from service.http.arrivals import Arrivals
+from service.http.in_flight import InFlight
 from service.inference.lifecycle import Lifecycle
 from service.inference.predictor import Predictor
 from service.inference.repository import Repository
 from service.observing.metrics import Metrics
 from service.records.kept import Records
 from service.security.callers import Access
-from service.security.rate_limit import RateLimiter
+from service.security.rate_limit import Limiter
 from service.settings import Settings
 from service.workers.membership import Membership
 
@@ -28,12 +28,11 @@ class State:
     lifecycle: Lifecycle | Membership
     """What loads, unloads and lists models: in this process, or by all workers together."""
     access: Access
-    limiter: RateLimiter
+    limiter: Limiter
+    requests: InFlight
     arrivals: Arrivals
     records: Records | None = None
     """None if no prediction records are kept."""
-    requests: Counter[str] = field(default_factory=Counter)
-    """Prediction requests in flight, by caller. Their bodies have arrived."""
     _ready: bool = False
 
     @property

@@ -1,7 +1,6 @@
 """Admission of every prediction request: find the model, refuse overload, stop at the deadline."""
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -68,39 +67,20 @@ def find_model(state: State, name: str, version: str | None) -> Model:
         return state.repository.get(name, version)
 
 
-def check_place(state: State, caller: str) -> None:
-    """Check whether there is a place for one more request of a caller.
-
-    Raises:
-        ProblemError: 503, if the limit of requests in flight, or of those of the caller, is reached.
-    """
-    limit, requests = state.settings.max_requests, state.requests.total()
-    if requests >= limit:
-        raise ProblemError.overload("too-many-requests", f"{requests} requests are in flight, which is the limit")
-    own = state.requests[caller]
-    if own >= math.ceil(limit * state.settings.caller_share):
-        raise ProblemError.overload(
-            "too-many-requests", f"{own} of your requests are in flight, which is the limit for one caller"
-        )
-
-
 @contextmanager
 def place(state: State, caller: str) -> Iterator[None]:
     """Hold a place for a request whose body has arrived, until its answer is written.
 
     Raises:
-        ProblemError: 503, as :func:`check_place`.
+        ProblemError: 503, as :meth:`service.http.in_flight.InFlight.enter`.
     """
-    check_place(state, caller)
-    state.requests[caller] += 1
-    state.metrics.in_flight.set(state.requests.total())
+    state.requests.enter(caller)
+    state.metrics.in_flight.inc()
     try:
         yield
     finally:
-        state.requests[caller] -= 1
-        if not state.requests[caller]:
-            del state.requests[caller]
-        state.metrics.in_flight.set(state.requests.total())
+        state.requests.leave(caller)
+        state.metrics.in_flight.dec()
 
 
 class Deadline:

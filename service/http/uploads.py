@@ -12,7 +12,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from service.http.admission import check_place, place
+from service.http.admission import place
 from service.http.arrivals import Body
 from service.http.problems import ProblemError
 from service.security.guard import subject_of
@@ -100,7 +100,7 @@ async def expect_place(state: State, caller: str) -> None:
         ProblemError: 503, late for a caller that is refused often.
     """
     try:
-        check_place(state, caller)
+        state.requests.check(caller)
     except ProblemError:
         await state.arrivals.refused(caller)
         raise

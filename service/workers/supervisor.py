@@ -5,6 +5,7 @@ worker takes it, so the death of a worker loses only the requests that it had ta
 """
 
 import asyncio
+import fcntl
 import json
 import logging
 import math
@@ -24,6 +25,7 @@ from service.observing import logs
 from service.observing.native import STDERR
 from service.server import announce, bind, check_grpc_port
 from service.settings import Settings, SettingsError
+from service.workers import limits
 from service.workers.agreement import Agreement
 from service.workers.channel import Channel, GoneError
 from service.workers.metrics import Restarts, forget_worker
@@ -31,6 +33,8 @@ from service.workers.places import Place
 from service.workers.seat import Seat
 
 logger = logging.getLogger(__name__)
+MEMORY = Path("/dev/shm")
+PREFIX, LOCK = "retina-srm-", "lock"
 BACKLOG = 2048
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 30.0
 STEADY_S = 60.0
@@ -43,6 +47,7 @@ class Process:
     def __init__(
         self, seat: Seat, process: asyncio.subprocess.Process, end: socket.socket, supervisor: "Supervisor"
     ) -> None:
+        self.seat = seat
         self.number = seat.index
         self.process = process
         self.end = end
@@ -159,6 +164,7 @@ class Supervisor:
             status = await worker.run()
             del self.running[index]
             forget_worker(self.folder, index)
+            limits.clear(self.settings, worker.seat)
             if self.ending.is_set():
                 break
             if vital and not worker.serving:
@@ -235,13 +241,21 @@ def in_words(status: int) -> str:
 
 
 @contextmanager
-def shared_folder() -> Iterator[Path]:
-    """A folder in memory, where there is one, for this user alone and for the time of the service."""
-    memory = Path("/dev/shm")
-    where = memory if os.access(memory, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="retina-srm-", dir=where))
+def shared_folder(memory: Path = MEMORY) -> Iterator[Path]:
+    """A folder in memory, where there is one, for this user alone and for the time of the service.
+
+    A supervisor that was killed left its folder. Nobody holds the lock in it, so it is removed here.
+    """
+    where = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    for left in where.glob(f"{PREFIX}*"):
+        with suppress(OSError), (left / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
     try:
-        yield folder
+        with (folder / LOCK).open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

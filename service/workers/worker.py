@@ -21,10 +21,9 @@ def work(task: dict[str, Any]) -> None:
     from service.app import create_app
     from service.observing import logs, tracing
     from service.server import serve
-    from service.workers.parts import settings_of
 
     seat = Seat(task["index"], task["count"], Path(task["folder"]))
-    settings = settings_of(load_settings(), seat).model_copy(update={"threads": task["threads"]})
+    settings = load_settings().model_copy(update={"threads": task["threads"]})
     *sockets, channel = (socket.socket(fileno=descriptor) for descriptor in (*task["sockets"], task["channel"]))
     for inherited in (*sockets, channel):
         inherited.set_inheritable(False)  # processes that this one starts have no use for them

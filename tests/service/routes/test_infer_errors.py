@@ -89,7 +89,7 @@ def test_overload_and_timeout(settings: Settings, pixels: NDArray[np.uint8], mon
         refused(client.post(INFER, content=body, headers=headers), 503, "within its timeout of 0.05 s")
         body, headers = binary(pixels)
         first = threads.submit(client.post, INFER, content=body, headers=headers)
-        while not app.state.service.requests:
+        while not app.state.service.requests.total():
             threading.Event().wait(0.005)
         response = client.post(INFER, content=body, headers=headers)
         refused(response, 503, "try again")

@@ -149,7 +149,7 @@ def test_has_a_deadline(
         told = problem(client.post(address("colour"), content=make_image(), headers=headers), 503, "timeout")
         gate.set()
         assert "0.1 s" in told.detail
-        assert not app.state.service.requests
+        assert not app.state.service.requests.total()
         assert counted(client, "rejected") == (1, 1)
         assert 'retina_rejected_total{reason="timeout"} 1.0' in client.get("/metrics").text
 

@@ -4,6 +4,7 @@ import http.client
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from service.settings import SHIPPED_REPOSITORY
+from service.workers.supervisor import shared_folder
 from tests.service.process import ROOT, running
 from tests.service.workers.connections import Connection, workers_of
 
@@ -195,6 +197,19 @@ def test_models_are_loaded_and_unloaded_by_all(folder: Path) -> None:
         [index] = everywhere("/v2/repository/index", "POST")
         assert "not a whole ONNX file" in index[1]
         assert {status for status, _ in everywhere("/v2/models/colour")} == {200}
+
+
+def test_the_folder_of_a_killed_supervisor_is_removed_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
+    left = tmp_path / "retina-srm-left"
+    left.mkdir()
+    (left / "lock").touch()
+    with shared_folder(tmp_path) as first:
+        assert not left.exists()
+        assert stat.S_IMODE(first.stat().st_mode) == 0o700
+        with shared_folder(tmp_path) as second:
+            assert first.exists()
+        assert not second.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
