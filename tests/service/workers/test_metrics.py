@@ -140,6 +140,7 @@ def test_replaced_content_of_a_version_leaves_one_digest(start: Start) -> None:
     assert of(series, "retina_images_total") == [0]
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_each_worker_s_process(start: Start, tmp_path: Path) -> None:
     """Against ``/proc``, read otherwise."""
     workers = [start(index) for index in range(2)]
