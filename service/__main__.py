@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,6 +58,8 @@ def serve(
     settings = load_settings(host=host, port=port, model_repository=repository, provider=provider)
     found = places(settings)
     if len(found) > 1:
+        if sys.platform == "win32":
+            raise SettingsError("Windows has no sockets that processes share: set RETINA_WORKERS=1")
         from service.workers.supervisor import supervise
 
         supervise(settings, found)
