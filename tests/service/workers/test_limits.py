@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,6 @@ from service.settings import Settings
 from service.workers.limits import settings_of
 from service.workers.seat import Seat
 from tests.conftest import ImageMaker
-from tests.service.http.test_admission import not_waiting
 
 PREDICT = "/v1/models/colour/predict"
 
@@ -60,7 +60,11 @@ def test_requests_in_flight_are_counted_over_workers(
         monkeypatch.setattr(Model, "run", held_back)
         try:
             waiting = [threads.submit(client.post, PREDICT, content=make_image()) for client in (first, second)]
-            assert not any(not_waiting(future) for future in waiting)
+            end = time.monotonic() + 10
+            while apps[0].state.service.requests.total() < 2:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            assert not any(future.done() for future in waiting)
             assert all("\nretina_in_flight_requests 1.0" in client.get("/metrics").text for client in (first, second))
             refused = [client.post(PREDICT, content=make_image()) for client in (first, second)]
         finally:
@@ -71,6 +75,13 @@ def test_requests_in_flight_are_counted_over_workers(
         assert [future.result(20).status_code for future in waiting] == [200, 200]
         assert second.post(PREDICT, content=make_image()).status_code == 200
         assert apps[0].state.service.requests.total() == 0
+
+
+def test_the_application_has_a_worker_s_part(settings: Settings, seat: Callable[[int], Seat]) -> None:
+    with TestClient(create_app(settings, seat(2))) as client:
+        metrics = client.get("/metrics").text
+    assert "\nretina_queue_limit 64.0" in metrics
+    assert "\nretina_in_flight_requests_limit 64.0" in metrics
 
 
 def test_a_worker_s_part(tmp_path: Path) -> None:
