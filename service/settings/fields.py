@@ -173,8 +173,8 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=512 * 2**20,
         ge=1,
-        description="Most bytes of request bodies in memory, over all callers. Above it the answer is 503. It is divided "
-        "among the workers.",
+        description="Most bytes of request bodies in memory, over all callers. Above it the answer is 503. It is "
+        "divided among the workers.",
     )
     max_uploads_per_caller: int = Field(
         default=16,
