@@ -14,7 +14,7 @@ from types import TracebackType
 
 libc = ctypes.PyDLL(None, use_errno=True)
 """Its calls keep Python's own lock. ``fcntl.flock`` gives that lock to other threads, and would hold the file until it
-comes back: up to 64 ms beside three busy threads (EXPERIMENTS.md), in which no worker could go on."""
+comes back: up to 97 ms beside three busy threads (EXPERIMENTS.md), in which no worker could go on."""
 TRIES, PAUSE_S = 20, 20e-6
 """The file is held for a few microseconds, so the first tries come at once. The pauses after them are for a holder that
 waits for a CPU."""
