@@ -46,6 +46,7 @@ def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.
 
     Raises:
         OSError: if there is no room for what the workers share.
+        ValueError: if the seat is not one of theirs, as :func:`service.workers.limits.limits_of`.
         PackageError: if the repository can't be served as the settings ask.
         SettingsError: if the settings contradict each other, or would open the service to others without a choice.
         KeyFileError: if the key file can't be used.

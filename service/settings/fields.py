@@ -100,7 +100,8 @@ class Settings(BaseSettings):
     rate_limit: float = Field(
         default=0.0,
         ge=0,
-        description="Requests per second for each caller; without authentication, for each address. 0: no limit.",
+        description="Requests per second for each caller, over all workers; without authentication, for each address. "
+        "0: no limit.",
     )
     rate_burst: int = Field(default=20, ge=1, description="Requests that a caller may send at once above that rate.")
     cors_origins: str = Field(
@@ -162,26 +163,34 @@ class Settings(BaseSettings):
         default=0.0, ge=0, le=1000, description="Longest time that an image waits for its batch to fill, in ms."
     )
     queue_size: int = Field(
-        default=256, ge=1, description="Most images that may wait for one model. Above it the answer is 503."
+        default=256,
+        ge=1,
+        description="Most images that may wait for one model. Above it the answer is 503. It is divided among the "
+        "workers.",
     )
     max_requests: int = Field(
-        default=64, ge=1, description="Most prediction requests in flight at once. Above it the answer is 503."
+        default=64,
+        ge=1,
+        description="Most prediction requests in flight at once, over all workers. Above it the answer is 503.",
     )
     caller_share: float = Field(
         default=0.75,
         gt=0,
         le=1,
         description="Largest part of `RETINA_MAX_REQUESTS`, `RETINA_QUEUE_SIZE` and `RETINA_MAX_UPLOAD_BYTES` that one "
-        "caller may hold. 1: all.",
+        "caller may hold: of the first over all workers, of the others in each. 1: all.",
     )
     max_body_bytes: int = Field(default=32 * 2**20, ge=1, description="Largest request body, in bytes.")
     max_upload_bytes: int = Field(
         default=512 * 2**20,
         ge=1,
-        description="Most bytes of request bodies in memory, over all callers. Above it the answer is 503.",
+        description="Most bytes of request bodies in memory, over all callers. Above it the answer is 503. It is "
+        "divided among the workers.",
     )
     max_uploads_per_caller: int = Field(
-        default=16, ge=1, description="Most request bodies that arrive from one caller at once. Others of it wait."
+        default=16,
+        ge=1,
+        description="Most request bodies that arrive from one caller at once, in each worker. Others of it wait.",
     )
     min_body_rate: int = Field(
         default=4096,
@@ -193,7 +202,7 @@ class Settings(BaseSettings):
         default=2**30,
         ge=1,
         description="Most bytes of pixels that large images in decoding may hold together, by their headers. Others "
-        "wait.",
+        "wait. It is divided among the workers.",
     )
     max_files: int = Field(default=16, ge=1, description="Most images in one request.")
     body_timeout_s: float = Field(

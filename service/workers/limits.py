@@ -13,7 +13,7 @@ def limits_of(settings: Settings, seat: Seat | None) -> tuple[Limiter, InFlight]
 
     Raises:
         OSError: if there is no room for what the workers share.
-        ValueError: for a seat above 255.
+        ValueError: for a seat above 255, or for settings with another number of requests than the other workers'.
     """
     if seat is None:
         return RateLimiter(settings.rate_limit, settings.rate_burst), OwnInFlight(settings)
@@ -28,9 +28,11 @@ def clear(settings: Settings, seat: Seat) -> None:
 
     Raises:
         OSError: if there is no room for what the workers share.
-        ValueError: for a seat above 255.
+        ValueError: for a seat above 255, or for settings with another number of requests.
     """
-    limits_of(settings, seat)
+    from service.workers.places import SharedInFlight
+
+    SharedInFlight(settings, seat)
 
 
 def settings_of(settings: Settings, seat: Seat | None) -> Settings:

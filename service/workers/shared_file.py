@@ -13,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 
 libc = ctypes.PyDLL(None, use_errno=True)
-"""Its calls keep Python's own lock. ``fcntl.flock`` gives that lock to another thread, and this one would then hold the
-file until it comes back: milliseconds, in which no worker could go on."""
+"""Its calls keep Python's own lock. ``fcntl.flock`` gives that lock to other threads, and would hold the file until it
+comes back: up to 97 ms beside three busy threads (EXPERIMENTS.md), in which no worker could go on."""
 TRIES, PAUSE_S = 20, 20e-6
-"""The file is held for some microseconds. So the first tries come at once, and a process that doesn't run on any CPU
-while it holds the file gets one."""
+"""The file is held for a few microseconds, so the first tries come at once. The pauses after them are for a holder that
+waits for a CPU."""
 DIGEST = 16
 
 

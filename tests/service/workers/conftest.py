@@ -9,8 +9,6 @@ import pytest
 
 from service.workers.seat import Seat
 
-pytest.importorskip("fcntl")
-
 
 @pytest.fixture(scope="session")
 def processes() -> ForkServerContext:

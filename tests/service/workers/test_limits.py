@@ -17,7 +17,6 @@ from service.settings import Settings
 from service.workers.limits import settings_of
 from service.workers.seat import Seat
 from tests.conftest import ImageMaker
-from tests.service.http.test_admission import not_waiting
 
 PREDICT = "/v1/models/colour/predict"
 
@@ -71,6 +70,13 @@ def test_requests_in_flight_are_counted_over_workers(
         assert [future.result(20).status_code for future in waiting] == [200, 200]
         assert second.post(PREDICT, content=make_image()).status_code == 200
         assert apps[0].state.service.requests.total() == 0
+
+
+def test_the_application_has_a_worker_s_part(settings: Settings, seat: Callable[[int], Seat]) -> None:
+    with TestClient(create_app(settings, seat(2))) as client:
+        metrics = client.get("/metrics").text
+    assert "\nretina_queue_limit 64.0" in metrics
+    assert "\nretina_in_flight_requests_limit 64.0" in metrics
 
 
 def test_a_worker_s_part(tmp_path: Path) -> None:
