@@ -30,7 +30,7 @@ def clear(settings: Settings, seat: Seat) -> None:
         OSError: if there is no room for what the workers share.
         ValueError: for a seat above 255, or for settings with another number of requests.
     """
-    from service.workers.places import SharedInFlight
+    from service.workers.in_flight import SharedInFlight
 
     SharedInFlight(settings, seat)
 

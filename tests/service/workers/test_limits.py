@@ -59,7 +59,11 @@ def test_requests_in_flight_are_counted_over_workers(
         monkeypatch.setattr(Model, "run", held_back)
         try:
             waiting = [threads.submit(client.post, PREDICT, content=make_image()) for client in (first, second)]
-            assert not any(not_waiting(future) for future in waiting)
+            end = time.monotonic() + 10
+            while apps[0].state.service.requests.total() < 2:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            assert not any(future.done() for future in waiting)
             assert all("\nretina_in_flight_requests 2.0" in client.get("/metrics").text for client in (first, second))
             refused = [client.post(PREDICT, content=make_image()) for client in (first, second)]
         finally:
