@@ -247,8 +247,8 @@ class Settings(BaseSettings):
     records_queue_size: int = Field(
         default=10_000,
         ge=1,
-        description="Most records of a worker that may wait for the database. Above it records are lost (`on`) or the answer is "
-        "503 (`required`).",
+        description="Most records of a worker that may wait for the database. Above it records are lost (`on`) or "
+        "the answer is 503 (`required`).",
     )
     records_timeout_s: float = Field(
         default=5.0,
