@@ -4,12 +4,14 @@ import http.client
 import os
 import random
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -126,6 +128,39 @@ def test_a_killed_worker_loses_only_its_own_requests() -> None:
         assert sum(len(caller.lost) for caller in callers) > 0, "no request was in flight when a worker was killed"
         assert probe.answered > 50
         assert sum("killed by SIGKILL" in line for line in log) == KILLS
+        told = httpx.get(f"{address}/metrics").text
+        for series in (
+            f"retina_worker_restarts_total {KILLS}.0",
+            "retina_workers 2.0",
+            "retina_in_flight_requests 0.0",
+        ):
+            assert f"\n{series}\n" in told
+
+
+def test_no_answer_without_its_record_though_workers_share_the_file_and_die(repository: Path, tmp_path: Path) -> None:
+    database = tmp_path / "records.db"
+    records = {"RETINA_RECORDS": "required", "RETINA_RECORDS_URL": f"sqlite:///{database}"}
+    with running(repository, RETINA_PROVIDER="cpu", RETINA_WORKERS="2", **records) as (process, address, log):
+        workers = wait_for_workers(process, 2, log)
+        callers = [Caller(port_of(address), "/v1/models/grey/predict", SCAN) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        time.sleep(1)
+        os.kill(workers[1], signal.SIGKILL)
+        wait_for_workers(process, 2, log, workers[1:])
+        time.sleep(2)
+        for caller in callers:
+            caller.stopping.set()
+        for caller in callers:
+            caller.join(30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    answered, lost = sum(caller.answered for caller in callers), sum(len(caller.lost) for caller in callers)
+    with closing(sqlite3.connect(database)) as connection:
+        [[kept]] = connection.execute("SELECT count(*) FROM predictions")
+    assert not any(caller.wrong for caller in callers)
+    assert answered > 20
+    assert answered <= kept <= answered + lost
 
 
 def test_sigterm_ends_all_and_loses_nothing() -> None:
