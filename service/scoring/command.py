@@ -15,7 +15,7 @@ from service.offline import choose
 from service.scoring.counts import Counts
 from service.scoring.errors import ScoringError
 from service.scoring.items import Source
-from service.scoring.progress import Shown, summary
+from service.scoring.progress import Shown, counted, summary
 from service.scoring.results import Results, Run, metadata
 from service.scoring.scorer import Scorer
 from service.scoring.sources import open_source
@@ -123,7 +123,7 @@ def score(model: Model, source: Source, results: Results, run: Run, settings: Se
     print(summary(counts, counts.entries - before.entries, seconds))
     if counts.failed:
         stderr.print(
-            f"{counts.failed:,} files could not be used; {results.folder}/failed-*.parquet says why.",
+            f"{counted(counts.failed, 'file')} could not be used: {results.folder}/failed-*.parquet says why.",
             style="red",
             markup=False,
             soft_wrap=True,

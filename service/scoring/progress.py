@@ -72,11 +72,16 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def summary(counts: Counts, done: int, seconds: float) -> str:
     """What all parts hold, and how fast this run was: ``done`` entries in so many seconds."""
-    lines = [f"{counts.images:,} images, {counts.failed:,} failed"]
+    lines = [f"{counted(counts.images, 'image')}, {counts.failed:,} failed"]
     if counts.other:
-        lines[0] += f", {counts.other:,} files of other kinds passed over"
+        lines[0] += f", {counted(counts.other, 'file')} of other kinds passed over"
     if done:
         lines.append(f"{done / seconds:.1f} images/s in this run, {in_words(seconds)}")
     for heading, found in (("label", counts.labels), ("style", counts.verdicts)):

@@ -5,11 +5,13 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from models.cpu import usable_cpus
+from models.preprocessing import ImageFault
 from service.file_names import readable
 from service.http.answers import prediction
 from service.inference.errors import UnusableImageError
@@ -29,6 +31,8 @@ ROWS_AT_ONCE = 512
 DEPTH = 4
 """Images in flight for each that runs: one runs, one waits for it, one is decoded, one is read."""
 UNREADABLE = "unreadable"
+DICOM_INDEX = "DICOMDIR"
+"""The index of a DICOM medium (PS3.10, 8.6), which is a DICOM file without an image."""
 OUTAGE = 16
 """So many entries in a row that can't be read, though they are there, mean that their store is gone."""
 
@@ -40,6 +44,16 @@ class Entry(NamedTuple):
     last: bool
     """Whether its part ends with it."""
     row: asyncio.Task[Scored | Failed]
+
+
+class Rows(NamedTuple):
+    """Rows to write into a part."""
+
+    part: Part
+    scored: list[Scored]
+    failed: list[Failed]
+    last: bool
+    """Whether the part is finished with them."""
 
 
 class Scorer:
@@ -75,12 +89,17 @@ class Scorer:
         self.most_bytes = settings.max_upload_bytes
         self.bytes = 0
         """Of the files in flight."""
+        self.room = asyncio.Event()
+        self.room.set()
         own = settings.model_copy(update={"queue_size": self.most, "caller_share": 1.0, "batch_delay_ms": 0.0})
         self.predictor = Predictor(own, Metrics())
         self.predictor.add(model)
         self.readers = ThreadPoolExecutor(source.reads or cpus, "read")
+        self.reading = asyncio.Semaphore(source.reads or cpus)
         self.writer = ThreadPoolExecutor(1, "write")
-        self.writing: Future[Counts | None] | None = None
+        self.waiting: deque[Rows] = deque()
+        """To be written. While one entry after another can't be read, no part is finished: its store may be gone."""
+        self.writing: Future[None] | None = None
         self.found: dict[int, Counts] = {}
         """The counts of the parts that this run has finished."""
         self.unreadable = 0
@@ -94,6 +113,7 @@ class Scorer:
         flight: deque[Entry] = deque()
         try:
             await self.keep_going(flight, self.work(parts))
+            await self.hand_over()
             await self.written()
         except OSError as error:
             raise ScoringError(
@@ -115,7 +135,7 @@ class Scorer:
         scored, failed = list[Scored](), list[Failed]()
         part: Part | None = None
         while True:
-            while len(flight) < self.most and self.bytes < self.most_bytes and (next_one := next(work, None)):
+            while len(flight) < self.most and (next_one := next(work, None)):
                 number, last, item = next_one
                 flight.append(Entry(number, last, loop.create_task(self.one(item))))
             if not flight:
@@ -130,8 +150,9 @@ class Scorer:
                 failed.append(row)
             self.notice(row)
             if entry.last or len(scored) + len(failed) == ROWS_AT_ONCE:
-                await self.written()
-                self.writing = self.writer.submit(self.write, part, scored, failed, entry.last)
+                self.waiting.append(Rows(part, scored, failed, entry.last))
+                if not self.unreadable:
+                    await self.hand_over()
                 self.advance(len(scored) + len(failed), sum(row.reason != OTHER for row in failed))
                 scored, failed = [], []
             if entry.last:
@@ -143,11 +164,17 @@ class Scorer:
             for index, item in enumerate(self.source.items(start, stop), start):
                 yield part, index == stop - 1, item
 
-    def write(self, part: Part, scored: list[Scored], failed: list[Failed], last: bool) -> None:
+    async def hand_over(self) -> None:
+        """Give the rows that wait to the thread of the writer."""
+        while self.waiting:
+            await self.written()
+            self.writing = self.writer.submit(self.write, self.waiting.popleft())
+
+    def write(self, rows: Rows) -> None:
         """Write rows, in the thread of the writer."""
-        part.write(scored, failed)
-        if last:
-            self.found[part.number] = part.finish()
+        rows.part.write(rows.scored, rows.failed)
+        if rows.last:
+            self.found[rows.part.number] = rows.part.finish()
 
     async def written(self) -> None:
         """Wait for the rows that are being written, and raise their error."""
@@ -157,28 +184,42 @@ class Scorer:
 
     async def one(self, item: Item) -> Scored | Failed:
         """Read, decode and run one entry."""
-        content = await asyncio.get_running_loop().run_in_executor(self.readers, self.fetch, item)
-        if isinstance(content, Failed):
-            return content
-        data, digest = content
-        self.bytes += len(data)
+        async with self.reading:
+            await self.room.wait()
+            content = await asyncio.get_running_loop().run_in_executor(self.readers, self.fetch, item)
+            if isinstance(content, Failed):
+                return content
+            data, digest = content
+            self.hold(len(data))
         try:
             [(image, outputs)] = await self.predictor.predict(self.model, [data], self.run.frame)
         except UnusableImageError as error:
             fault = error.reason.fault
-            passed_over = fault in ("unrecognised", "empty") and self.is_other(item.name)
-            return Failed(readable(item.name), item.carried, digest, OTHER if passed_over else fault, str(error))
+            reason = OTHER if self.is_other(item.name, fault) else fault
+            return Failed(readable(item.name), item.carried, digest, reason, str(error))
         finally:
-            self.bytes -= len(data)
+            self.hold(-len(data))
         answer = prediction(
             self.model.card, image, outputs, file=None, weights="none", activation_map=False, abstain=self.abstain
         )
         gates = np.array(outputs.recalibration_weights)  # a copy: the outputs are views of a batch with its maps
         return Scored(readable(item.name), item.carried, digest, answer, gates)
 
-    def is_other(self, name: str) -> bool:
+    def hold(self, more: int) -> None:
+        """Count bytes of files in flight, and let others be read only while there is room."""
+        self.bytes += more
+        if self.bytes < self.most_bytes:
+            self.room.set()
+        else:
+            self.room.clear()
+
+    def is_other(self, name: str, fault: ImageFault) -> bool:
         """Whether a file was only found in a folder, and nobody would expect an image in it."""
-        return self.source.kind == "folder" and (name.endswith("DICOMDIR") or not is_named_like_an_image(name))
+        if self.source.kind != "folder":
+            return False
+        if PurePosixPath(name).name == DICOM_INDEX:
+            return True
+        return fault == "unrecognised" and not is_named_like_an_image(name)
 
     def fetch(self, item: Item) -> tuple[bytes, str] | Failed:
         """Read an entry and its SHA-256, in a thread of the readers."""
