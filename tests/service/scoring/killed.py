@@ -50,7 +50,7 @@ def run(repository: str, source: str, to: str, rows: int, moment: int) -> int:
     Path.unlink = moments.around(Path.unlink)  # type: ignore[method-assign]
     pq.ParquetWriter.write_batch = moments.around(pq.ParquetWriter.write_batch)
     settings = Settings(model_repository=Path(repository), provider="cpu", threads=2)
-    options = {"version": "1", "frame": None, "image_column": None, "id_column": None}
+    options: dict[str, Any] = {"version": "1", "frame": None, "image_column": None, "id_column": None}
     return score_source(source, to, settings, model="colour", rows=rows, **options, stderr=Console(file=io.StringIO()))
 
 

@@ -164,10 +164,10 @@ def test_far_manifests_and_tables(score: Runs, images: Path, memory: Any, tmp_pa
 
 def test_mistakes_in_the_source_are_one_sentence(score: Runs, images: Path, tmp_path: Path, memory: Any) -> None:
     for source, message in {
-        tmp_path / "nope": "does not exist",
+        str(tmp_path / "nope"): "does not exist",
         "memory://nope/nope": "does not exist",
         "nope://bucket": r"can't be reached \(ValueError: Protocol not known: nope",
-        images / "00.jpg": "neither a CSV manifest",
+        str(images / "00.jpg"): "neither a CSV manifest",
     }.items():
         with pytest.raises(ScoringError, match=message):
             score(source)
