@@ -53,6 +53,14 @@ def test_dicom_files_without_a_suffix_and_files_of_other_kinds(score: Runs, imag
     assert score.failed() == {"DICOMDIR": "other", "notes.txt": "other"}
 
 
+def test_a_damaged_file_without_a_suffix_is_a_failure(score: Runs, images: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    (images / "IM000001").write_bytes(dicom(pixels)[:-2000])
+    (images / "IM000002").write_bytes(b"")
+    assert score(images) == 1
+    assert score.failed() == {"IM000001": "damaged", "IM000002": "empty"}
+
+
 def test_a_manifest_carries_its_columns_along(score: Runs, images: Path, tmp_path: Path) -> None:
     rows = ["patient,file,label", 'P1,images/00.jpg,"normal, or nearly"', "P2,images/eye 1/01.png,", ""]
     (tmp_path / "list.csv").write_text("\N{ZERO WIDTH NO-BREAK SPACE}" + "\n".join(rows), encoding="utf-8")
@@ -84,7 +92,9 @@ def rows_of(images: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["bytes", "structures"])
-def test_parquet_in_several_files_and_row_groups(score: Runs, images: Path, tmp_path: Path, nested: bool) -> None:
+def test_parquet_in_several_files_and_row_groups(
+    score: Runs, images: Path, tmp_path: Path, nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = rows_of(images)
     expected_bytes = [row["image"] for row in rows]
     for row in rows:
@@ -100,11 +110,21 @@ def test_parquet_in_several_files_and_row_groups(score: Runs, images: Path, tmp_
     assert score.table()["source_grade"].to_pylist() == [str(index % 3) for index in range(12)]
     assert "source_notes" not in score.table().column_names
     assert score.table()["sha256"].to_pylist() == [sha256(data) for data in expected_bytes]
-    # A later run begins within a row group, and reads the same images.
-    before = score.table()
-    for lost in (score.parts()[1], score.parts()[2]):
-        lost.unlink()
+    # A later run begins within a row group, and reads the same images, without the row groups that it does not need.
+    before, read = score.table(), list[int]()
+    iterate = pq.ParquetFile.iter_batches
+
+    def counted(self: Any, *arguments: Any, row_groups: list[int], **options: Any) -> Any:
+        read.append(self.metadata.row_group(row_groups[0]).num_rows)
+        return iterate(self, *arguments, row_groups=row_groups, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    for lost, rows_read in {(1,): 3 + 1 + 2 + 2, (2,): 2 + 1, (0, 2): 3 + 3 + 2 + 1}.items():
+        for part in [score.parts()[number] for number in lost]:
+            part.unlink()
+        read.clear()
         assert score(folder) == 0
+        assert sum(read) == rows_read
         again = score.table()
         assert again["sha256"].equals(before["sha256"])
         np.testing.assert_allclose(again["probability"], before["probability"], atol=1e-6)
