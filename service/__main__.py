@@ -15,9 +15,9 @@ from service.inference.errors import UnknownModelError
 from service.inference.execution import execution_of
 from service.inference.plans import TuningError
 from service.inference.providers import ProviderError
-from service.inference.repository import Repository
 from service.records import commands as records
 from service.records.errors import RecordsError
+from service.scoring.errors import ScoringError
 from service.security import keys_command
 from service.security.key_file import KeyFileError
 from service.settings import SettingsError, load_settings
@@ -100,14 +100,11 @@ def predict(
     provider: ProviderOption = None,
 ) -> None:
     """Predict files without a server. If files fail, they are listed at the end and the exit status is 1."""
-    from service.offline import Failure, predict_files, write
+    from service.offline import Failure, choose, predict_files, write
 
     settings = load_settings(model_repository=repository, provider=provider)
     one_by_one = settings.model_copy(update={"streams": 1})
-    loaded = Repository.load(settings.model_repository, execution_of(one_by_one), only=model)
-    if model is None and len(loaded.models) > 1:
-        raise UnknownModelError(f"Say which model: --model {' or --model '.join(loaded.models)}")
-    chosen = loaded.get(model or next(iter(loaded.models)), version)
+    chosen = choose(settings, execution_of(one_by_one), model, version)
     answers = predict_files(chosen, files, settings, frame=frame, weights=weights, activation_map=activation_map)
     done = list(track(answers, "predict", total=len(files), console=stderr, disable=not stderr.is_terminal))
     print(write(chosen, [answer for answer in done if not isinstance(answer, Failure)], output))
@@ -116,6 +113,49 @@ def predict(
         stderr.print(f"{failure.file}: {failure.reason}", style="red", markup=False, soft_wrap=True)
     if failures:
         raise SystemExit(1)
+
+
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(help="Folder, CSV manifest, Parquet, or an address such as s3://...")],
+    to: Annotated[str, typer.Option(help="Folder of the results. A run that was stopped goes on there.")],
+    model: Annotated[str | None, typer.Option(help="Model name; needed if the repository has several.")] = None,
+    version: Annotated[str | None, typer.Option(help="Default: the highest.")] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Files in a part of the results. Default: 4096, or as before.")
+    ] = None,
+    frame: Annotated[
+        int | None, typer.Option(min=1, help="DICOM frame or TIFF page of every file, from 1. Default: as in predict.")
+    ] = None,
+    image_column: Annotated[str | None, typer.Option(help="Of Parquet. Default: image or bytes.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Of Parquet. Default: id, name, file and the like.")] = None,
+    repository: RepositoryOption = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Score every image of a source into Parquet files (docs/scoring.md).
+
+    The exit status is 0, 1 if files failed or the run can't start, and 130 after Ctrl-C. The same command goes on.
+    """
+    settings = load_settings(model_repository=repository, provider=provider)
+    try:
+        from service.scoring.command import score_source
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("pyarrow", "fsspec"):
+            raise
+        raise ScoringError(f"{error.name} is not installed: pip install 'retina-srm[score]'") from None
+    status = score_source(
+        source,
+        to,
+        settings,
+        model=model,
+        version=version,
+        rows=rows,
+        frame=frame,
+        image_column=image_column,
+        id_column=id_column,
+        stderr=stderr,
+    )
+    raise SystemExit(status)
 
 
 @app.command()
@@ -149,6 +189,7 @@ def main() -> None:
         PackageError,
         ProviderError,
         RecordsError,
+        ScoringError,
         TuningError,
         UnknownModelError,
     ) as error:

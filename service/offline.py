@@ -13,8 +13,10 @@ import orjson
 from service import NOTICE
 from service.file_names import readable
 from service.http.answers import Weights, identity, prediction
-from service.inference.errors import UnusableImageError
+from service.inference.errors import UnknownModelError, UnusableImageError
+from service.inference.execution import Execution
 from service.inference.predictor import Predictor
+from service.inference.repository import Repository
 from service.inference.runtime import Model
 from service.observing.metrics import Metrics
 from service.settings import Settings
@@ -25,6 +27,19 @@ class Failure(NamedTuple):
 
     file: str
     reason: str
+
+
+def choose(settings: Settings, execution: Execution, name: str | None, version: str | None) -> Model:
+    """Load the model that somebody asks for: by default the only one, in its highest version.
+
+    Raises:
+        UnknownModelError: if there is none of this name or version, or several and no name.
+        PackageError: if it is not usable.
+    """
+    loaded = Repository.load(settings.model_repository, execution, only=name)
+    if name is None and len(loaded.models) > 1:
+        raise UnknownModelError(f"Say which model: --model {' or --model '.join(loaded.models)}")
+    return loaded.get(name or next(iter(loaded.models)), version)
 
 
 def predict_files(
