@@ -15,6 +15,8 @@ from service.storage.address import SCHEMES
 
 IDENTITY = ("ETag", "etag", "md5Hash", "generation", "mtime", "last_modified", "LastModified", "updated", "created")
 """What changes with the content of an object, by the names of the libraries. The first that there is decides."""
+OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"retries": {"total_max_attempts": 2}}}}
+"""What a library is asked for beside its defaults. The next scan tries again, so a store that is away is soon told."""
 REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "there is no such bucket or object",
     PermissionError: "access is refused: check the credentials in the environment, such as AWS_ACCESS_KEY_ID",
@@ -51,7 +53,9 @@ class Store:
         try:
             import fsspec
 
-            self.files: Any = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+            options = OPTIONS.get(scheme, {}) | {"use_listings_cache": False, "skip_instance_cache": True}
+            self.files: Any = fsspec.filesystem(scheme, **options)
+            self.files.retries = 2  # of s3fs, around those of its library
         except ImportError:
             raise SettingsError(f"RETINA_MODEL_REPOSITORY={address} needs {SCHEMES[scheme]}") from None
         except Exception as error:  # every library has its own
