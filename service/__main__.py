@@ -21,6 +21,7 @@ from service.scoring.errors import ScoringError
 from service.security import keys_command
 from service.security.key_file import KeyFileError
 from service.settings import SettingsError, load_settings
+from service.storage.mirror import mirror_of
 from service.workers.places import places
 
 app = typer.Typer(help="Serve retinal image classifiers over HTTP, or predict offline.", add_completion=False)
@@ -31,8 +32,11 @@ logger = logging.getLogger("service")
 stderr = Console(stderr=True, highlight=False)
 
 RepositoryOption = Annotated[
-    Path | None,
-    typer.Option("--repository", help="Model repository; default: RETINA_MODEL_REPOSITORY, or the included models."),
+    str | None,
+    typer.Option(
+        "--repository",
+        help="Model repository, a folder or an address; default: RETINA_MODEL_REPOSITORY, or the included models.",
+    ),
 ]
 ProviderOption = Annotated[
     str | None,
@@ -103,6 +107,7 @@ def predict(
     from service.offline import Failure, choose, predict_files, write
 
     settings = load_settings(model_repository=repository, provider=provider)
+    mirror_of(settings)
     one_by_one = settings.model_copy(update={"streams": 1})
     chosen = choose(settings, execution_of(one_by_one), model, version)
     answers = predict_files(chosen, files, settings, frame=frame, weights=weights, activation_map=activation_map)
@@ -173,6 +178,9 @@ def tune(
     from service.tuning_command import tune_models
 
     settings = load_settings(model_repository=repository, provider=provider)
+    if settings.store is not None and output is None:
+        raise SettingsError(f"The models are copied from {settings.store}: name the file to write with --output")
+    mirror_of(settings)
     place = places(settings)[0]
     place.take()
     settings = settings.model_copy(update={"threads": place.threads})

@@ -28,6 +28,7 @@ from service.security.guard import PROBLEMS, needs
 from service.security.tls import key_pair
 from service.settings import Settings, SettingsError
 from service.state import State
+from service.storage.mirror import mirror_of
 from service.workers.limits import limits_of, settings_of
 from service.workers.membership import Membership
 from service.workers.seat import Seat
@@ -47,20 +48,20 @@ def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.
     Raises:
         OSError: if there is no room for what the workers share.
         ValueError: if the seat is not one of theirs, as :func:`service.workers.limits.limits_of`.
-        PackageError: if the repository can't be served as the settings ask.
+        PackageError: if the repository can't be served as the settings ask, or can't be copied from its store.
         SettingsError: if the settings contradict each other, or would open the service to others without a choice.
         KeyFileError: if the key file can't be used.
         RecordsError: if prediction records can't be kept as the settings ask.
     """
     key_pair(settings)  # a start that can't work is one sentence
     rpc = rpc_of(settings)
-    settings = settings_of(settings, seat)
+    settings, mirror = settings_of(settings, seat), mirror_of(settings)
     access, (limiter, requests) = Access(settings), limits_of(settings, seat)
     served, metrics = Repository([]), Metrics(seat)
     predictor = Predictor(settings, metrics)
     metrics.queue_limit.set(settings.queue_size)
     metrics.in_flight_limit.set(settings.max_requests)
-    lifecycle = Lifecycle(served, predictor, metrics, settings)
+    lifecycle = Lifecycle(served, predictor, metrics, settings, mirror)
     records = open_records(settings, metrics.registry)
     agreed = None if supervisor is None else Membership(lifecycle, supervisor)
     arrivals, control = Arrivals(settings), agreed or lifecycle
@@ -70,7 +71,10 @@ def create_app(settings: Settings, seat: Seat | None = None, supervisor: socket.
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         logger.info(
-            "models from %s, %d CPU threads; %s", settings.model_repository, lifecycle.execution.threads, NOTICE
+            "models from %s, %d CPU threads; %s",
+            settings.store or settings.model_repository,
+            lifecycle.execution.threads,
+            NOTICE,
         )
         polls = settings.repository_poll_seconds and agreed is None  # else the supervisor does
         watcher = asyncio.create_task(lifecycle.watch()) if polls else None

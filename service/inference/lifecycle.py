@@ -22,6 +22,7 @@ from service.inference.repository import Repository, load_package, packages
 from service.inference.runtime import Model
 from service.observing.metrics import Metrics
 from service.settings import Settings
+from service.storage.mirror import Mirror
 
 logger = logging.getLogger(__name__)
 UNLOADED = "unloaded by request; a load request brings it back"
@@ -54,11 +55,19 @@ class Findings:
 class Lifecycle:
     """The models of a repository folder: loading, replacing and unloading."""
 
-    def __init__(self, repository: Repository, predictor: Predictor, metrics: Metrics, settings: Settings) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        predictor: Predictor,
+        metrics: Metrics,
+        settings: Settings,
+        mirror: Mirror | None = None,
+    ) -> None:
         self.repository = repository
         self.predictor = predictor
         self.metrics = metrics
         self.settings = settings
+        self.mirror = mirror
         self.execution = execution_of(settings)
         self.lock = asyncio.Lock()
         self.loaded: dict[tuple[str, str], Signature] = {}
@@ -96,6 +105,8 @@ class Lifecycle:
 
     async def poll(self) -> None:
         """Load packages that are new and unchanged since the last scan, and unload those that were deleted."""
+        if self.mirror is not None:
+            await self.mirror.refreshed()
         async with self.lock:
             for name, findings in (await self.news()).items():
                 self.switch(name, findings)
@@ -126,13 +137,14 @@ class Lifecycle:
 
         Raises:
             UnknownModelError: if the folder has no such model.
-            PackageError: if a package was refused. The others are still served.
+            PackageError: if a package was refused, or not copied from the store. The others are still served.
         """
+        reasons = [] if self.mirror is None else await self.mirror.refreshed(name)
         async with self.lock:
             findings = await self.examined(name, retry=True)
             self.switch(name, findings)
-        if findings.refused:
-            raise PackageError("; ".join(refusal.reason for refusal in findings.refused.values()))
+        if reasons := reasons + [refusal.reason for refusal in findings.refused.values()]:
+            raise PackageError("; ".join(reasons))
 
     async def examined(self, name: str, *, retry: bool) -> Findings:
         """Load the packages of a model as they are now; with ``retry`` those too that were refused. None is served yet.

@@ -63,6 +63,7 @@ def audit(
     from service.records.audit.accuracy import Figures
     from service.records.audit.accuracy import audit as accuracy_of
     from service.records.audit.drift import drift as drift_of
+    from service.storage.mirror import mirror_of
 
     if alarm and not drift:
         raise typer.BadParameter("--alarm needs --drift")
@@ -72,6 +73,7 @@ def audit(
     drifts: list[Drift] = []
     try:
         if drift:
+            mirror_of(settings)
             drifts = drift_of(store, settings.model_repository, by=by, model=model, since=start)
         else:
             figures = accuracy_of(store, by=by, model=model, since=start)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from models.preprocessing import DEFAULT_MAX_PIXELS
 from service.inference.providers import Options, Wanted
 from service.security.scopes import Scope
+from service.settings.stored import Stored
 
 LINK = r"(tcp|udp|sctp)://"
 """How the address in a service link of Kubernetes begins."""
@@ -22,7 +23,7 @@ PREFIX = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
 SHIPPED_REPOSITORY = Path(__file__).parents[2] / "models" / "repository"
 
 
-class Settings(BaseSettings):
+class Settings(Stored):
     """Settings with safe defaults; each is the environment variable ``RETINA_<NAME>``."""
 
     model_config = SettingsConfigDict(env_prefix="RETINA_", env_ignore_empty=True, frozen=True, protected_namespaces=())
@@ -54,7 +55,13 @@ class Settings(BaseSettings):
     )
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key, unencrypted.")
     model_repository: Path = Field(
-        default=SHIPPED_REPOSITORY, description="Folder of model packages, `<model>/<version>/model.onnx`."
+        default=SHIPPED_REPOSITORY,
+        description="Folder of model packages, `<model>/<version>/model.onnx`, or an address such as `s3://bucket/models`.",
+    )
+    model_cache: Path | None = Field(
+        default=None,
+        description="Folder for the copy of a repository at an address. Unset: `~/.cache/retina-srm/models`, or under "
+        "`XDG_CACHE_HOME`.",
     )
     repository_poll_seconds: float = Field(
         default=0.0,

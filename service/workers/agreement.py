@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import Any, Protocol
 
+from service.storage.mirror import Mirror
 from service.workers.channel import GoneError
 
 logger = logging.getLogger(__name__)
@@ -31,9 +32,10 @@ class Worker(Protocol):
 
 
 class Agreement:
-    """The rounds of the supervisor, one after another."""
+    """The rounds of the supervisor, one after another. With a mirror it copies from the store before a round."""
 
-    def __init__(self) -> None:
+    def __init__(self, mirror: Mirror | None = None) -> None:
+        self.mirror = mirror
         self.lock = asyncio.Lock()
         self.workers: dict[int, Worker] = {}
         """By number, those that serve."""
@@ -75,10 +77,12 @@ class Agreement:
 
         Keys of the answer: ``unknown``, a text, if there is no such model; ``refused``, the reasons.
         """
+        reasons = [] if self.mirror is None else await self.mirror.refreshed(name)
         async with self.lock:
             answer = await self.round("find", model=name, retry=True)
             if "unknown" not in answer:
                 self.unloaded.discard(name)
+                answer["refused"] = reasons + answer["refused"]
             return answer
 
     async def unload(self, name: str) -> dict[str, Any]:
@@ -92,6 +96,8 @@ class Agreement:
 
     async def poll(self) -> None:
         """Let all workers look for what is new."""
+        if self.mirror is not None:
+            await self.mirror.refreshed()
         async with self.lock:
             await self.round("news")
 

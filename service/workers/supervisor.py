@@ -25,6 +25,7 @@ from service.observing import logs
 from service.observing.native import STDERR
 from service.server import announce, bind, check_grpc_port
 from service.settings import Settings, SettingsError
+from service.storage.mirror import Mirror, mirror_of
 from service.workers import limits
 from service.workers.agreement import Agreement
 from service.workers.channel import Channel, GoneError
@@ -100,13 +101,14 @@ class Supervisor:
         folder: Path,
         sockets: list[socket.socket],
         stderr: int,
+        mirror: Mirror | None = None,
     ) -> None:
         self.settings = settings
         self.places = found
         self.stderr = stderr
         self.folder = folder
         self.sockets = sockets
-        self.agreement = Agreement()
+        self.agreement = Agreement(mirror)
         self.restarts = Restarts(folder)
         self.running: dict[int, Process] = {}
         self.ending = asyncio.Event()
@@ -266,16 +268,18 @@ def supervise(settings: Settings, found: Sequence[Place]) -> None:
     Raises:
         SystemExit: with the exit status: 0 after a signal, and otherwise that of the first worker, which says why it
             can't start.
-        SettingsError: if the port of gRPC is left open, which the workers could not share.
+        SettingsError: if the port of gRPC is left open, which the workers could not share; and as :func:`mirror_of`.
+        StoreError: as :func:`mirror_of`.
     """
     if settings.grpc_port == 0:
         raise SettingsError("RETINA_GRPC_PORT=0 gives each worker another port: name the port")
     stderr = os.dup(STDERR)  # the workers', before the log catches what libraries write to this process's
     with logs.serving(settings), shared_folder() as folder:
+        mirror = mirror_of(settings)
         try:
             sockets = bind(settings.host, settings.port, "RETINA_PORT")
             check_grpc_port(settings)
-            status = asyncio.run(Supervisor(settings, found, folder, sockets, stderr).run())
+            status = asyncio.run(Supervisor(settings, found, folder, sockets, stderr, mirror).run())
         except Exception:
             logger.critical("the supervisor ended by an error", exc_info=True)
             raise SystemExit(1) from None
