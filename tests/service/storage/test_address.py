@@ -11,10 +11,10 @@ from service.storage.store import Store
 
 
 def test_the_repository_is_the_folder_of_the_copy(tmp_path: Path) -> None:
-    settings = Settings(model_repository="s3://bucket/models/", model_cache=tmp_path)  # type: ignore[arg-type]
+    settings = Settings(model_repository="s3://bucket/models/", model_cache=tmp_path)
     assert settings.store == "s3://bucket/models"
     assert settings.model_repository.parent == tmp_path
-    other = Settings(model_repository="s3://bucket-models", model_cache=tmp_path)  # type: ignore[arg-type]
+    other = Settings(model_repository="s3://bucket-models", model_cache=tmp_path)
     assert other.model_repository != settings.model_repository
     assert settings.model_copy(update={"threads": 1}).store == settings.store
 
