@@ -2,18 +2,20 @@
 
 import asyncio
 import itertools
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
+logger = logging.getLogger(__name__)
 Handler = Callable[[str, dict[str, Any]], Awaitable[Any]]
 LONGEST_LINE = 16 * 2**20
 
 
 class GoneError(Exception):
-    """The other process has ended, or its answer took too long."""
+    """The other process has ended, failed to answer, or took too long."""
 
 
 class Channel:
@@ -39,7 +41,7 @@ class Channel:
         """Ask the other end, and return its answer.
 
         Raises:
-            GoneError: if it has ended, or if it does not answer in time.
+            GoneError: if it has ended, if it fails, or if it does not answer in time.
         """
         number, answer = next(self.numbers), asyncio.get_running_loop().create_future()
         if not self.open:
@@ -64,7 +66,10 @@ class Channel:
                     self.tasks.add(task)
                     task.add_done_callback(self.tasks.discard)
                 elif (asked := self.asked.get(message["answer"])) is not None and not asked.done():
-                    asked.set_result(message["content"])
+                    if message.get("failed"):
+                        asked.set_exception(GoneError("the other end could not answer; its log says why"))
+                    else:
+                        asked.set_result(message["content"])
         except (ConnectionError, asyncio.IncompleteReadError):  # killed
             pass
         finally:
@@ -75,9 +80,14 @@ class Channel:
             self.writer.close()
 
     async def answer(self, message: dict[str, Any]) -> None:
-        content = await self.handle(message["what"], message["content"])
+        answer = {"answer": message["ask"]}
+        try:
+            answer["content"] = await self.handle(message["what"], message["content"])
+        except Exception:  # the other end must not wait for an answer
+            logger.exception("answering %s failed", message["what"])
+            answer["failed"] = True
         if self.open:
-            self.send({"answer": message["ask"], "content": content})
+            self.send(answer)
 
     def send(self, message: dict[str, Any]) -> None:
         self.writer.write(orjson.dumps(message) + b"\n")

@@ -152,7 +152,10 @@ class Supervisor:
         """Let the workers look into the repository again and again."""
         while True:
             await asyncio.sleep(self.settings.repository_poll_seconds)
-            await self.agreement.poll()
+            try:
+                await self.agreement.poll()
+            except Exception:  # the next scan may succeed, and the served models are not changed
+                logger.exception("looking for new models in %s failed", self.settings.model_repository)
 
     async def keep(self, index: int, *, vital: bool = False) -> int | None:
         """Run a worker until the service ends, and start it again whenever it dies.
@@ -205,6 +208,8 @@ class Supervisor:
         )  # fmt: skip
         theirs.close()
         worker = self.running[index] = Process(seat, process, ours, self)
+        if self.ending.is_set():  # the signal came while the process began
+            process.terminate()
         return worker
 
     def environment(self) -> dict[str, str]:
