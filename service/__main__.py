@@ -107,7 +107,6 @@ def predict(
     from service.offline import Failure, choose, predict_files, write
 
     settings = load_settings(model_repository=repository, provider=provider)
-    mirror_of(settings)
     one_by_one = settings.model_copy(update={"streams": 1})
     chosen = choose(settings, execution_of(one_by_one), model, version)
     answers = predict_files(chosen, files, settings, frame=frame, weights=weights, activation_map=activation_map)

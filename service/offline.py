@@ -20,6 +20,7 @@ from service.inference.repository import Repository
 from service.inference.runtime import Model
 from service.observing.metrics import Metrics
 from service.settings import Settings
+from service.storage.mirror import mirror_of
 
 
 class Failure(NamedTuple):
@@ -30,12 +31,13 @@ class Failure(NamedTuple):
 
 
 def choose(settings: Settings, execution: Execution, name: str | None, version: str | None) -> Model:
-    """Load the model that somebody asks for: by default the only one, in its highest version.
+    """Load the model that somebody asks for: by default the only one, in its highest version. Copy it from its store.
 
     Raises:
         UnknownModelError: if there is none of this name or version, or several and no name.
-        PackageError: if it is not usable.
+        PackageError: if it is not usable, or can't be copied.
     """
+    mirror_of(settings)
     loaded = Repository.load(settings.model_repository, execution, only=name)
     if name is None and len(loaded.models) > 1:
         raise UnknownModelError(f"Say which model: --model {' or --model '.join(loaded.models)}")

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from service.inference.execution import Execution
 from service.inference.repository import packages
+from service.offline import choose
+from service.settings import Settings
 from service.storage import mirror as module
 from service.storage.mirror import Mirror
 from service.storage.store import Item, Store, StoreError
@@ -240,3 +243,11 @@ def test_two_processes_do_not_copy_at_once(mirror: Mirror, bucket: Bucket, monke
         [reason] = Mirror(mirror.store, mirror.folder).update()
     assert "another process has been copying" in reason
     assert mirror.update() == []
+
+
+def test_a_command_without_a_server_copies_the_model_that_it_asks_for(
+    bucket: Bucket, contents: list[bytes], tmp_path: Path
+) -> None:
+    bucket.publish("1", contents[0])
+    settings = Settings.model_validate({"model_repository": bucket.address, "model_cache": tmp_path})
+    assert choose(settings, Execution("cpu", threads=1), "colour", None).version == "1"
