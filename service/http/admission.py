@@ -39,9 +39,7 @@ def in_use(state: State, name: str, version: str | None) -> Iterator[Model]:
         ProblemError: 404 for an unknown model.
     """
     start = time.perf_counter()
-    model = find_model(state, name, version)
-    note(model=model.name, version=model.version)
-    with state.predictor.using(model):
+    with reserved(state, name, version) as model:
         statistics, ok = state.predictor.of(model).metrics.statistics, False
         try:
             yield model
@@ -51,8 +49,21 @@ def in_use(state: State, name: str, version: str | None) -> Iterator[Model]:
 
 
 @contextmanager
+def reserved(state: State, name: str, version: str | None) -> Iterator[Model]:
+    """Find the model for a request that its statistics do not count, and keep it loaded until the answer is written.
+
+    Raises:
+        ProblemError: 404 for an unknown model.
+    """
+    model = find_model(state, name, version)
+    note(model=model.name, version=model.version)
+    with state.predictor.using(model):
+        yield model
+
+
+@contextmanager
 def refusals_counted(state: State) -> Iterator[None]:
-    """Count a prediction request that is refused for lack of room or time."""
+    """Count a request that is refused for lack of room or time."""
     try:
         yield
     except ProblemError as problem:

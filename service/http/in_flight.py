@@ -41,14 +41,7 @@ class InFlight(ABC):
         Raises:
             ProblemError: 503, if the limit of requests in flight, or of those of the caller, is reached.
         """
-        self.compare(self.total(), self.of(caller))
-
-    def compare(self, total: int, own: int) -> None:
-        """Compare the requests of all callers, and those of one, with the limits.
-
-        Raises:
-            ProblemError: 503, as :meth:`check`.
-        """
+        total, own = self.total(), self.of(caller)
         if total >= self.limit:
             raise ProblemError.overload("too-many-requests", f"{total} requests are in flight, which is the limit")
         if own >= self.share:

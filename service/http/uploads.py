@@ -70,6 +70,22 @@ def received_images(request: Request, state: State) -> AbstractAsyncContextManag
     return received(state, subject_of(request), partial(read_uploads, request, state.settings))
 
 
+@asynccontextmanager
+async def received_image(request: Request, state: State, only: str) -> AsyncGenerator[Upload]:
+    """Receive the one image of a request, as :func:`received_images`.
+
+    Args:
+        only: Why there may be no second one, as the beginning of a sentence.
+
+    Raises:
+        ProblemError: as :func:`received_images`, and 400 if there are several.
+    """
+    async with received_images(request, state) as uploads:
+        if len(uploads) > 1:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "too-many-files", f"{only}: send one file.")
+        yield uploads[0]
+
+
 def received_body(request: Request, state: State) -> AbstractAsyncContextManager[bytes]:
     """Receive the whole body of a request, then hold a place for it.
 

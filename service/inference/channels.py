@@ -14,14 +14,14 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.package import INPUT, digest
+from models.package import INPUT, OUTPUTS, digest
 from service.inference.errors import ClosedGraphError, UnknownChannelError
 from service.inference.execution import Execution, create_session
 from service.inference.onnx_file import parse
 from service.inference.runtime import Model
 
 FLOAT = 1  # TensorProto.DataType
-GATES, PROBABILITIES = "recalibration_weights", "probabilities"
+PROBABILITIES, GATES, _ = OUTPUTS
 SHAPING = frozenset({"Reshape", "Unsqueeze"})
 """Operators between a gate and the multiplication that change no value."""
 
@@ -131,8 +131,6 @@ def opened_graph(content: bytes) -> tuple[bytes, list[Place]]:
             f"The gates of this package are not a plain list of its blocks' ({joined.op_type}). In INT8 packages they "
             "are not: ask the package in FP32."
         )
-    float_tensor = type(graph.output[0])()
-    float_tensor.type.tensor_type.elem_type = FLOAT
     places = []
     for index, gates in enumerate(joined.input):
         change, changed = f"opened.{index}.change", f"opened.{index}.gates"
@@ -143,11 +141,10 @@ def opened_graph(content: bytes) -> tuple[bytes, list[Place]]:
         after = list(graph.node).index(producers[gates]) + 1
         graph.node.insert(after, type(joined)(op_type="Add", input=[gates, change], output=[changed]))
         for values, name, shape in ((graph.input, change, 2), (graph.output, features, 4)):
-            value = values.add()
-            value.CopyFrom(float_tensor)
-            value.name = name
+            tensor = values.add(name=name).type.tensor_type
+            tensor.elem_type = FLOAT
             for _ in range(shape):
-                value.type.tensor_type.shape.dim.add()
+                tensor.shape.dim.add()
         places.append(Place(change, features))
     return model.SerializeToString(), places
 

@@ -96,7 +96,7 @@ function Row({ row, scale, several, channel, stop, go, leave, enter }) {
   const last = values.length - 1;
   const at = ({ clientX, currentTarget }) => {
     const { left, width } = currentTarget.getBoundingClientRect();
-    return Math.floor(((clientX - left) / width) * values.length);
+    return Math.min(last, Math.max(0, Math.floor(((clientX - left) / width) * values.length)));
   };
   const point = (event) => go(at(event));
   const press = (event) => {
@@ -114,7 +114,7 @@ function Row({ row, scale, several, channel, stop, go, leave, enter }) {
     <span class=${`block ${several && row.letter === "A" ? "first" : ""}`}>${several && html`<span class=${`series ${row.difference ? "wide" : ""}`}>${row.letter}</span>`}${block}</span>
     <div class=${`row ${several && row.letter === "A" ? "first" : ""}`} role="slider" tabindex=${stop ? 0 : -1} aria-label=${`Channel of ${block}${several ? ` of ${name}` : ""}`}
       aria-valuemin="0" aria-valuemax=${last} aria-valuenow=${channel ?? 0} aria-valuetext=${reading(row, channel ?? 0)}
-      onPointerMove=${point} onPointerDown=${point} onClick=${enter && ((event) => enter(Math.min(last, Math.max(0, at(event)))))} onFocus=${() => go(channel ?? 0)} onKeyDown=${press}>
+      onPointerMove=${point} onPointerDown=${point} onClick=${enter && ((event) => enter(at(event)))} onFocus=${() => go(channel ?? 0)} onKeyDown=${press}>
       <canvas ref=${canvas} class=${values.length > MANY_CHANNELS ? "fine" : ""}></canvas>
       ${channel !== null && html`<span class="cursor" style=${{ left: `${share * channel}%`, width: `${share}%` }}></span>`}
     </div>

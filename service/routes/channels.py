@@ -1,6 +1,5 @@
 """``POST /v1/models/{model}/channels/{block}/{channel}``: what one channel does in one image."""
 
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,15 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from service import NOTICE
-from service.http.admission import deadline
+from service.http.admission import deadline, refusals_counted, reserved
 from service.http.answers import ModelIdentity, identity
 from service.http.openapi import SEND
-from service.http.problems import ProblemDocument, ProblemError, translated
-from service.http.uploads import received_images
+from service.http.problems import ProblemDocument, translated
+from service.http.uploads import received_image
 from service.inference.channels import Channel
 from service.inference.runtime import Model
 from service.routes.predict import BODY, RESPONSES
-from service.routes.preview import reserved
 from service.security.guard import subject_of
 from service.state import state_of
 
@@ -115,23 +113,21 @@ async def answer(
     name: str, version: str | None, block: str, channel: int, query: ChannelQuery, request: Request
 ) -> Response:
     state, caller = state_of(request), subject_of(request)
-    with reserved(state, name, version) as model:
-        async with received_images(request, state) as uploads:
-            if len(uploads) > 1:
-                raise ProblemError(
-                    HTTPStatus.BAD_REQUEST, "too-many-files", "A channel is of one image: send one file."
+    with refusals_counted(state), reserved(state, name, version) as model:
+        async with (
+            received_image(request, state, "A channel is of one image") as upload,
+            deadline(request, state.settings),
+        ):
+            with translated([upload.name]):
+                found = await state.predictor.look(
+                    model,
+                    upload.data,
+                    query.frame,
+                    block=block,
+                    channel=channel,
+                    gate=query.gate,
+                    caller=caller,
                 )
-            async with deadline(request, state.settings):
-                with translated([uploads[0].name]):
-                    found = await state.predictor.look(
-                        model,
-                        uploads[0].data,
-                        query.frame,
-                        block=block,
-                        channel=channel,
-                        gate=query.gate,
-                        caller=caller,
-                    )
     content = {
         "id": request.state.request_id,
         "model": identity(model),

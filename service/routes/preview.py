@@ -1,10 +1,7 @@
 """``POST /v1/models/{model}/preview``: a picture of files that a browser can't show, such as DICOM and TIFF."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -14,15 +11,13 @@ from starlette.responses import Response
 
 from models.card import InputSpec
 from models.preprocessing import ImageError, decode, decoding_cost
-from service.http.admission import deadline, find_model
+from service.http.admission import deadline, refusals_counted, reserved
 from service.http.openapi import SEND
 from service.http.problems import ProblemError
-from service.http.uploads import received_images
-from service.inference.runtime import Model
-from service.observing.logs import note
+from service.http.uploads import received_image
 from service.routes.predict import BODY, PROBLEMS, RESPONSES
 from service.security.guard import subject_of
-from service.state import State, state_of
+from service.state import state_of
 
 router = APIRouter(tags=[SEND])
 
@@ -47,34 +42,16 @@ class PreviewQuery(BaseModel):
 async def preview(model: str, query: Annotated[PreviewQuery, Query()], request: Request) -> Response:
     """Return one image as PNG, decoded by the preprocessing of the model, not cropped, and at most 1024 pixels long."""
     state = state_of(request)
-    with reserved(state, model) as served:
-        async with received_images(request, state) as uploads:
-            if len(uploads) > 1:
-                raise ProblemError(
-                    HTTPStatus.BAD_REQUEST, "too-many-files", "A preview shows one image: send one file."
-                )
+    with refusals_counted(state), reserved(state, model, None) as served:
+        async with received_image(request, state, "A preview shows one image") as upload:
             caller = subject_of(request)
-            draw = partial(to_png, uploads[0].data, served.card.input, state.settings.max_pixels, query.frame)
+            draw = partial(to_png, upload.data, served.card.input, state.settings.max_pixels, query.frame)
             async with deadline(request, state.settings):
                 try:
-                    body = await state.predictor.decoders.run(caller, decoding_cost(uploads[0].data), draw)
+                    body = await state.predictor.decoders.run(caller, decoding_cost(upload.data), draw)
                 except ImageError as error:
-                    raise ProblemError.of_image(error, uploads[0].name) from None
+                    raise ProblemError.of_image(error, upload.name) from None
     return Response(body, media_type="image/png", headers={"Cache-Control": "no-store"})
-
-
-@contextmanager
-def reserved(state: State, name: str, version: str | None = None) -> Iterator[Model]:
-    """Keep the model, and count a refusal. The model's statistics count predictions alone."""
-    model = find_model(state, name, version)
-    note(model=model.name, version=model.version)
-    try:
-        with state.predictor.using(model):
-            yield model
-    except ProblemError as problem:
-        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            state.metrics.rejected.labels(problem.code).inc()
-        raise
 
 
 def to_png(data: bytes, spec: InputSpec, max_pixels: int, frame: int | None) -> bytes:

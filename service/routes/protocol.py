@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse, Response
 
 from service.http.admission import find_model
 from service.http.openapi import PROTOCOL
-from service.inference.runtime import Model
+from service.protocol.describing import configuration, metadata, statistics
 from service.protocol.messages import ErrorDocument, ModelMetadata, ModelReady, ServerMetadata
-from service.protocol.metadata import SERVER, model_config, model_metadata
+from service.protocol.metadata import SERVER
 from service.state import state_of
 
 router = APIRouter(tags=[PROTOCOL])
@@ -29,19 +29,19 @@ async def server() -> ServerMetadata:
 @router.get("/v2/models/stats")
 async def all_statistics(request: Request) -> dict[str, Any]:
     """Statistics of every model since it was loaded."""
-    return statistics(request, list(state_of(request).repository))
+    return statistics(state_of(request))
 
 
 @router.get("/v2/models/{model}", responses=NOT_FOUND)
 async def model(model: str, request: Request) -> ModelMetadata:
     """The tensors of the default version of a model."""
-    return metadata(request, model, None)
+    return metadata(state_of(request), model, None)
 
 
 @router.get("/v2/models/{model}/versions/{version}", responses=NOT_FOUND)
 async def model_version(model: str, version: str, request: Request) -> ModelMetadata:
     """The tensors of one version of a model."""
-    return metadata(request, model, version)
+    return metadata(state_of(request), model, version)
 
 
 @router.get("/v2/models/{model}/ready", response_model=ModelReady, responses=READINESS)
@@ -59,33 +59,25 @@ async def version_ready(model: str, version: str, request: Request) -> Response:
 @router.get("/v2/models/{model}/config", responses=NOT_FOUND)
 async def config(model: str, request: Request) -> dict[str, Any]:
     """The configuration of a model, in the form of Triton."""
-    return configuration(request, model, None)
+    return configuration(state_of(request), model, None)
 
 
 @router.get("/v2/models/{model}/versions/{version}/config", responses=NOT_FOUND)
 async def version_config(model: str, version: str, request: Request) -> dict[str, Any]:
     """The configuration of one version of a model, in the form of Triton."""
-    return configuration(request, model, version)
+    return configuration(state_of(request), model, version)
 
 
 @router.get("/v2/models/{model}/stats", responses=NOT_FOUND)
 async def model_statistics(model: str, request: Request) -> dict[str, Any]:
     """Statistics of each version of a model since it was loaded."""
-    state = state_of(request)
-    find_model(state, model, None)
-    return statistics(request, list(state.repository.models[model].values()))
+    return statistics(state_of(request), model)
 
 
 @router.get("/v2/models/{model}/versions/{version}/stats", responses=NOT_FOUND)
 async def version_statistics(model: str, version: str, request: Request) -> dict[str, Any]:
     """Statistics of one version of a model since it was loaded."""
-    return statistics(request, [find_model(state_of(request), model, version)])
-
-
-def metadata(request: Request, name: str, version: str | None) -> ModelMetadata:
-    state = state_of(request)
-    found = find_model(state, name, version)
-    return model_metadata(found, [version] if version else list(state.repository.models[name]))
+    return statistics(state_of(request), model, version)
 
 
 def readiness(request: Request, name: str, version: str | None) -> Response:
@@ -93,15 +85,3 @@ def readiness(request: Request, name: str, version: str | None) -> Response:
     find_model(state, name, version)
     status = HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(ModelReady(name=name, ready=state.ready).model_dump(), status)
-
-
-def configuration(request: Request, name: str, version: str | None) -> dict[str, Any]:
-    state = state_of(request)
-    settings = state.settings
-    found = find_model(state, name, version)
-    return model_config(found, served_versions=settings.served_versions, max_images=settings.max_files)
-
-
-def statistics(request: Request, models: list[Model]) -> dict[str, Any]:
-    predictor = state_of(request).predictor
-    return {"model_stats": [predictor.of(m).metrics.statistics.document(m.name, m.version) for m in models]}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from service.http.openapi import RUN
 from service.http.uploads import read_message
-from service.protocol import control
+from service.protocol import control, describing
 from service.protocol.messages import ControlRequest, ErrorDocument, IndexEntry, IndexRequest, Message, parse
 from service.state import state_of
 
@@ -26,8 +26,8 @@ router = APIRouter(tags=[RUN], responses=ERRORS)
 async def index(request: Request) -> list[IndexEntry]:
     """List every version in the repository, whether it is served, and if not, why."""
     message = await read(IndexRequest, request)
-    entries = [IndexEntry.model_validate(entry) for entry in await state_of(request).lifecycle.index()]
-    return [entry for entry in entries if entry.state == "READY" or not message.ready]
+    entries = await describing.index(state_of(request), ready=message.ready)
+    return [IndexEntry.model_validate(entry) for entry in entries]
 
 
 @router.post("/v2/repository/models/{model}/load")

@@ -8,7 +8,8 @@ from google.protobuf.message import Message
 
 from service.http.admission import find_model
 from service.http.problems import ProblemError
-from service.protocol.metadata import SERVER, model_config, model_metadata
+from service.protocol import describing as protocol
+from service.protocol.metadata import SERVER
 from service.rpc.calls import Act, Call, parse
 from service.rpc.proto import grpc_service_pb2 as pb
 from service.state import State
@@ -62,23 +63,17 @@ def server_metadata(state: State, message: Any) -> Message:
 
 def metadata(state: State, message: Any) -> Message:
     """The tensors of a model."""
-    found = find_model(state, message.name, message.version or None)
-    versions = [message.version] if message.version else list(state.repository.models[message.name])
-    return ParseDict(model_metadata(found, versions).model_dump(), pb.ModelMetadataResponse())
+    found = protocol.metadata(state, message.name, message.version or None)
+    return ParseDict(found.model_dump(), pb.ModelMetadataResponse())
 
 
 def config(state: State, message: Any) -> Message:
     """The configuration of a model."""
-    found, settings = find_model(state, message.name, message.version or None), state.settings
-    content = model_config(found, served_versions=settings.served_versions, max_images=settings.max_files)
-    return ParseDict({"config": content}, pb.ModelConfigResponse())
+    found = protocol.configuration(state, message.name, message.version or None)
+    return ParseDict({"config": found}, pb.ModelConfigResponse())
 
 
 def statistics(state: State, message: Any) -> Message:
     """The statistics of one version, of all versions of a model, or of everything that is served."""
-    models = list(state.repository)
-    if message.name:
-        find_model(state, message.name, message.version or None)
-        models = [model for model in models if model.name == message.name and message.version in ("", model.version)]
-    entries = [state.predictor.of(m).metrics.statistics.document(m.name, m.version) for m in models]
-    return ParseDict({"model_stats": entries}, pb.ModelStatisticsResponse())
+    found = protocol.statistics(state, message.name or None, message.version or None)
+    return ParseDict(found, pb.ModelStatisticsResponse())

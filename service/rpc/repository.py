@@ -4,6 +4,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from service.protocol import describing
 from service.protocol.control import load, unload
 from service.rpc.proto import grpc_service_pb2 as pb
 from service.state import State
@@ -12,9 +13,8 @@ from service.state import State
 async def index(state: State, message: Any) -> Message:
     """List every version in the repository, whether it is served, and if not, why."""
     response = pb.RepositoryIndexResponse()
-    for entry in await state.lifecycle.index():
-        if entry["state"] == "READY" or not message.ready:
-            response.models.add(**entry)
+    for entry in await describing.index(state, ready=message.ready):
+        response.models.add(**entry)
     return response
 
 

@@ -1,7 +1,6 @@
 """The folder of the results: its lock, what the run is of, and parts that appear whole or not at all."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service.durable import synchronise
 from service.scoring.counts import Counts
 from service.scoring.errors import ScoringError
 
@@ -168,19 +168,9 @@ class Results:
 
     def publish(self, draft: Path, name: str) -> None:
         """Give a file its name, once all of it is on the disk."""
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
+        synchronise(draft)
         draft.replace(self.folder / name)
-        self.synchronise()
-
-    def synchronise(self) -> None:
-        """Bring the names in the folder to the disk, if the system can."""
-        if hasattr(os, "O_DIRECTORY"):
-            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        synchronise(self.folder)
 
     def tidy(self) -> None:
         """Remove what was never finished."""

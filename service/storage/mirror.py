@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from models.card import NAME_PATTERN, VERSION_PATTERN
 from models.package import FILE_NAME
+from service.durable import synchronise
 from service.inference.package_checks import DIGEST_SUFFIX
 from service.inference.plans import FILE_NAME as TUNING_FILE
 from service.inference.repository import packages
@@ -188,15 +188,14 @@ class Mirror:
             (target / DIGEST_FILE).unlink(missing_ok=True)
         state = self.state()
         for name in sorted(new):  # the package before its digest
-            through(files[name])
+            synchronise(files[name])
             files[name].rename(target / name)
             status = (target / name).stat()
             state[f"{place}/{name}"] = [new[name].identity, status.st_size, status.st_mtime_ns]
-        if sys.platform != "win32":
-            through(target)
+        synchronise(target)
         draft = self.folder / INCOMING / STATE
         draft.write_text(json.dumps(state))
-        through(draft)
+        synchronise(draft)
         draft.replace(self.folder / STATE)
 
     def delete(self, path: Path) -> None:
@@ -255,15 +254,6 @@ def packages_of(items: dict[str, Item]) -> dict[str, Package]:
         if fits and file in (FILE_NAME, DIGEST_FILE):
             found.setdefault(f"{name}/{version}", {})[file] = item
     return {place: package for place, package in sorted(found.items()) if FILE_NAME in package}
-
-
-def through(path: Path) -> None:
-    """Write a file, or the names in a folder, through to the disk."""
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def mirror_of(settings: Settings) -> Mirror | None:

@@ -56,7 +56,7 @@ class Agreement:
                 return None
             for name in await self.different(others[0], worker):
                 logger.info("worker %d found another %s than is served: all load it", worker.number, name)
-                await self.round("find", model=name, retry=True)
+                await self.round("find", models=[name], retry=True)
             if different := await self.different(others[0], worker):
                 self.left(worker)
                 return f"it can't serve the same {' and '.join(different)} as the other workers"
@@ -79,7 +79,7 @@ class Agreement:
         """
         reasons = [] if self.mirror is None else await self.mirror.refreshed(name)
         async with self.lock:
-            answer = await self.round("find", model=name, retry=True)
+            answer = await self.round("find", models=[name], retry=True)
             if "unknown" not in answer:
                 self.unloaded.discard(name)
                 answer["refused"] = reasons + answer["refused"]
@@ -120,7 +120,7 @@ class Agreement:
             await self.ask_all("abandon", refused=refused)
             if what == "news":  # a file that is being copied is not the same for all: the next scan is soon
                 break
-            what, content = "again", {}
+            content["retry"] = False
         return {"refused": ["the workers did not find the same files: load the model again when they are in place"]}
 
     async def ask_all(self, what: str, **content: Any) -> dict[int, Any]:

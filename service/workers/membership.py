@@ -27,8 +27,6 @@ class Membership:
         self.channel: Channel | None = None
         self.findings: dict[str, Findings] = {}
         """What is loaded and not yet served."""
-        self.asked: list[str] = []
-        """The models of the last findings."""
 
     @asynccontextmanager
     async def joined(self) -> AsyncGenerator[None]:
@@ -83,18 +81,14 @@ class Membership:
         lifecycle = self.lifecycle
         match what:
             case "served":
-                served: dict[str, dict[str, str]] = {}
-                for model in lifecycle.repository:
-                    served.setdefault(model.name, {})[model.version] = model.digest
-                return served
+                models = lifecycle.repository.models.items()
+                return {name: {version: m.digest for version, m in versions.items()} for name, versions in models}
             case "find":
-                self.findings = {content["model"]: await lifecycle.examined(content["model"], retry=content["retry"])}
+                retry = content["retry"]
+                self.findings = {name: await lifecycle.examined(name, retry=retry) for name in content["models"]}
                 return {"found": self.found()}
             case "news":
                 self.findings = await lifecycle.news()
-                return {"found": self.found()}
-            case "again":
-                self.findings = {name: await lifecycle.examined(name, retry=False) for name in self.asked}
                 return {"found": self.found()}
             case "switch":
                 for name, findings in self.findings.items():
@@ -111,7 +105,6 @@ class Membership:
     def found(self) -> Found:
         """What was found, for the supervisor."""
         served = self.lifecycle.repository.models
-        self.asked = list(self.findings)
         return {
             name: {
                 "keep": {
