@@ -5,6 +5,12 @@ import os
 import time
 from pathlib import Path
 
+MISSING = 20
+"""So many readings without a row mean that there is none: one reading may miss a row while the table changes."""
+ESTABLISHED = "01"
+TAKEN_WITHIN_S = 60.0
+"""If both workers were killed, a connection waits until one of the next has begun."""
+
 
 class Connection(http.client.HTTPConnection):
     """A connection that knows its worker."""
@@ -14,14 +20,24 @@ class Connection(http.client.HTTPConnection):
         self.worker = 0
 
     def connect(self) -> None:
+        self.worker = 0  # not that of the last connection
         super().connect()
         self.worker = self.owner()
 
     def owner(self) -> int:
-        """Wait until a process has taken the connection, and return its id."""
-        own = self.sock.getsockname()[1]
-        for _ in range(2000):
-            for inode in inodes(self.port, own):
+        """Wait until a process has taken the connection, and return its id.
+
+        Raises:
+            ConnectionResetError: if the service's end is gone: its worker was killed before it was seen here.
+        """
+        own, missing = self.sock.getsockname()[1], 0
+        end = time.monotonic() + TAKEN_WITHIN_S
+        while time.monotonic() < end:
+            found = inodes(self.port, own)
+            missing = 0 if found else missing + 1
+            if missing == MISSING:
+                raise ConnectionResetError("the service's end of the connection is gone")
+            for inode in found:
                 for pid in workers_of(os.getpid()):
                     if holds(pid, inode):
                         return pid
@@ -30,10 +46,14 @@ class Connection(http.client.HTTPConnection):
 
 
 def inodes(server: int, client: int) -> list[str]:
-    """The inodes of the sockets at the server's end of connections between two ports."""
+    """The inode of the socket at the server's end of a connection between two ports: 0 until a process has taken it.
+
+    A killed process leaves its end closing, without an inode either; such an end does not count.
+    """
     wanted = f":{server:04X}", f":{client:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [row[9] for row in rows if row[1].endswith(wanted[0]) and row[2].endswith(wanted[1]) and row[9] != "0"]
+    open_rows = [row for row in rows if row[3] == ESTABLISHED]
+    return [row[9] for row in open_rows if row[1].endswith(wanted[0]) and row[2].endswith(wanted[1])]
 
 
 def holds(pid: int, inode: str) -> bool:
