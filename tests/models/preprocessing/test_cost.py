@@ -66,7 +66,7 @@ def test_what_is_not_understood_is_dear_and_quickly_so(start: bytes) -> None:
     long = start + b"\xff\xe1\0\2" * 5_000_000
     began = time.perf_counter()
     assert decoding_cost(long) > DEAR
-    assert time.perf_counter() - began < 0.05
+    assert time.perf_counter() - began < 0.5
 
 
 def test_a_decoy_does_not_hide_the_size_of_a_dicom_file() -> None:

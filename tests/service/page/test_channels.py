@@ -1,5 +1,6 @@
 """A channel opens: its map over the image, the answer with its usual gate, the images that move it. Maps compared."""
 
+import base64
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,17 @@ Keep = Callable[[str], None]
 def pixels_of(page: Page, canvas: str) -> Any:
     """The pixels (H, W, 4) of a canvas."""
     found = page.locator(canvas).first.evaluate(
-        """canvas => ({ height: canvas.height, data: [...canvas.getContext("2d").getImageData(0, 0, canvas.width,
-        canvas.height).data] })"""
+        """async canvas => {
+            const { width, height } = canvas;
+            const blob = new Blob([canvas.getContext("2d").getImageData(0, 0, width, height).data]);
+            const reader = new FileReader();
+            const read = new Promise(done => { reader.onload = done });
+            reader.readAsDataURL(blob);  // playwright takes long over arrays
+            await read;
+            return { height, data: reader.result.split(",")[1] };
+        }"""
     )
-    return np.array(found["data"]).reshape(found["height"], -1, 4)
+    return np.frombuffer(base64.b64decode(found["data"]), np.uint8).reshape(found["height"], -1, 4)
 
 
 @pytest.fixture

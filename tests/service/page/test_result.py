@@ -110,9 +110,10 @@ class TestViewer:
         return stage
 
     def drawn(self, stage: Any) -> dict[str, float]:
-        """How the picture lies in the stage: scale, shift in pixels."""
+        """How the picture lies in the stage when it is drawn anew: scale, shift in pixels."""
         return stage.locator(".picture").evaluate(
-            """canvas => {
+            """async canvas => {
+                for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
                 const { a, e, f } = new DOMMatrix(getComputedStyle(canvas).transform);
                 return { zoom: a, x: e, y: f };
             }"""
@@ -159,11 +160,10 @@ class TestViewer:
         page.mouse.down()
         page.mouse.move(middle[0] - 40, middle[1] - 100)
         page.mouse.up()
-        look = "canvas => getComputedStyle(canvas).filter"
-        assert stage.locator(".picture").evaluate(look) == "brightness(1.5) contrast(0.8)"
-        assert stage.locator(".map").evaluate(look) == "none", "the map keeps its colours"
+        expect(stage.locator(".picture")).to_have_css("filter", "brightness(1.5) contrast(0.8)")
+        expect(stage.locator(".map"), "the map keeps its colours").to_have_css("filter", "none")
         page.get_by_role("button", name="Reset").click()
-        assert stage.locator(".picture").evaluate(look) == "none"
+        expect(stage.locator(".picture")).to_have_css("filter", "none")
 
     def test_by_keyboard_alone(self, page: Page, stage: Any) -> None:
         stage.focus()

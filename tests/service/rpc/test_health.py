@@ -44,11 +44,11 @@ def test_health(repository: Path) -> None:
 def test_readiness_fails_before_the_end(repository: Path) -> None:
     """A request in flight is answered, and a watcher of the health does not delay the end."""
     with (
-        serving(repository, RETINA_DRAIN_SECONDS="0.5", RETINA_BATCH_DELAY_MS="1000") as site,
+        serving(repository, RETINA_DRAIN_SECONDS="3", RETINA_BATCH_DELAY_MS="1000") as site,
         grpc.insecure_channel(site.grpc) as channel,
     ):
         told: queue.Queue[Any] = queue.Queue()
-        watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        watch = HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=20)
 
         def follow() -> None:
             for answer in watch:
@@ -58,14 +58,14 @@ def test_readiness_fails_before_the_end(repository: Path) -> None:
         assert told.get(timeout=5) == SERVING
         request = pb.ModelInferRequest(model_name="colour", raw_input_contents=[pixels(1).tobytes()])
         request.inputs.add(name="image", datatype="UINT8", shape=[1, 32, 32, 3])
-        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer").future(request.SerializeToString(), timeout=10)
+        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer").future(request.SerializeToString(), timeout=20)
         ready = channel.unary_unary(f"/{SERVICE}/ServerReady")
         assert pb.ServerReadyResponse.FromString(ready(b"")).ready
         site.process.send_signal(signal.SIGTERM)
         assert told.get(timeout=5) == NOT_SERVING
         assert not pb.ServerReadyResponse.FromString(ready(b"")).ready
         assert len(pb.ModelInferResponse.FromString(infer.result()).outputs) == 3
-        assert site.process.wait(5) == 0
+        assert site.process.wait(20) == 0
 
 
 def test_reflection(repository: Path) -> None:

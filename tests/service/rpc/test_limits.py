@@ -1,5 +1,6 @@
 """Limits, keys, deadlines and cancellation are those of HTTP."""
 
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,25 +26,32 @@ def refused(client: triton.InferenceServerClient, **options: Any) -> tuple[str, 
 
 
 def soon(site: Site, expected: str) -> None:
-    """The service has so many requests in flight, within a part of the time that they would take."""
-    end = time.monotonic() + 0.5
+    """The service has so many requests in flight, before a locked database would have let go of them."""
+    end = time.monotonic() + 4
     while in_flight(site) != expected:
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
-def test_overload_timeout_and_cancellation(repository: Path) -> None:
+def test_overload_timeout_and_cancellation(repository: Path, tmp_path: Path) -> None:
+    """The answers wait for a database that another process has locked."""
+    database = tmp_path / "records.db"
+    records = {"RETINA_RECORDS": "required", "RETINA_RECORDS_URL": f"sqlite:///{database}"}
     with (
-        serving(repository, RETINA_MAX_REQUESTS="1", **SLOW) as site,
+        serving(repository, RETINA_MAX_REQUESTS="1", **SLOW, **records) as site,
         triton.InferenceServerClient(site.grpc) as client,
         ThreadPoolExecutor(1) as thread,
+        sqlite3.connect(database, isolation_level=None) as other,
     ):
+        other.execute("BEGIN IMMEDIATE")
         first = thread.submit(client.infer, "colour", [image(pixels(1))])
         soon(site, "1.0")
         code, text = refused(client)
         assert (code, "1 requests are in flight" in text) == ("UNAVAILABLE", True)
-        assert first.result(5).as_numpy("probabilities").shape == (1, 3)
+        other.execute("ROLLBACK")
+        assert first.result(20).as_numpy("probabilities").shape == (1, 3)
 
+        other.execute("BEGIN IMMEDIATE")
         code, text = refused(client, timeout=200_000)
         assert (code, "within its timeout of 0.2 s" in text) == ("DEADLINE_EXCEEDED", True)
         soon(site, "0.0")
@@ -64,6 +72,7 @@ def test_overload_timeout_and_cancellation(repository: Path) -> None:
         gone = float(metrics.partition('retina_requests_total{model="colour",outcome="disconnected"} ')[2].split()[0])
         assert timeouts + gone == 3
         assert gone >= 1
+        other.execute("ROLLBACK")
 
 
 def test_sizes(repository: Path) -> None:

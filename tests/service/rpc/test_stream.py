@@ -68,7 +68,7 @@ def test_a_failed_answer_has_the_id_of_its_request(site: Site) -> None:
 
 def settled(site: Site, expected: str) -> None:
     """So many requests are in flight, soon and for a while."""
-    end = time.monotonic() + 0.5
+    end = time.monotonic() + 4
     while in_flight(site) != expected and time.monotonic() < end:
         time.sleep(0.01)
     time.sleep(0.1)
@@ -103,5 +103,5 @@ def test_a_stream_ends_when_the_service_stops(repository: Path) -> None:
         with pytest.raises(grpc.RpcError, match="The service stops") as caught:
             next(answers)
         assert status(caught.value) == "UNAVAILABLE"
-        assert site.process.wait(5) == 0
+        assert site.process.wait(20) == 0
         waiting.put(None)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
@@ -55,6 +56,7 @@ def run(repository: str, source: str, to: str, rows: int, moment: int) -> int:
 
 
 def main(repository: str, source: str, folder: str, rows: str, *moments: str) -> None:
+    pa.array([""])  # imports pandas, where there is one
     for moment in moments:
         child = os.fork()
         if not child:

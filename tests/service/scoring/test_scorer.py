@@ -167,7 +167,7 @@ def test_memory_does_not_grow(repository: Path, tmp_path: Path, make_image: Imag
         patch.setattr(Scorer, "write", watched)
         assert score_made(Made(3000, read), settings, tmp_path, rows=1000) == 0
     flight = 4 * 2 * 4  # depth, streams, batch
-    assert most <= 2 * flight  # threads and finished futures still name some
+    assert most <= 4 * flight  # threads and finished futures still name some
     assert len(rows) == 6  # each part has 512 and 488
     assert max(rows) <= 3 * 512 + flight  # written, waiting, and collected
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fsspec.registry import _registry
 
 from service.settings import Settings, SettingsError, load_settings
 from service.storage.store import Store
@@ -45,6 +46,7 @@ def test_an_address_that_cannot_be_copied_is_one_sentence(
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(_registry, "s3", raising=False)  # another test may have used it
     with pytest.raises(SettingsError, match=r"s3://bucket needs s3fs: pip install 'retina-srm\[s3\]'"):
         Store("s3://bucket")
 
