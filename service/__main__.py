@@ -18,6 +18,7 @@ from service.inference.providers import ProviderError
 from service.records import commands as records
 from service.records.errors import RecordsError
 from service.scoring.errors import ScoringError
+from service.scoring.workers import workers_of
 from service.security import keys_command
 from service.security.key_file import KeyFileError
 from service.settings import SettingsError, load_settings
@@ -133,6 +134,14 @@ def score(
     ] = None,
     image_column: Annotated[str | None, typer.Option(help="Of Parquet. Default: image or bytes.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Of Parquet. Default: id, name, file and the like.")] = None,
+    engine: Annotated[
+        Literal["here", "ray"], typer.Option(help="This process, or a Ray cluster: RAY_ADDRESS, else this machine's.")
+    ] = "here",
+    workers: Annotated[
+        str | None, typer.Option(help="Of Ray: 4, or 1-16. Default: 1 and more as there is room.", metavar="N[-M]")
+    ] = None,
+    worker_cpus: Annotated[float | None, typer.Option(min=0.1, help="CPUs of a worker. Default: 1.")] = None,
+    worker_gpus: Annotated[float | None, typer.Option(min=0, help="GPUs of a worker. Default: 0.")] = None,
     repository: RepositoryOption = None,
     provider: ProviderOption = None,
 ) -> None:
@@ -143,10 +152,15 @@ def score(
     settings = load_settings(model_repository=repository, provider=provider)
     try:
         from service.scoring.command import score_source
+
+        if engine == "ray":
+            import ray.data  # noqa: F401
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("pyarrow", "fsspec"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("pyarrow", "fsspec", "ray"):
             raise
-        raise ScoringError(f"{error.name} is not installed: pip install 'retina-srm[score]'") from None
+        extra = "ray" if engine == "ray" else "score"
+        raise ScoringError(f"{missing} is not installed: pip install 'retina-srm[{extra}]'") from None
     status = score_source(
         source,
         to,
@@ -157,6 +171,7 @@ def score(
         frame=frame,
         image_column=image_column,
         id_column=id_column,
+        workers=workers_of(engine, workers, worker_cpus, worker_gpus),
         stderr=stderr,
     )
     raise SystemExit(status)

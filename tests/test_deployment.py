@@ -182,9 +182,10 @@ class TestLockFiles:
 
 
 class TestDockerfile:
-    def test_lint(self) -> None:
+    @pytest.mark.parametrize("name", ["Dockerfile", "deploy/ray/Dockerfile"])
+    def test_lint(self, name: str) -> None:
         hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
-        run = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+        run = subprocess.run([hadolint, name], cwd=ROOT, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr
 
     def test_serves_on_a_cpu_by_default(self) -> None:

@@ -20,6 +20,7 @@ from service.scoring.results import Results, Run, metadata
 from service.scoring.scorer import Scorer
 from service.scoring.sources import open_source
 from service.scoring.tables import Tables
+from service.scoring.workers import Workers
 from service.settings import Settings
 
 DEFAULT_ROWS = 4096
@@ -38,9 +39,13 @@ def score_source(
     frame: int | None,
     image_column: str | None,
     id_column: str | None,
+    workers: Workers | None = None,
     stderr: Console,
 ) -> int:
     """Score a source into a folder, and return the exit status: 0, 1 if entries failed, 130 after Ctrl-C.
+
+    Args:
+        workers: Those of a Ray cluster; None: this process does the work.
 
     Raises:
         ScoringError: if the run can't start or go on.
@@ -56,7 +61,7 @@ def score_source(
             raise ScoringError(f"{to} lies in the source: name a folder outside it with --to")
         run = run_of(chosen, found, settings, rows or rows_before(results), frame)
         results.begin(run)
-        return score(chosen, found, results, run, settings, stderr)
+        return score(chosen, found, results, run, settings, stderr, workers)
 
 
 def rows_before(results: Results) -> int:
@@ -99,7 +104,15 @@ def facts_of(model: Model, run: Run) -> dict[str, str]:
     )
 
 
-def score(model: Model, source: Source, results: Results, run: Run, settings: Settings, stderr: Console) -> int:
+def score(
+    model: Model,
+    source: Source,
+    results: Results,
+    run: Run,
+    settings: Settings,
+    stderr: Console,
+    workers: Workers | None = None,
+) -> int:
     """Score the parts that are not finished, and print the summary of all."""
     finished = results.finished(run.parts)
     before = sum(finished.values(), Counts())
@@ -109,12 +122,17 @@ def score(model: Model, source: Source, results: Results, run: Run, settings: Se
     tables = Tables(model.card, source.listing.columns, facts_of(model, run))
     start = time.perf_counter()
     with Shown(stderr, run.images, before.entries) as shown:
-        scorer = Scorer(model, settings, source, results, run, tables, shown.add)
-        stopped = not run_until_stopped(scorer, waiting)
+        if workers is None:
+            scorer = Scorer(model, settings, source, results, run, tables, shown.add)
+            stopped, new = not run_until_stopped(scorer, waiting), scorer.found
+        else:
+            from service.scoring.on_ray import score_on_ray
+
+            stopped, new = score_on_ray(model, settings, source, results, run, tables, waiting, workers, shown.add)
     seconds = time.perf_counter() - start
-    counts = sum(scorer.found.values(), before)
+    counts = sum(new.values(), before)
     if stopped:
-        done = len(finished) + len(scorer.found)
+        done = len(finished) + len(new)
         stderr.print(
             f"Stopped. {done} of {run.parts} parts are finished and kept; the same command goes on from there.",
             soft_wrap=True,

@@ -35,7 +35,7 @@ class Columns(NamedTuple):
 
 
 class ParquetSource:
-    """Rows of Parquet files, read once from the first to the last; rows that are done are not read again.
+    """Rows of Parquet files. Parts that follow each other are read without a row read twice.
 
     Raises:
         ScoringError: if a file can't be read, or if there is no column of images.
@@ -88,6 +88,10 @@ class ParquetSource:
             pa.chunked_array(chunks, pa.large_binary()), {name: together[name] for name in self.columns.carried}
         )
         self.rows: Rows | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the rows that are being read: a copy in another process reads by itself."""
+        return vars(self) | {"rows": None}
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
         if self.rows is None or self.rows.stop != start:

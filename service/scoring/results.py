@@ -154,12 +154,7 @@ class Results:
         found = {}
         for path in sorted(self.folder.glob("part-*.parquet")):
             if (match := PART.fullmatch(path.name)) and int(match[1]) < parts:
-                try:
-                    found[int(match[1])] = Counts(**json.loads(pq.read_metadata(path).metadata[COUNTS]))
-                except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-                    raise ScoringError(
-                        f"{path} can't be read ({error}): delete it, and the same command scores this part again"
-                    ) from None
+                found[int(match[1])] = counts_of(path)
         return found
 
     def draft(self, name: str) -> Path:
@@ -172,10 +167,39 @@ class Results:
         draft.replace(self.folder / name)
         synchronise(self.folder)
 
+    def receive(self, name: str, content: bytes | None) -> None:
+        """Write a whole file that was made elsewhere. Without content there is none: one of that name is removed."""
+        if content is None:
+            (self.folder / name).unlink(missing_ok=True)
+            return
+        draft = self.draft(name)
+        draft.write_bytes(content)
+        self.publish(draft, name)
+
+    def unwritable(self, error: OSError) -> ScoringError:
+        return ScoringError(
+            f"{self.folder} can't be written ({error.strerror or error}): finished parts are kept; make room, then "
+            "start the same command again"
+        )
+
     def tidy(self) -> None:
         """Remove what was never finished."""
         for draft in self.folder.glob(f".*{DRAFT}"):
             draft.unlink(missing_ok=True)
+
+
+def counts_of(path: Path) -> Counts:
+    """The counts of a finished part.
+
+    Raises:
+        ScoringError: if it can't be read.
+    """
+    try:
+        return Counts(**json.loads(pq.read_metadata(path).metadata[COUNTS]))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise ScoringError(
+            f"{path} can't be read ({error}): delete it, and the same command scores this part again"
+        ) from None
 
 
 def part_name(part: int) -> str:

@@ -116,10 +116,7 @@ class Scorer:
             await self.hand_over()
             await self.written()
         except OSError as error:
-            raise ScoringError(
-                f"{self.results.folder} can't be written ({error.strerror or error}): finished parts are kept; make "
-                "room, then start the same command again"
-            ) from error
+            raise self.results.unwritable(error) from error
         finally:
             for entry in flight:
                 entry.row.cancel()

@@ -215,15 +215,16 @@ def test_progress_on_a_terminal() -> None:
     assert "2 failed" in stream.getvalue()
 
 
-@pytest.mark.parametrize("missing", ["pyarrow", "fsspec"])
-def test_without_the_extra_it_is_one_sentence(missing: str, tmp_path: Path) -> None:
-    code = (
-        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['service', 'score', '.', '--to', 'x']\n"
-        "from service.__main__ import main; main()"
-    )
+@pytest.mark.parametrize(
+    ("missing", "extra", "options"),
+    [("pyarrow", "score", []), ("fsspec", "score", []), ("ray", "ray", ["--engine=ray"])],
+)
+def test_without_the_extra_it_is_one_sentence(missing: str, extra: str, options: list[str], tmp_path: Path) -> None:
+    argv = ["service", "score", ".", "--to", "x", *options]
+    code = f"import sys; sys.modules[{missing!r}] = None; sys.argv = {argv}\nfrom service.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert done.stderr.strip() == f"Error: {missing} is not installed: pip install 'retina-srm[score]'"
+    assert done.stderr.strip() == f"Error: {missing} is not installed: pip install 'retina-srm[{extra}]'"
 
 
 def test_results_are_on_this_machine(score: Runs, images: Path) -> None:
