@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from service.settings import SHIPPED_REPOSITORY
 from tests.service.process import running
 
 DEMO = SHIPPED_REPOSITORY.parents[1] / "service" / "page" / "demo"
 CHROMIUM = shutil.which("chromium")
+expect.set_options(timeout=20_000)  # on two cores other tests run beside
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +54,7 @@ def media() -> dict[str, Any]:
 @pytest.fixture(params=["light"])
 def context(browser: Browser, media: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme=request.param, **media)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     yield context
     context.close()
 

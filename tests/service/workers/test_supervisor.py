@@ -177,7 +177,7 @@ def test_no_answer_without_its_record_though_workers_share_the_file_and_die(repo
 
 
 def test_sigterm_ends_all_and_loses_nothing() -> None:
-    with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu", RETINA_WORKERS="2", RETINA_DRAIN_SECONDS="1") as served:
+    with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu", RETINA_WORKERS="2", RETINA_DRAIN_SECONDS="5") as served:
         process, address, log = served
         workers = wait_for_workers(process, 2, log)
         callers = [Caller(port_of(address), "/v1/models/oct/predict?weights=none", SCAN) for _ in range(4)]
