@@ -16,7 +16,7 @@ from tests.deploy.crds import validators
 from tests.deploy.rendering import CHART, ROOT, VALUES, container, rendered, values_of
 
 OLDEST, NEWEST = "1.31", "1.37"
-CUSTOM = ("monitoring.coreos.com/", "serving.kserve.io/", "ray.io/")
+CUSTOM = ("monitoring.coreos.com/", "serving.kserve.io/", "ray.io/", "kubeflow.org/")
 DEFINITIONS = os.environ.get("CRD_DEFINITIONS")
 """A folder with the definitions of the custom resources, which their projects publish."""
 UNTEMPLATED = [
@@ -50,12 +50,22 @@ def test_the_oldest_version_is_what_the_chart_asks_for() -> None:
 )
 def test_custom_resources_follow_their_definitions() -> None:
     schemas = dict(validators(Path(str(DEFINITIONS))))
-    plain = [path for folder in ("kserve", "ray") for path in sorted((ROOT / "deploy" / folder).glob("*.yaml"))]
+    plain = [
+        path for folder in ("kserve", "ray", "kubeflow") for path in sorted((ROOT / "deploy" / folder).glob("*.yaml"))
+    ]
     objects = [found for name in VALUES for found in rendered(name)]
     objects += [yaml.safe_load(path.read_text()) for path in plain]
     custom = [found for found in objects if found["apiVersion"].startswith(CUSTOM)]
     kinds = {found["kind"] for found in custom}
-    assert kinds == {"ServiceMonitor", "PrometheusRule", "ServingRuntime", "InferenceService", "RayJob", "RayService"}
+    assert kinds == {
+        "ServiceMonitor",
+        "PrometheusRule",
+        "ServingRuntime",
+        "InferenceService",
+        "RayJob",
+        "RayService",
+        "PyTorchJob",
+    }
     for found in custom:
         schemas[found["apiVersion"], found["kind"]].validate(found)
 
