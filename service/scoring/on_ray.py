@@ -155,7 +155,13 @@ def files_of(job: Job, parts: Sequence[int], workers: Workers) -> Iterator[tuple
     """Yield the number and the two files of each part, as they are finished."""
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that starts here tells nobody
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        except (OSError, RuntimeError) as error:
+            raise ScoringError(
+                f"no Ray cluster can be reached ({error}): check RAY_ADDRESS, and RAY_AUTH_MODE=token if "
+                "the cluster asks for a token"
+            ) from error
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here).remote()
     context = DataContext.get_current()
