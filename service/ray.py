@@ -4,7 +4,6 @@ Each replica is the same FastAPI application. Ray takes the connections, shares 
 replicas. Settings come from ``RETINA_`` variables or from the arguments.
 """
 
-import math
 import sys
 from typing import Any
 
@@ -18,6 +17,7 @@ from service.app import create_app
 from service.observing.logs import configure
 from service.security.proxy import BehindProxy
 from service.settings import load_settings
+from service.settings.times import longest_request_s
 
 LISTENS = {"host": "0.0.0.0", "grpc_port": None, "tls_certificate": None, "tls_key": None}
 """Ray listens, and not on loopback alone: so the service asks for keys, an issuer or RETINA_AUTH=none."""
@@ -68,6 +68,6 @@ def build(args: Arguments) -> Application:
             "target_ongoing_requests": args.target_ongoing_requests,
         },
         max_ongoing_requests=settings.max_requests,
-        graceful_shutdown_timeout_s=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
+        graceful_shutdown_timeout_s=longest_request_s(settings) + 1,
     )
     return deployment.bind()

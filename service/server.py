@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import logging
-import math
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from fastapi import FastAPI
 from service.security.connection import guarded
 from service.security.proxy import BehindProxy
 from service.settings import Settings
+from service.settings.times import longest_request_s
 from service.state import State
 
 logger = logging.getLogger(__name__)
@@ -96,8 +96,8 @@ def serve(app: FastAPI, settings: Settings, sockets: list[socket.socket], *, alo
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         proxy_headers=False,  # BehindProxy reads them
-        # The longest time of a request by the settings, and one second to send its answer.
-        timeout_graceful_shutdown=math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1,
+        # The longest request, and one second to send its answer.
+        timeout_graceful_shutdown=longest_request_s(settings) + 1,
     )
     Server(config, app.state.service, alone=alone).run(sockets)
 

@@ -19,6 +19,7 @@ from service.security.proxy import Proxies
 from service.security.scopes import Scope
 from service.security.tls import key_pair
 from service.settings import Settings
+from service.settings.times import longest_request_s
 from service.state import State
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ async def serving(state: State) -> AsyncGenerator[None]:
         yield
     finally:
         stopping.set()
-        await server.stop(math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 1)
+        await server.stop(longest_request_s(settings) + 1)
 
 
 def handlers(state: State, stopping: asyncio.Event) -> tuple[Any, ...]:

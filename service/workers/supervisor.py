@@ -8,7 +8,6 @@ import asyncio
 import fcntl
 import json
 import logging
-import math
 import os
 import shutil
 import signal
@@ -25,6 +24,7 @@ from service.observing import logs
 from service.observing.native import STDERR
 from service.server import announce, bind, check_grpc_port
 from service.settings import Settings, SettingsError
+from service.settings.times import longest_request_s
 from service.storage.mirror import Mirror, mirror_of
 from service.workers import limits
 from service.workers.agreement import Agreement
@@ -232,7 +232,7 @@ class Supervisor:
                 worker.process.send_signal(signal.SIGINT if self.signals > 1 else number)
         if self.signals == 1:
             settings = self.settings
-            longest = settings.drain_seconds + math.ceil(settings.body_timeout_s + settings.request_timeout_s) + 10
+            longest = settings.drain_seconds + longest_request_s(settings) + 10
             asyncio.get_running_loop().call_later(longest, self.kill)
 
     def kill(self) -> None:

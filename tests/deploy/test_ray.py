@@ -1,6 +1,5 @@
 """The files for KubeRay fit the service: its options, its arguments, its settings, and the locked Ray."""
 
-import re
 import shlex
 from typing import Any
 
@@ -13,16 +12,12 @@ from service.scoring.workers import Workers
 from service.security.callers import is_required
 from service.settings import load_settings
 from tests.deploy.rendering import ROOT
+from tests.test_deployment import pins
 
 FOLDER = ROOT / "deploy" / "ray"
 JOB, SERVICE = (yaml.safe_load((FOLDER / name).read_text())["spec"] for name in ("rayjob.yaml", "rayservice.yaml"))
+RAY = pins("dev.txt")["ray"]
 CLUSTERS = [JOB["rayClusterSpec"], SERVICE["rayClusterConfig"]]
-
-
-def locked(name: str) -> str:
-    found = re.search(rf"^{name}==(\S+)", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE)
-    assert found
-    return found[1]
 
 
 def pods(cluster: dict[str, Any]) -> list[dict[str, Any]]:
@@ -31,8 +26,8 @@ def pods(cluster: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_ray_is_the_one_that_was_tested() -> None:
-    assert {cluster["rayVersion"] for cluster in CLUSTERS} == {locked("ray")}
-    assert f"ARG BASE=rayproject/ray:{locked('ray')}-py311-" in (FOLDER / "Dockerfile").read_text()
+    assert {cluster["rayVersion"] for cluster in CLUSTERS} == {RAY}
+    assert f"ARG BASE=rayproject/ray:{RAY}-py311-" in (FOLDER / "Dockerfile").read_text()
 
 
 def test_the_command_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
