@@ -69,7 +69,7 @@ class EpochLog:
 
     def add(self, epoch: int, figures: dict[str, float], selection: Selection) -> None:
         """Write the row of an epoch that was trained and validated, and report its line."""
-        loss, chosen = fmean(self.losses), self.recipe.select_by
+        loss = fmean(self.losses)
         speed = self.steps * self.recipe.batch_size / max(self.trained - self.begun, 1e-9)
         seconds = time.perf_counter() - self.begun
         measured = {name: f"{figures[name]:.6g}" for name in self.figures}
@@ -81,16 +81,23 @@ class EpochLog:
             "images_per_second": f"{speed:.1f}",
             "seconds": f"{seconds:.2f}",
             "best_epoch": str(selection.epoch),
-            f"best_{chosen}": f"{selection.value:.6g}",
+            f"best_{self.recipe.select_by}": f"{selection.value:.6g}",
         }
         self.losses.clear()
         with self.path.open("a", newline="") as file:
             self.write(file, [row], heading=not file.tell())
-        shown = ", ".join(f"{name} {figures[name]:.4f}" for name in dict.fromkeys((chosen, "nll")))
-        self.report(
-            f"epoch {epoch}/{self.recipe.epochs}: loss {loss:.4f}, validation {shown}, {speed:.0f} images/s, "
-            f"{seconds:.1f} s, learning rate {self.rate:.3g}, best {chosen} {selection.value:.4f} in epoch "
-            f"{selection.epoch}"
+        self.report(self.line(row))
+
+    def line(self, row: dict[str, str]) -> str:
+        """The figures of a row as one line; rounded from the row, so that the two never differ by a last digit."""
+        said = {name: float(value) for name, value in row.items()}
+        chosen = self.recipe.select_by
+        shown = ", ".join(f"{name} {said[name]:.4f}" for name in dict.fromkeys((chosen, "nll")))
+        return (
+            f"epoch {row['epoch']}/{self.recipe.epochs}: loss {said['train_loss']:.4f}, validation {shown}, "
+            f"{said['images_per_second']:.0f} images/s, {said['seconds']:.1f} s, "
+            f"learning rate {said['learning_rate']:.3g}, "
+            f"best {chosen} {said[f'best_{chosen}']:.4f} in epoch {row['best_epoch']}"
         )
 
     def write(self, file: TextIO, rows: Sequence[dict[str, str]], *, heading: bool) -> None:
