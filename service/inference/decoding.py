@@ -2,6 +2,7 @@
 
 Callers take turns. Within a caller the cheap images come before the dear ones. Dear ones leave at least one thread to
 the cheap ones of everybody. Only the event loop changes the state, so there are no locks.
+Work in bulk has threads of its own: for these there is :class:`Room`.
 """
 
 import asyncio
@@ -9,9 +10,9 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -123,6 +124,31 @@ class Decoders:
         """Finish the running work and end the threads."""
         self.pool.shutdown()
         self.dear_pool.shutdown()
+
+
+class Room:
+    """Keeps what dear images write within ``most_bytes``, for threads that can wait. A larger image has it alone."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.bytes = 0
+        self.freed = threading.Condition()
+
+    @contextmanager
+    def taken(self, cost: int) -> Iterator[None]:
+        """Wait for room for an image of such a cost, and hold it."""
+        if cost <= DEAR:
+            yield
+            return
+        with self.freed:
+            self.freed.wait_for(lambda: not self.bytes or self.bytes + cost <= self.most_bytes)
+            self.bytes += cost
+        try:
+            yield
+        finally:
+            with self.freed:
+                self.bytes -= cost
+                self.freed.notify_all()
 
 
 def yield_to_others() -> None:

@@ -1,8 +1,9 @@
 """The one seam of the service: decode, batch, run, encode."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from models.preprocessing import ImageError, Preprocessed, decoding_cost, prepro
 from models.scope import judged
 from service.inference.batching import Batcher
 from service.inference.channels import Channel, Channels
-from service.inference.decoding import Decoders
+from service.inference.decoding import Decoders, Room
 from service.inference.errors import UnusableImageError
 from service.inference.lanes import Lanes
 from service.inference.runtime import Model, Outputs
@@ -25,6 +26,9 @@ from service.observing.tracing import stage
 from service.settings import Settings
 
 T = TypeVar("T")
+
+BULK_BATCH = 8
+"""Images in a batch of work in bulk, or more by the plan. There they wait for nobody."""
 
 
 class Served:
@@ -170,7 +174,9 @@ class Predictor:
         """
 
         def look() -> Channel:
-            return self.of(model).channels.look(self.prepared(model, frame, file).pixels, block, channel, gate)
+            return self.of(model).channels.look(
+                prepared(model, self.settings, file, frame).pixels, block, channel, gate
+            )
 
         try:
             return await self.decoders.run(caller, decoding_cost(file), look)
@@ -179,22 +185,72 @@ class Predictor:
 
     def decode_one(self, model: Model, metrics: ModelMetrics, frame: int | None, data: bytes) -> Preprocessed:
         start = time.perf_counter()
-        image = self.prepared(model, frame, data)
+        image = prepared(model, self.settings, data, frame)
         metrics.decode_seconds.observe(time.perf_counter() - start)
-        return image
-
-    def prepared(self, model: Model, frame: int | None, data: bytes) -> Preprocessed:
-        """Return a file as an input of the model, unless the settings refuse what it is not for."""
-        image = preprocess(data, model.card.input, self.settings.max_pixels, frame)
-        judgement = judged(model.card.scope, image.dicom)
-        if self.settings.out_of_scope == "refuse" and judgement is not None and judgement.verdict == "out of scope":
-            raise ImageError("out-of-scope", judgement.reason)
         return image
 
     def close(self) -> None:
         """Finish the running work and end the threads."""
         self.decoders.close()
         self.lanes.close()
+
+
+class BulkPredictor:
+    """The same path for work in bulk, where nobody waits for one image: whole batches, in the threads that call.
+
+    A thread decodes a batch and runs it, so an image costs no turn of an event loop and no wait for another thread.
+    """
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self.model = model
+        self.settings = settings
+        plan = model.plan
+        self.batch = min(max(plan.batch, BULK_BATCH), settings.max_batch_size)
+        """Images to give at once."""
+        self.decoders = settings.decode_threads or usable_cpus()
+        """Threads that decode at once."""
+        self.decoding = threading.Semaphore(self.decoders)
+        self.room = Room(settings.max_decode_bytes)
+        self.running = threading.Semaphore(plan.streams)
+        self.run = model.run_beside if plan.streams > 1 else model.run
+
+    def predict(
+        self, files: Iterable[bytes], frame: int | None = None
+    ) -> list[tuple[Preprocessed, Outputs] | ImageError]:
+        """Return the decoded input and the outputs for each file, in order, or why it is not a usable image.
+
+        Args:
+            files: Asked for one after another, so that no more than one is in memory.
+            frame: Counted from 1.
+        """
+        images = [self.decode(file, frame) for file in files]
+        pixels = [image.pixels for image in images if not isinstance(image, ImageError)]
+        if not pixels:
+            return [image for image in images if isinstance(image, ImageError)]
+        with self.running:
+            outputs = self.run(np.stack(pixels))
+        rows = iter(range(len(pixels)))
+        return [image if isinstance(image, ImageError) else (image, outputs.row(next(rows))) for image in images]
+
+    def decode(self, file: bytes, frame: int | None) -> Preprocessed | ImageError:
+        try:
+            with self.room.taken(decoding_cost(file)), self.decoding:
+                return prepared(self.model, self.settings, file, frame)
+        except ImageError as error:
+            return error
+
+
+def prepared(model: Model, settings: Settings, data: bytes, frame: int | None) -> Preprocessed:
+    """Return a file as an input of the model, unless the settings refuse what it is not for.
+
+    Raises:
+        ImageError: if the file is not a usable image.
+    """
+    image = preprocess(data, model.card.input, settings.max_pixels, frame)
+    judgement = judged(model.card.scope, image.dicom)
+    if settings.out_of_scope == "refuse" and judgement is not None and judgement.verdict == "out of scope":
+        raise ImageError("out-of-scope", judgement.reason)
+    return image
 
 
 async def together(jobs: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T | BaseException]:

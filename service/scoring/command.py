@@ -1,9 +1,10 @@
 """``python -m service score``: what it checks before it starts, and what it says at its end."""
 
-import asyncio
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -121,23 +122,27 @@ def score(
         stderr.print(f"{len(finished)} of {run.parts} parts were finished before.", soft_wrap=True)
     tables = Tables(model.card, source.listing.columns, facts_of(model, run))
     start = time.perf_counter()
-    with Shown(stderr, run.images, before.entries) as shown:
-        if workers is None:
-            scorer = Scorer(model, settings, source, results, run, tables, shown.add)
-            stopped, new = not run_until_stopped(scorer, waiting), scorer.found
-        else:
-            from service.scoring.on_ray import score_on_ray
+    stopped = False
+    try:
+        with stoppable(), Shown(stderr, run.images, before.entries) as shown:
+            if workers is None:
+                Scorer(model, settings, source, results, run, tables, shown.add).score(waiting)
+            else:
+                from service.scoring.on_ray import score_on_ray
 
-            stopped, new = score_on_ray(model, settings, source, results, run, tables, waiting, workers, shown.add)
+                score_on_ray(model, settings, source, results, run, tables, waiting, workers, shown.add)
+    except KeyboardInterrupt:
+        stopped = True
     seconds = time.perf_counter() - start
-    counts = sum(new.values(), before)
+    finished = results.finished(run.parts)
     if stopped:
-        done = len(finished) + len(new)
         stderr.print(
-            f"Stopped. {done} of {run.parts} parts are finished and kept; the same command goes on from there.",
+            f"Stopped. {len(finished)} of {run.parts} parts are finished and kept; the same command goes on from "
+            "there.",
             soft_wrap=True,
         )
         return STOPPED
+    counts = sum(finished.values(), Counts())
     print(summary(counts, counts.entries - before.entries, seconds))
     if counts.failed:
         stderr.print(
@@ -149,19 +154,15 @@ def score(
     return 1 if counts.failed else 0
 
 
-def run_until_stopped(scorer: Scorer, parts: list[int]) -> bool:
-    """Score parts, and return whether nobody stopped it by Ctrl-C or SIGTERM."""
-
-    async def scoring() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        await scorer.score(parts)
-
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt. In the main thread, as signals go to no other."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        asyncio.run(scoring())
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        return False
-    return True
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,13 +4,10 @@ A worker scores a part as a run on one machine does, into a folder of its own, a
 are the same, only this process writes into the results, and a worker that dies leaves nothing there.
 """
 
-import asyncio
 import logging
 import os
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -24,7 +21,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from service.inference.execution import execution_of
 from service.inference.repository import load_package
 from service.inference.runtime import Model
-from service.scoring.counts import Counts
 from service.scoring.errors import ScoringError
 from service.scoring.items import Source
 from service.scoring.results import Results, Run, counts_of, failed_name, part_name
@@ -92,7 +88,7 @@ class Worker:
                 "finished parts are kept; give the workers more memory, or take out the entry that ends them"
             )
         scorer = Scorer(self.model, self.settings, job.source, self.results, job.run, job.tables, lambda *_: None)
-        asyncio.run(scorer.score([part]))
+        scorer.score([part])
         scored, failed = (self.results.folder / name for name in (part_name(part), failed_name(part)))
         found = {
             "part": part,
@@ -114,17 +110,16 @@ def score_on_ray(
     parts: Sequence[int],
     workers: Workers,
     advance: Callable[[int, int], None],
-) -> tuple[bool, dict[int, Counts]]:
-    """Score parts on a cluster. Return whether somebody stopped it, and the counts of those that are finished.
+) -> None:
+    """Score parts on a cluster.
 
     The cluster is the one of ``RAY_ADDRESS`` or of this machine; without either, Ray starts one here.
 
     Raises:
         ScoringError: if the source can't be read any longer, the results can't be written, or a part ends its workers.
     """
-    found: dict[int, Counts] = {}
     if not parts:
-        return False, found
+        return
     secrets = dict.fromkeys(("admin_key", "records_url"))  # of the service; no worker needs them
     job = Job(
         model.path.read_bytes(),
@@ -136,19 +131,15 @@ def score_on_ray(
         tables,
     )
     try:
-        with stoppable():
-            for part, scored, failed in files_of(job, parts, workers):
-                results.receive(failed_name(part), failed)
-                results.receive(part_name(part), scored)
-                found[part] = counts_of(results.folder / part_name(part))
-                advance(found[part].entries, found[part].failed)
-    except KeyboardInterrupt:
-        return True, found
+        for part, scored, failed in files_of(job, parts, workers):
+            results.receive(failed_name(part), failed)
+            results.receive(part_name(part), scored)
+            found = counts_of(results.folder / part_name(part))
+            advance(found.entries, found.failed)
     except RayError as error:
         raise as_scoring_error(error) from error
     except OSError as error:
         raise results.unwritable(error) from error
-    return False, found
 
 
 def files_of(job: Job, parts: Sequence[int], workers: Workers) -> Iterator[tuple[int, bytes, bytes | None]]:
@@ -185,16 +176,6 @@ def files_of(job: Job, parts: Sequence[int], workers: Workers) -> Iterator[tuple
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for row in batch.to_pylist():
             yield row["part"], row["scored"], row["failed"]
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def as_scoring_error(error: RayError) -> ScoringError:

@@ -1,24 +1,20 @@
-"""From the items of a source to finished parts, with enough images in flight to keep every CPU at work."""
+"""From the items of a source to finished parts, with a thread for each CPU that reads, decodes and runs batches."""
 
-import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from models.cpu import usable_cpus
-from models.preprocessing import ImageFault
+from models.preprocessing import ImageError, ImageFault, Preprocessed
 from service.file_names import readable
 from service.http.answers import prediction
-from service.inference.errors import UnusableImageError
-from service.inference.predictor import Predictor
-from service.inference.runtime import Model
-from service.observing.metrics import Metrics
-from service.scoring.counts import Counts
+from service.inference.predictor import BulkPredictor
+from service.inference.runtime import Model, Outputs
 from service.scoring.errors import ScoringError
 from service.scoring.items import Item, Source
 from service.scoring.results import Results, Run
@@ -29,7 +25,7 @@ from service.settings import Settings
 ROWS_AT_ONCE = 512
 """Rows that are written at once: a row group."""
 DEPTH = 4
-"""Images in flight for each that runs: one runs, one waits for it, one is decoded, one is read."""
+"""Chunks in flight for each thread: the others go on while one takes long."""
 UNREADABLE = "unreadable"
 DICOM_INDEX = "DICOMDIR"
 """The index of a DICOM medium (PS3.10, 8.6), which is a DICOM file without an image."""
@@ -37,13 +33,13 @@ OUTAGE = 16
 """So many entries in a row that can't be read, though they are there, mean that their store is gone."""
 
 
-class Entry(NamedTuple):
-    """An entry in flight."""
+class Chunk(NamedTuple):
+    """Entries that a thread decodes and runs together."""
 
     part: int
+    items: list[Item]
     last: bool
-    """Whether its part ends with it."""
-    row: asyncio.Task[Scored | Failed]
+    """Whether their part ends with them."""
 
 
 class Rows(NamedTuple):
@@ -83,132 +79,126 @@ class Scorer:
         self.tables = tables
         self.advance = advance
         self.abstain = run.style_shift == "abstain"
-        cpus = settings.decode_threads or usable_cpus()
-        at_work = model.plan.streams * min(model.plan.batch, settings.max_batch_size)
-        self.most = max(DEPTH * max(at_work, cpus), 2 * source.reads)
-        self.most_bytes = settings.max_upload_bytes
-        self.bytes = 0
-        """Of the files in flight."""
-        self.room = asyncio.Event()
-        self.room.set()
-        own = settings.model_copy(update={"queue_size": self.most, "caller_share": 1.0, "batch_delay_ms": 0.0})
-        self.predictor = Predictor(own, Metrics())
-        self.predictor.add(model)
-        self.readers = ThreadPoolExecutor(source.reads or cpus, "read")
-        self.reading = asyncio.Semaphore(source.reads or cpus)
+        self.predictor = BulkPredictor(model, settings)
+        threads = max(self.predictor.decoders, source.reads)
+        self.most = DEPTH * threads
+        self.threads = ThreadPoolExecutor(threads, "score")
         self.writer = ThreadPoolExecutor(1, "write")
+        self.part: Part | None = None
+        """Whose rows are collected."""
+        self.scored, self.failed = list[Scored](), list[Failed]()
         self.waiting: deque[Rows] = deque()
         """To be written. While one entry after another can't be read, no part is finished: its store may be gone."""
         self.writing: Future[None] | None = None
-        self.found: dict[int, Counts] = {}
-        """The counts of the parts that this run has finished."""
         self.unreadable = 0
+        self.stopped = False
 
-    async def score(self, parts: Iterable[int]) -> None:
-        """Score parts. After an error or a cancellation those that are finished stay, and nothing of the others.
+    def score(self, parts: Iterable[int]) -> None:
+        """Score parts. After an error or a signal those that are finished stay, and nothing of the others.
 
         Raises:
             ScoringError: if the source can't be read any longer, or the results can't be written.
         """
-        flight: deque[Entry] = deque()
+        flight: deque[tuple[Chunk, Future[list[Scored | Failed]]]] = deque()
+        chunks = self.chunks(parts)
         try:
-            await self.keep_going(flight, self.work(parts))
-            await self.hand_over()
-            await self.written()
+            while True:
+                while len(flight) < self.most and (chunk := next(chunks, None)):
+                    flight.append((chunk, self.threads.submit(self.rows, chunk.items)))
+                if not flight:
+                    break
+                chunk, rows = flight.popleft()
+                self.collect(chunk, rows.result())
+            self.hand_over()
+            self.written()
         except OSError as error:
             raise self.results.unwritable(error) from error
         finally:
-            for entry in flight:
-                entry.row.cancel()
-            await asyncio.gather(*(entry.row for entry in flight), return_exceptions=True)
-            self.readers.shutdown(cancel_futures=True)
-            self.predictor.close()
+            self.stopped = True
+            self.threads.shutdown(cancel_futures=True)
             self.writer.shutdown()
             self.results.tidy()
 
-    async def keep_going(self, flight: deque[Entry], work: Iterator[tuple[int, bool, Item]]) -> None:
-        """Take entries in their order, and write their rows."""
-        loop = asyncio.get_running_loop()
-        scored, failed = list[Scored](), list[Failed]()
-        part: Part | None = None
-        while True:
-            while len(flight) < self.most and (next_one := next(work, None)):
-                number, last, item = next_one
-                flight.append(Entry(number, last, loop.create_task(self.one(item))))
-            if not flight:
-                return
-            entry = flight[0]
-            row = await entry.row
-            flight.popleft()
-            part = part or Part(self.results, entry.part, self.tables)
-            if isinstance(row, Scored):
-                scored.append(row)
-            else:
-                failed.append(row)
-            self.notice(row)
-            if entry.last or len(scored) + len(failed) == ROWS_AT_ONCE:
-                self.waiting.append(Rows(part, scored, failed, entry.last))
-                if not self.unreadable:
-                    await self.hand_over()
-                self.advance(len(scored) + len(failed), sum(row.reason != OTHER for row in failed))
-                scored, failed = [], []
-            if entry.last:
-                part = None
-
-    def work(self, parts: Iterable[int]) -> Iterator[tuple[int, bool, Item]]:
+    def chunks(self, parts: Iterable[int]) -> Iterator[Chunk]:
         for part in parts:
             start, stop = self.run.span(part)
-            for index, item in enumerate(self.source.items(start, stop), start):
-                yield part, index == stop - 1, item
+            items = self.source.items(start, stop)
+            while start < stop:
+                chunk = list(islice(items, self.predictor.batch))
+                start += len(chunk)
+                yield Chunk(part, chunk, last=start == stop)
 
-    async def hand_over(self) -> None:
+    def collect(self, chunk: Chunk, rows: Iterable[Scored | Failed]) -> None:
+        """Take the rows of a chunk, in the order of the source, and write them once they make a row group."""
+        self.part = self.part or Part(self.results, chunk.part, self.tables)
+        for row in rows:
+            if isinstance(row, Scored):
+                self.scored.append(row)
+            else:
+                self.failed.append(row)
+            self.notice(row)
+        if chunk.last or len(self.scored) + len(self.failed) >= ROWS_AT_ONCE:
+            collected = Rows(self.part, self.scored, self.failed, chunk.last)
+            self.scored, self.failed = [], []
+            self.waiting.append(collected)
+            if not self.unreadable:
+                self.hand_over()
+            failures = sum(row.reason != OTHER for row in collected.failed)
+            self.advance(len(collected.scored) + len(collected.failed), failures)
+        if chunk.last:
+            self.part = None
+
+    def hand_over(self) -> None:
         """Give the rows that wait to the thread of the writer."""
         while self.waiting:
-            await self.written()
+            self.written()
             self.writing = self.writer.submit(self.write, self.waiting.popleft())
 
     def write(self, rows: Rows) -> None:
         """Write rows, in the thread of the writer."""
         rows.part.write(rows.scored, rows.failed)
         if rows.last:
-            self.found[rows.part.number] = rows.part.finish()
+            rows.part.finish()
 
-    async def written(self) -> None:
+    def written(self) -> None:
         """Wait for the rows that are being written, and raise their error."""
         if self.writing is not None:
-            await asyncio.wrap_future(self.writing)
+            self.writing.result()
             self.writing = None
 
-    async def one(self, item: Item) -> Scored | Failed:
-        """Read, decode and run one entry."""
-        async with self.reading:
-            await self.room.wait()
-            content = await asyncio.get_running_loop().run_in_executor(self.readers, self.fetch, item)
-            if isinstance(content, Failed):
-                return content
-            data, digest = content
-            self.hold(len(data))
-        try:
-            [(image, outputs)] = await self.predictor.predict(self.model, [data], self.run.frame)
-        except UnusableImageError as error:
-            fault = error.reason.fault
-            reason = OTHER if self.is_other(item.name, fault) else fault
-            return Failed(readable(item.name), item.carried, digest, reason, str(error))
-        finally:
-            self.hold(-len(data))
-        answer = prediction(
+    def rows(self, items: Sequence[Item]) -> list[Scored | Failed]:
+        """Read, decode and run entries, in a thread."""
+        read: list[str | Failed] = []
+        """Of each entry its SHA-256, or why there is none."""
+
+        def files() -> Iterator[bytes]:
+            for item in items:
+                if self.stopped:
+                    raise CancelledError
+                content = self.fetch(item)
+                if isinstance(content, Failed):
+                    read.append(content)
+                else:
+                    read.append(content[1])
+                    yield content[0]
+
+        answers = iter(self.predictor.predict(files(), self.run.frame))
+        return [
+            entry if isinstance(entry, Failed) else self.row(item, entry, next(answers))
+            for item, entry in zip(items, read, strict=True)
+        ]
+
+    def row(self, item: Item, digest: str, answer: tuple[Preprocessed, Outputs] | ImageError) -> Scored | Failed:
+        """The row of an entry that was read."""
+        if isinstance(answer, ImageError):
+            reason = OTHER if self.is_other(item.name, answer.fault) else answer.fault
+            return Failed(readable(item.name), item.carried, digest, reason, str(answer))
+        image, outputs = answer
+        said = prediction(
             self.model.card, image, outputs, file=None, weights="none", activation_map=False, abstain=self.abstain
         )
         gates = np.array(outputs.recalibration_weights)  # a copy: the outputs are views of a batch with its maps
-        return Scored(readable(item.name), item.carried, digest, answer, gates)
-
-    def hold(self, more: int) -> None:
-        """Count bytes of files in flight, and let others be read only while there is room."""
-        self.bytes += more
-        if self.bytes < self.most_bytes:
-            self.room.set()
-        else:
-            self.room.clear()
+        return Scored(readable(item.name), item.carried, digest, said, gates)
 
     def is_other(self, name: str, fault: ImageFault) -> bool:
         """Whether a file was only found in a folder, and nobody would expect an image in it."""
@@ -219,23 +209,20 @@ class Scorer:
         return fault == "unrecognised" and not is_named_like_an_image(name)
 
     def fetch(self, item: Item) -> tuple[bytes, str] | Failed:
-        """Read an entry and its SHA-256, in a thread of the readers."""
+        """Read an entry and its SHA-256."""
         try:
             data = item.read()
         except ScoringError:
             raise
         except FileNotFoundError:
-            return self.failed(item, "missing", "The file does not exist: check its name.")
+            return unread(item, "missing", "The file does not exist: check its name.")
         except PermissionError:
-            return self.failed(item, "no-access", "The file can't be read: check its rights.")
+            return unread(item, "no-access", "The file can't be read: check its rights.")
         except IsADirectoryError:
-            return self.failed(item, "missing", "The name is that of a folder: name a file.")
+            return unread(item, "missing", "The name is that of a folder: name a file.")
         except Exception as error:  # the libraries of stores have no common base
-            return self.failed(item, UNREADABLE, f"The file can't be read ({type(error).__name__}: {error}).")
+            return unread(item, UNREADABLE, f"The file can't be read ({type(error).__name__}: {error}).")
         return data, hashlib.sha256(data).hexdigest()
-
-    def failed(self, item: Item, reason: str, sentence: str) -> Failed:
-        return Failed(readable(item.name), item.carried, None, reason, sentence)
 
     def notice(self, row: Scored | Failed) -> None:
         """Stop where the store is gone: its images would all be failures, and no later run would read them."""
@@ -246,3 +233,7 @@ class Scorer:
                 f"{OUTAGE} entries in a row can't be read, the last of them {row.name}: {row.sentence} Finished parts "
                 "are kept; start the same command again when the source can be read"
             )
+
+
+def unread(item: Item, reason: str, sentence: str) -> Failed:
+    return Failed(readable(item.name), item.carried, None, reason, sentence)

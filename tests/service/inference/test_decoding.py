@@ -1,14 +1,16 @@
 """Who may decode next. The work of a test waits until the test lets it end."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from models.preprocessing.cost import DEAR
-from service.inference.decoding import Decoders
+from service.inference.decoding import Decoders, Room
 from service.inference.turns import Turns
 
 CHEAP, LARGE = 1000, DEAR + 1
@@ -154,3 +156,41 @@ def test_turns_of_equal_rank_keep_their_order() -> None:
     turns.add("b", 4)
     assert (len(turns), list(turns), turns.of("a")) == (4, [1, 2, 3, 4], 3)
     assert [turns.take() for _ in range(5)] == [1, 4, 2, 3, None]
+
+
+def test_dear_ones_of_threads_stay_within_the_limit() -> None:
+    room, began, end = Room(2 * LARGE), threading.Semaphore(0), threading.Event()
+
+    def hold(cost: int) -> None:
+        with room.taken(cost):
+            began.release()
+            assert end.wait(20)
+
+    with ThreadPoolExecutor(5) as threads:
+        work = [threads.submit(hold, LARGE) for _ in range(3)]
+        try:
+            assert began.acquire(timeout=10)
+            assert began.acquire(timeout=10)
+            assert not began.acquire(timeout=0.05), "three are more than the limit"
+            with room.taken(CHEAP):  # never waits
+                pass
+        finally:
+            end.set()
+        for one in work:
+            one.result(20)
+        assert began.acquire(timeout=10), "the third"
+        # Alone it may be larger than the limit.
+        end.clear()
+        alone = threads.submit(hold, 100 * LARGE)
+        try:
+            assert began.acquire(timeout=10)
+            late = threads.submit(hold, LARGE)
+            assert not began.acquire(timeout=0.05)
+        finally:
+            end.set()
+            room.most_bytes = sys.maxsize  # whatever happened, the threads can end
+            with room.freed:
+                room.freed.notify_all()
+        alone.result(20)
+        late.result(20)
+    assert room.bytes == 0

@@ -6,7 +6,10 @@ import io
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from models.preprocessing import preprocess
+from service.inference import predictor
 from service.inference.execution import execution_of
 from service.offline import choose
 from service.scoring import command
@@ -30,19 +35,36 @@ from tests.service.scoring.conftest import Runs
 
 
 class Made:
-    """A source whose images are made when they are read, of the same content each."""
+    """A source whose images are made when they are read, from their place in it."""
 
     kind: Kind = "manifest"
     address = "made"
     reads = 0
 
-    def __init__(self, count: int, read: Callable[[], bytes]) -> None:
+    def __init__(self, count: int, read: Callable[[int], bytes]) -> None:
         self.listing = Listing.of((f"{index:05}",) for index in range(count))
         self.read = read
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        for name, carried in self.listing.rows(start, stop):
-            yield Item(name, carried, self.read)
+        for index, (name, carried) in enumerate(self.listing.rows(start, stop), start):
+            yield Item(name, carried, partial(self.read, index))
+
+
+class Most:
+    """Counts how many threads are in it at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.now -= 1
 
 
 def score_made(source: Made, settings: Settings, to: Path, rows: int) -> int:
@@ -87,10 +109,10 @@ def test_an_image_out_of_scope_can_be_refused(score: Runs) -> None:
 
 
 def test_a_store_that_is_gone_stops_the_run(settings: Settings, tmp_path: Path, make_image: ImageMaker) -> None:
-    image, reads = make_image("PNG"), iter(range(1000))
+    image = make_image("PNG")
 
-    def read() -> bytes:
-        if next(reads) >= 30:
+    def read(index: int) -> bytes:
+        if index >= 30:
             raise TimeoutError("no answer")
         return image
 
@@ -99,17 +121,17 @@ def test_a_store_that_is_gone_stops_the_run(settings: Settings, tmp_path: Path, 
     assert [path.name for path in sorted(tmp_path.glob("*.parquet"))] == [
         f"part-{part:05}.parquet" for part in range(3)
     ]
-    assert score_made(Made(100, lambda: image), settings, tmp_path, rows=10) == 0
+    assert score_made(Made(100, lambda _: image), settings, tmp_path, rows=10) == 0
     assert len(list(tmp_path.glob("part-*"))) == 10
 
 
 def test_some_entries_that_cannot_be_read_do_not_stop_it(
     settings: Settings, tmp_path: Path, make_image: ImageMaker
 ) -> None:
-    image, reads = make_image("PNG"), iter(range(1000))
+    image = make_image("PNG")
 
-    def read() -> bytes:
-        if next(reads) % 4:
+    def read(index: int) -> bytes:
+        if index % 4:
             raise TimeoutError("no answer")
         return image
 
@@ -130,7 +152,7 @@ def test_a_full_disk_is_one_sentence(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ScoringError, match=r"can't be written \(No space left on device\): finished parts are kept"):
-        score_made(Made(100, lambda: image), settings, tmp_path, rows=10)
+        score_made(Made(100, lambda _: image), settings, tmp_path, rows=10)
     kept = sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".parquet")
     assert kept[0] == "part-00000.parquet"
     assert not list(tmp_path.glob(".*.draft"))
@@ -139,20 +161,17 @@ def test_a_full_disk_is_one_sentence(
 def test_memory_does_not_grow(repository: Path, tmp_path: Path, make_image: ImageMaker) -> None:
     """3,000 files: no more of them are in memory than in flight, and no more rows than are written and wait for it."""
     image = make_image("PNG", 64, 64)
-    held = most = 0
+    held = Most()
     rows: list[int] = []
 
     class Counted(bytes):
         """The content of a file, which knows when it is freed."""
 
         def __del__(self) -> None:
-            nonlocal held
-            held -= 1
+            held.__exit__()
 
-    def read() -> bytes:
-        nonlocal held, most
-        held += 1
-        most = max(most, held)
+    def read(_: int) -> bytes:
+        held.__enter__()
         return Counted(image)
 
     write = Scorer.write
@@ -166,30 +185,35 @@ def test_memory_does_not_grow(repository: Path, tmp_path: Path, make_image: Imag
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scorer, "write", watched)
         assert score_made(Made(3000, read), settings, tmp_path, rows=1000) == 0
-    flight = 4 * 2 * 4  # depth, streams, batch
-    assert most <= 4 * flight  # threads and finished futures still name some
+    assert held.most <= 2 * 3  # of two threads: decoded, read next, and one that an image library still names
     assert len(rows) == 6  # each part has 512 and 488
-    assert max(rows) <= 3 * 512 + flight  # written, waiting, and collected
+    assert max(rows) <= 3 * 512 + 4 * 2 * 8  # written, waiting, and collected; depth, threads, batch
 
 
-def test_large_files_are_fewer_in_flight(settings: Settings, tmp_path: Path, make_image: ImageMaker) -> None:
-    image, most = make_image("BMP", 200, 100), 0
-    fetch = Scorer.fetch
+def test_far_files_are_read_at_once_and_decoded_by_few(
+    repository: Path, tmp_path: Path, make_image: ImageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, together = make_image("PNG"), threading.Barrier(8)
+    reading, decoding = Most(), Most()
 
-    def watched(self: Any, item: Item) -> Any:
-        nonlocal most
-        most = max(most, self.bytes)
-        return fetch(self, item)
+    def read(index: int) -> bytes:
+        with reading:
+            if index % 8 == 0:
+                together.wait(60)  # until the first of eight batches are read at once
+            return image
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Scorer, "fetch", watched)
-        small = settings.model_copy(update={"max_upload_bytes": 3 * len(image), "decode_threads": 2})
-        assert score_made(Made(200, lambda: image), small, tmp_path, rows=200) == 0
-        limited, most = most, 0
-        large = settings.model_copy(update={"decode_threads": 2})
-        assert score_made(Made(200, lambda: image), large, tmp_path / "large", rows=200) == 0
-    assert limited <= 3 * len(image) + 2 * len(image)  # and one that each thread was reading
-    assert most > limited
+    def decode(*arguments: Any) -> Any:
+        with decoding:
+            time.sleep(0.001)  # lets others in
+            return preprocess(*arguments)
+
+    monkeypatch.setattr(predictor, "preprocess", decode)
+    source = Made(128, read)
+    source.reads = 8
+    settings = Settings(model_repository=repository, provider="cpu", decode_threads=2)
+    assert score_made(source, settings, tmp_path, rows=1000) == 0
+    assert reading.most == 8
+    assert decoding.most == 2
 
 
 def test_progress_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
