@@ -132,14 +132,15 @@ def score_on_ray(
     )
     try:
         for part, scored, failed in files_of(job, parts, workers):
-            results.receive(failed_name(part), failed)
-            results.receive(part_name(part), scored)
+            try:
+                results.receive(failed_name(part), failed)
+                results.receive(part_name(part), scored)
+            except OSError as error:
+                raise results.unwritable(error) from error
             found = counts_of(results.folder / part_name(part))
             advance(found.entries, found.failed)
     except RayError as error:
         raise as_scoring_error(error) from error
-    except OSError as error:
-        raise results.unwritable(error) from error
 
 
 def files_of(job: Job, parts: Sequence[int], workers: Workers) -> Iterator[tuple[int, bytes, bytes | None]]:

@@ -95,6 +95,32 @@ def test_a_part_that_is_gone_is_made_again_and_no_other(cluster: Two, score: Run
     assert len(score.names()) == 12
 
 
+def test_a_full_disk_and_a_stop_keep_the_finished_parts(
+    cluster: Two, score: Runs, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive, received = Results.receive, iter(range(100))
+
+    def third(error: BaseException) -> Any:
+        def write(results: Results, name: str, content: bytes | None) -> None:
+            if next(received) == 5:  # two files of each part
+                raise error
+            receive(results, name, content)
+
+        return write
+
+    monkeypatch.setattr(Results, "receive", third(OSError(28, "No space left on device")))
+    with pytest.raises(ScoringError, match=r"can't be written \(No space left on device\): finished parts are kept"):
+        score(images, rows=2, workers=TWO)
+    assert len(score.parts()) == 2
+    monkeypatch.setattr(Results, "receive", third(KeyboardInterrupt()))
+    received = iter(range(1, 100))
+    assert score(images, rows=2, workers=TWO) == command.STOPPED
+    assert "Stopped. 4 of 6 parts are finished and kept" in score.said
+    monkeypatch.setattr(Results, "receive", receive)
+    assert score(images, rows=2, workers=TWO) == 0
+    assert len(score.names()) == 12
+
+
 class Deadly:
     """A source whose third part ends the process that reads it."""
 

@@ -1,6 +1,8 @@
 """The local copy of a bucket: whole packages, checked before they appear."""
 
 import logging
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,13 @@ def test_only_what_changed_is_copied_again(mirror: Mirror, bucket: Bucket, monke
 def test_a_copy_that_was_changed_here_is_copied_again(mirror: Mirror, bucket: Bucket) -> None:
     bucket.publish("1", b"one")
     mirror.update()
-    (mirror.folder / "colour" / "1" / "model.onnx").write_bytes(b"eno")
+    copy = mirror.folder / "colour" / "1" / "model.onnx"
+    copy.write_bytes(b"eno")
+    mirror.update()
+    assert content(mirror) == b"one"
+    status = copy.stat()
+    copy.write_bytes(b"on")  # cut off, with the time of the copy
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
     mirror.update()
     assert content(mirror) == b"one"
 
@@ -112,6 +120,10 @@ def test_a_broken_upload_is_not_copied_until_it_is_repaired(
     bucket.publish("1", b"two")
     assert mirror.update() == []
     assert content(mirror) == b"two"
+    bucket.publish("1", b"one")
+    bucket.put("colour/1/model.onnx", b"on")
+    assert mirror.update() == reasons[0]
+    assert caplog.text.count("not copied: ") == 2, "the same broken upload once more is another event"
 
 
 def test_at_each_moment_a_package_fits_the_digest_beside_it(
@@ -174,8 +186,10 @@ def test_a_request_for_one_model_copies_only_that(mirror: Mirror, bucket: Bucket
     bucket.publish("2", b"two")
     bucket.publish("2", b"two", name="grey")
     bucket.delete("grey/1/model.onnx")
+    bucket.put("tuning.json", b"{}")
     mirror.update("colour")
     assert held(mirror) == ["colour/1", "colour/2", "grey/1"]
+    assert not (mirror.folder / "tuning.json").exists()
 
 
 def test_a_store_that_fails_changes_nothing_and_is_logged_once(
@@ -202,6 +216,17 @@ def test_a_store_that_fails_changes_nothing_and_is_logged_once(
     assert "can be read again" in caplog.text
     assert content(mirror) == b"two"
     assert "the-secret" not in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(module, "LISTING_S", 0.5)
+    gate.state = "held"
+    assert mirror.update() == reasons[0]
+    assert caplog.text.count("no new models are copied: ") == 1, "it is told again after it was well"
+    gate.state = "open"
+
+
+def test_no_store_is_asked_when_the_time_is_over() -> None:
+    with pytest.raises(StoreError, match="does not answer in time"):
+        Store("memory://models").items(time.monotonic() - 1)
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nobody", "no such bucket"), ("denied", "access is refused")])
