@@ -207,9 +207,10 @@ class BulkPredictor:
         plan = model.plan
         self.batch = min(max(plan.batch, BULK_BATCH), settings.max_batch_size)
         """Images to give at once."""
-        self.decoders = settings.decode_threads or usable_cpus()
-        """Threads that decode at once."""
-        self.decoding = threading.Semaphore(self.decoders)
+        decoders = settings.decode_threads or usable_cpus()
+        self.threads = max(decoders, plan.streams)
+        """Threads that can work at once."""
+        self.decoding = threading.Semaphore(decoders)
         self.room = Room(settings.max_decode_bytes)
         self.running = threading.Semaphore(plan.streams)
         self.run = model.run_beside if plan.streams > 1 else model.run
@@ -220,7 +221,7 @@ class BulkPredictor:
         """Return the decoded input and the outputs for each file, in order, or why it is not a usable image.
 
         Args:
-            files: Asked for one after another, so that no more than one is in memory.
+            files: Asked for one after another, so they need not be in memory together.
             frame: Counted from 1.
         """
         images = [self.decode(file, frame) for file in files]

@@ -80,7 +80,7 @@ class Scorer:
         self.advance = advance
         self.abstain = run.style_shift == "abstain"
         self.predictor = BulkPredictor(model, settings)
-        threads = max(self.predictor.decoders, source.reads)
+        threads = max(self.predictor.threads, source.reads)
         self.most = DEPTH * threads
         self.threads = ThreadPoolExecutor(threads, "score")
         self.writer = ThreadPoolExecutor(1, "write")
