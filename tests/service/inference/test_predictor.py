@@ -1,7 +1,6 @@
 """The seam as it is without HTTP: bytes in, outputs or plain errors out."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from service.inference.runtime import Model, Outputs, load_model
 from service.observing.metrics import Metrics
 from service.settings import Settings
 from tests.conftest import ImageMaker
+from tests.service.most import Most
 from tests.service.packages import by_hand
 
 T = TypeVar("T")
@@ -96,24 +96,18 @@ def test_in_bulk_as_many_batches_run_at_once_as_the_plan_says(
 ) -> None:
     settings = Settings(model_repository=repository, provider="cpu", threads=2, streams=streams)
     model = load_model(repository / "colour" / "1" / "model.onnx", version="1", execution=execution_of(settings))
-    bulk, now, most, lock = BulkPredictor(model, settings), 0, 0, threading.Lock()
+    bulk, running = BulkPredictor(model, settings), Most()
     run = bulk.run
 
     def counted(images: NDArray[np.uint8]) -> Outputs:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.02)  # lets others in, if they may
-        outputs = run(images)
-        with lock:
-            now -= 1
-        return outputs
+        with running:
+            time.sleep(0.02)  # lets others in, if they may
+            return run(images)
 
     bulk.run = counted
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(bulk.predict, [[make_image()]] * 12))
-    assert most == streams
+    assert running.most == streams
 
 
 def test_in_bulk_dear_images_wait_for_each_other(

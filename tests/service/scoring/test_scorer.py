@@ -31,6 +31,7 @@ from service.scoring.scorer import Rows, Scorer
 from service.scoring.tables import Scored
 from service.settings import Settings
 from tests.conftest import ImageMaker
+from tests.service.most import Most
 from tests.service.scoring.conftest import Runs
 
 
@@ -48,23 +49,6 @@ class Made:
     def items(self, start: int, stop: int) -> Iterator[Item]:
         for index, (name, carried) in enumerate(self.listing.rows(start, stop), start):
             yield Item(name, carried, partial(self.read, index))
-
-
-class Most:
-    """Counts how many threads are in it at once."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.now = self.most = 0
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.now -= 1
 
 
 def score_made(source: Made, settings: Settings, to: Path, rows: int) -> int:
