@@ -1,6 +1,6 @@
 import { listModels, root } from "./api.js";
 import { Classify } from "./classify.js";
-import { html, render, useEffect, useRef, useState } from "./html.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { KeyControl, KeyForm, useKey } from "./key.js";
 import { Models } from "./models/models.js";
 import { Session } from "./session.js";
@@ -31,7 +31,7 @@ function App() {
   }, [path]);
 
   const kept = items.length > 0;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!kept) return;
     const ask = (event) => event.preventDefault(); // the browser then asks whether to leave
     addEventListener("beforeunload", ask);
@@ -77,7 +77,7 @@ function Outside({ to, children }) {
 /** The address's path, and a handler for links to the page's other views that keeps the page, and so its results. */
 function useAddress() {
   const [path, setPath] = useState(location.pathname);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const moved = () => setPath(location.pathname);
     addEventListener("popstate", moved);
     return () => removeEventListener("popstate", moved);

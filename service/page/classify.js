@@ -4,7 +4,7 @@ import { Comparison } from "./comparison.js";
 import { useForeignDemo } from "./demos.js";
 import { Fault } from "./fault.js";
 import { certainty, finding } from "./format.js";
-import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Batch } from "./images/batch.js";
 import { chosenFiles, droppedFiles } from "./images/files.js";
 import { Gallery } from "./images/gallery.js";
@@ -207,7 +207,7 @@ const inWords = ({ name, state, answer, problem }) =>
 function useDrops(take, setOver) {
   const latest = useRef(take);
   latest.current = take;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const abort = new AbortController();
     const on = (name, act) => addEventListener(name, act, { signal: abort.signal });
     on("dragover", (event) => {

@@ -1,6 +1,6 @@
 import { predictBriefly } from "./api.js";
 import { percent } from "./format.js";
-import { html, useEffect, useState } from "./html.js";
+import { html, useEffect, useLayoutEffect, useState } from "./html.js";
 import { patiently } from "./session.js";
 
 /** Labels that have a line of their own: those with the highest peaks. */
@@ -18,7 +18,7 @@ export function Frames({ item, again }) {
   const { frame, frames } = item.answer.predictions[0].image;
   const { predictions, state, start, stop } = useVolume(item, frames <= MOST ? frames : 1);
   const [asked, ask] = useState(frame);
-  useEffect(() => ask(frame), [frame]);
+  useLayoutEffect(() => ask(frame), [frame]);
   if (!(frames > 1)) return null;
   const done = predictions.filter(Boolean).length;
   return html`<div class="frames" role="group" aria-label="Frames of the volume">

@@ -1,7 +1,7 @@
 import { OpenChannel } from "./channel.js";
 import { diverging, paint, viridis } from "./colours.js";
 import { signed } from "./format.js";
-import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Legend } from "./overlay.js";
 import { CLIP, compareGates, mean, outstanding, SHOWN } from "./reference.js";
 
@@ -89,7 +89,7 @@ function Scale({ scale, setScale }) {
 function Row({ row, scale, several, channel, stop, go, leave, enter }) {
   const { block, name, values, relative } = row;
   const canvas = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (scale === "relative") paint(canvas.current, relative.map((value) => (value / CLIP + 1) / 2), values.length, diverging);
     else paint(canvas.current, values, values.length, viridis);
   }, [row, scale]);

@@ -1,5 +1,5 @@
 import { apiKey } from "./api.js";
-import { html, useEffect, useRef, useState } from "./html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 
 const TITLES = {
   asked: "This service asks for an API key",
@@ -58,7 +58,7 @@ export function useKey(problems, accept) {
 export function KeyForm({ why, alone, unlock, cancel }) {
   const [key, setKey] = useState("");
   const input = useRef(null);
-  useEffect(() => why !== "asked" && input.current.focus(), [why]);
+  useLayoutEffect(() => why !== "asked" && input.current.focus(), [why]);
   const submit = (event) => {
     event.preventDefault();
     setKey("");

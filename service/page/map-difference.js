@@ -1,5 +1,5 @@
 import { diverging, paint } from "./colours.js";
-import { html, useEffect, useRef } from "./html.js";
+import { html, useLayoutEffect, useRef } from "./html.js";
 import { Legend } from "./overlay.js";
 import { bilinear } from "./picture.js";
 
@@ -18,7 +18,7 @@ export function MapDifference({ pair, label }) {
   const comparable = a && b && a.length === b.length && a[0].length === b[0].length;
   const difference = comparable ? b.map((row, y) => row.map((value, x) => value - a[y][x])) : [[0]];
   const most = Math.max(...difference.flat().map(Math.abs));
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (canvas.current) paint(canvas.current, bilinear(difference, SIDE).map((value) => (value / most + 1) / 2), SIDE, diverging);
   }, [a, b]);
   if (!comparable) return null;

@@ -1,5 +1,5 @@
 import { paintLegend, viridis } from "./colours.js";
-import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { DETAILED, decode, drawableMap, evidenceRange, fade, LEVELS } from "./picture.js";
 import { Viewer } from "./viewer.js";
 
@@ -111,7 +111,7 @@ function Scale({ range: { low, high }, style }) {
 /** A strip of the colours between two ends. */
 export function Legend({ low, high, colour, alpha, dark = false }) {
   const canvas = useRef(null);
-  useEffect(() => paintLegend(canvas.current, colour, alpha), [colour, alpha]);
+  useLayoutEffect(() => paintLegend(canvas.current, colour, alpha), [colour, alpha]);
   return html`<div class="legend">
     <span>${low}</span><canvas ref=${canvas} class=${dark ? "dark" : ""} aria-hidden="true"></canvas><span>${high}</span>
   </div>`;
@@ -120,7 +120,7 @@ export function Legend({ low, high, colour, alpha, dark = false }) {
 /** A question mark that explains; it yields to Escape without the pointer moving (WCAG 1.4.13). */
 function Tip({ label, text }) {
   const [dismissed, dismiss] = useState(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKey = ({ key }) => key === "Escape" && dismiss(true);
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);

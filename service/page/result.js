@@ -2,7 +2,7 @@ import { useCardState } from "./card.js";
 import { Exports } from "./exports-bar.js";
 import { Frames } from "./frames.js";
 import { Gates } from "./gates.js";
-import { html, useState } from "./html.js";
+import { html, useLayoutEffect, useState } from "./html.js";
 import { MapControls, Picture, startMap } from "./overlay.js";
 import { Probabilities } from "./probabilities.js";
 import { StyleShift } from "./style-shift.js";
@@ -57,12 +57,16 @@ function Origin({ item, again }) {
   const eye = { R: "right eye", L: "left eye", B: "both eyes" }[laterality];
   return html`<div class="origin muted">
     <span>${[format, `${width} × ${height}`, eye].filter(Boolean).join(" · ")}</span>
-    ${
-      format === "TIFF" &&
-      html`<label>Page${" "}
-        <input type="number" min="1" max="65536" value=${frame}
-          onChange=${({ target }) => target.validity.valid && target.value && again({ frame: target.valueAsNumber })} /></label
-      >`
-    }
+    ${format === "TIFF" && html`<${PageNumber} frame=${frame} again=${again} />`}
   </div>`;
+}
+
+/** The number of a TIFF's page. What is being typed stays when the result around it is drawn anew. */
+function PageNumber({ frame, again }) {
+  const [typed, type] = useState(String(frame));
+  useLayoutEffect(() => type(String(frame)), [frame]);
+  return html`<label>Page${" "}
+    <input type="number" min="1" max="65536" value=${typed} onInput=${({ target }) => type(target.value)}
+      onChange=${({ target }) => target.validity.valid && target.value && again({ frame: target.valueAsNumber })} /></label
+  >`;
 }

@@ -1,4 +1,4 @@
-import { html, useEffect, useRef, useState } from "./html.js";
+import { html, useLayoutEffect, useRef, useState } from "./html.js";
 import { drawMap, drawPicture } from "./picture.js";
 
 const START = { zoom: 1, x: 0, y: 0, brightness: 1, contrast: 1 };
@@ -19,13 +19,13 @@ export function Viewer({ picture, map, toggle, label }) {
   const stage = useRef(null);
   const canvas = useRef(null);
   const over = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (picture) drawPicture(canvas.current, picture);
   }, [picture]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (picture) drawMap(over.current, picture, map);
   }, [picture, map]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Preact's own handler would be passive, and the page would scroll as well.
     const wheel = (event) => {
       if (!event.ctrlKey && !document.fullscreenElement && document.activeElement !== stage.current) return;
@@ -79,7 +79,7 @@ export function Viewer({ picture, map, toggle, label }) {
   const lit = brightness !== 1 || contrast !== 1;
   return html`<div class="viewer">
     <div class=${`stage ${tool}`} ref=${stage} tabindex="0" role="img" aria-label=${label} aria-describedby="viewer-help"
-      aria-keyshortcuts="M F 0 + -" style=${{ aspectRatio: picture ? `${picture.canvas.width} / ${picture.canvas.height}` : "" }} onKeyDown=${press} onDblClick=${() => setView(START)} ...${drag}>
+      aria-keyshortcuts="M F 0 + -" aria-busy=${String(!picture)} style=${{ aspectRatio: picture ? `${picture.canvas.width} / ${picture.canvas.height}` : "" }} onKeyDown=${press} onDblClick=${() => setView(START)} ...${drag}>
       <canvas ref=${canvas} class="picture" style=${{ transform: move, filter: lit ? `brightness(${brightness}) contrast(${contrast})` : "none" }}></canvas>
       <canvas ref=${over} class="map" aria-hidden="true" style=${{ transform: move }}></canvas>
     </div>

@@ -1,9 +1,9 @@
-import { html, useEffect, useRef } from "../html.js";
+import { html, useLayoutEffect, useRef } from "../html.js";
 
 /** Above the result: the way to the table, to the images before and after this one in its order, and to other answers on this one. */
 export function Steps({ items, shown, item, other, select, compare, openTable, arrive }) {
   const back = useRef(null);
-  useEffect(() => arrive && back.current.focus(), []);
+  useLayoutEffect(() => arrive && back.current.focus(), []);
   const at = shown.findIndex(({ id }) => id === item.id);
   const step = (by) => select(shown[at + by].id);
   const again = item.answer ? items.filter(({ id, file, answer }) => file === item.file && id !== item.id && answer) : [];

@@ -1,5 +1,5 @@
 import { percent } from "../format.js";
-import { html, useEffect, useMemo, useRef } from "../html.js";
+import { html, useLayoutEffect, useMemo, useRef } from "../html.js";
 import { Agreement } from "./agreement.js";
 import { Filters } from "./filters.js";
 import { Name, Thumbnail } from "./gallery.js";
@@ -17,7 +17,7 @@ import { SendAgain } from "./send-again.js";
 export function Table({ rows, shown, view, setView, picked, pick, models, chosen, selected, open, remove, send }) {
   const ids = shown.map(({ id }) => id);
   const { stop, drop, list } = useRoving({ ids, preferred: selected, remove });
-  useEffect(() => list.ref.current.querySelector('[tabindex="0"]')?.focus(), []); // the button that led here is gone
+  useLayoutEffect(() => list.ref.current.querySelector('[tabindex="0"]')?.focus(), []); // the button that led here is gone
   const labelled = rows.some(({ given }) => given);
   const columns = Object.keys(COLUMNS).filter((key) => key !== "own" || labelled);
   const some = ids.filter((id) => picked.has(id));

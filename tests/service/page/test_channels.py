@@ -12,6 +12,8 @@ import pytest
 from PIL import Image, ImageEnhance
 from playwright.sync_api import Page, expect
 
+from tests.service.page.waiting import wait_for_picture
+
 Keep = Callable[[str], None]
 
 
@@ -42,7 +44,7 @@ def test_a_channel_opens_over_the_image(page: Page, service: str, demo: Path, sc
     seen = httpx.post(f"{model}/predict", content=content).json()["predictions"][0]["image"]
     page.set_input_files("#file", demo / "oct.jpeg")
     row = page.get_by_role("slider", name="Channel of layer2.0")
-    expect(page.locator("canvas.map")).to_be_attached()
+    wait_for_picture(page)
     evidence = pixels_of(page, "canvas.map")
     row.focus()
     for _ in range(5):

@@ -74,8 +74,12 @@ def test_a_frame_that_the_file_does_not_have(page: Page) -> None:
     stream = io.BytesIO()
     pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:])
     send(page, stream.getvalue(), "scan.tif")
-    page.get_by_label("Page", exact=True).fill("9")
-    page.get_by_label("Page", exact=True).press("Enter")
+    number = page.get_by_label("Page", exact=True)
+    number.fill("9")
+    page.get_by_role("radio", name="Colours").dispatch_event("click")  # the result is drawn anew
+    expect(page.locator(".legend canvas.dark")).to_be_visible()
+    expect(number).to_have_value("9")
+    number.press("Enter")
     expect(page.get_by_text("This file does not have that frame.").last).to_be_visible()
     expect(page.get_by_text("Choose another frame.")).to_be_visible()
 

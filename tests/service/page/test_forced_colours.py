@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from tests.service.page.waiting import wait_for_picture
+
 pytestmark = pytest.mark.parametrize("context", ["dark"], indirect=True)
 
 
@@ -35,6 +37,7 @@ def test_probability_bars_are_as_long_as_the_probabilities(page: Page, service: 
     page.goto(f"{service}/?model=dr")
     page.set_input_files("#file", demo / "dr.jpeg")
     expect(page.locator(".bars li")).to_have_count(5)
+    wait_for_picture(page)
     for row, each in zip(page.locator(".bars li").all(), answer["predictions"][0]["probabilities"], strict=True):
         drawn = pixels(row.locator(".track"))
         line = drawn[len(drawn) // 2]
@@ -48,7 +51,7 @@ def test_probability_bars_are_as_long_as_the_probabilities(page: Page, service: 
 
 def test_the_image_s_place_in_the_histogram(page: Page, demo: Path) -> None:
     page.set_input_files("#file", demo / "oct.jpeg")
-    page.wait_for_selector(".shift-histogram")
+    wait_for_picture(page)
     plot = pixels(page.locator(".shift-histogram svg"))
     own = page.locator(".shift-histogram line.own").bounding_box()
     whole = page.locator(".shift-histogram svg").bounding_box()

@@ -117,6 +117,7 @@ def test_data_of_another_origin_and_grades(page: Page, service: str) -> None:
 def test_the_overview_has_the_meaning_first(page: Page, service: str) -> None:
     page.goto(f"{service}/models")
     table = page.locator(".overview")
+    expect(table).to_be_visible()
     heads = table.locator("thead th").all_inner_texts()
     assert heads[:4] == ["Model", "Right in", "Finds of each class", "Style shift warns falsely"]
     row = table.locator("tbody tr").filter(has_text="oct")

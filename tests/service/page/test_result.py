@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.service.page.waiting import wait_for_picture
+
 Keep = Callable[[str], None]
 TWO = {"coverage": 0.9, "labels": ["drusen", "normal"]}
 
@@ -105,7 +107,7 @@ class TestViewer:
     def stage(self, page: Page, demo: Path) -> Any:
         page.set_input_files("#file", demo / "oct.jpeg")
         stage = page.locator(".stage")
-        expect(stage.locator("canvas.map")).to_be_attached()
+        wait_for_picture(page)
         expect(page.get_by_role("img", name="oct.jpeg, with the evidence for choroidal")).to_be_visible()
         return stage
 

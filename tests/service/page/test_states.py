@@ -88,6 +88,7 @@ def broken(page: Page, demo: Path) -> None:
 
 def models(page: Page, demo: Path) -> None:
     page.get_by_role("link", name="Models").click()
+    expect(page.locator(".technical")).to_have_count(2)  # the cards are read
     for words in ("What ordinary changes of an image cost", "Technical details"):
         for each in page.get_by_text(words).all():
             each.click()
