@@ -15,6 +15,19 @@ from tests.service.process import running
 DEMO = SHIPPED_REPOSITORY.parents[1] / "service" / "page" / "demo"
 CHROMIUM = shutil.which("chromium")
 expect.set_options(timeout=20_000)  # on two cores other tests run beside
+# With PAGE_SLOWED=1 answers, pictures and effects come late: a test that reads too early then fails each time, not once
+# in a hundred.
+SLOWED = """
+for (const name of ["fetch", "createImageBitmap"]) {
+    const real = window[name].bind(window);
+    window[name] = async (...given) => {
+        const found = await real(...given);
+        await new Promise(done => setTimeout(done, 300));
+        return found;
+    };
+}
+window.requestAnimationFrame = act => setTimeout(() => act(performance.now()), 300);
+"""
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +68,8 @@ def media() -> dict[str, Any]:
 def context(browser: Browser, media: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme=request.param, **media)
     context.set_default_timeout(30_000)
+    if os.environ.get("PAGE_SLOWED"):
+        context.add_init_script(SLOWED)
     yield context
     context.close()
 
