@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,35 @@ def test_a_store_that_is_gone_stops_the_run(settings: Settings, tmp_path: Path, 
     ]
     assert score_made(Made(100, lambda _: image), settings, tmp_path, rows=10) == 0
     assert len(list(tmp_path.glob("part-*"))) == 10
+
+
+def test_what_is_in_flight_after_an_error_is_not_read_to_its_end(
+    settings: Settings, tmp_path: Path, make_image: ImageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, two, ends, seen = make_image("PNG"), threading.Barrier(2, timeout=20), threading.Event(), list[int]()
+    shutdown = ThreadPoolExecutor.shutdown
+
+    def end(executor: ThreadPoolExecutor, **options: Any) -> None:
+        ends.set()
+        shutdown(executor, **options)
+
+    def read(index: int) -> bytes:
+        seen.append(index)
+        if len(seen) <= 2:  # each of two threads reads its first
+            two.wait()
+        if index == 0:
+            raise ScoringError("gone")
+        assert ends.wait(20)
+        return image
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", end)
+    source = Made(64, read)
+    source.reads = 2
+    with pytest.raises(ScoringError, match="gone"):
+        score_made(source, settings, tmp_path, rows=64)
+    assert len(seen) <= 3, (
+        "its own first, that of the other thread, and one of the chunk that the first thread took next"
+    )
 
 
 def test_some_entries_that_cannot_be_read_do_not_stop_it(
