@@ -64,9 +64,9 @@ def test_dicom() -> None:
 def test_what_is_not_understood_is_dear_and_quickly_so(start: bytes) -> None:
     assert decoding_cost(start) == UNKNOWN
     long = start + b"\xff\xe1\0\2" * 5_000_000
-    began = time.perf_counter()
+    began = time.thread_time()
     assert decoding_cost(long) > DEAR
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_a_decoy_does_not_hide_the_size_of_a_dicom_file() -> None:
