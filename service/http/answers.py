@@ -164,10 +164,18 @@ class ModelEntry(BaseModel):
     demo: str | None = Field(description="Address of a demo image, if there is one.")
 
 
+class GrpcPlace(BaseModel):
+    """Where the same host answers the Open Inference Protocol over gRPC."""
+
+    port: int
+    tls: bool
+
+
 class ModelList(BaseModel):
     """All served models."""
 
     models: list[ModelEntry]
+    grpc: GrpcPlace | None = Field(default=None, description="Null unless `RETINA_GRPC_PORT` names a port.")
 
 
 def prediction(

@@ -29,8 +29,11 @@ export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 /** Long enough for a busy service; without an end a lost connection would look like loading. */
 const LIST_TIMEOUT_MS = 20_000;
 
-export const listModels = async () =>
-  (await json(`${root}/v1/models`, { signal: AbortSignal.timeout(LIST_TIMEOUT_MS) })).models;
+/** The models, each with {port, tls} of gRPC, or null. */
+export const listModels = async () => {
+  const { models, grpc } = await json(`${root}/v1/models`, { signal: AbortSignal.timeout(LIST_TIMEOUT_MS) });
+  return models.map((model) => ({ ...model, grpc }));
+};
 
 /** The Prometheus text of the service's metrics. It may need a key with the scope `metrics`. */
 export const readMetrics = async () => (await answer(`${root}/metrics`)).text();

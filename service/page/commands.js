@@ -1,10 +1,16 @@
 import { apiKey, contentType, predictPath, root } from "./api.js";
 
 /** An item's request as text to run elsewhere, by the name that a person chooses it by. No text contains a key. */
-export const COMMANDS = { curl: curlCommand, Python: pythonCommand, tritonclient: tritonCommand };
+export const COMMANDS = {
+  curl: curlCommand,
+  Python: pythonCommand,
+  tritonclient: (item) => tritonCommand(item, "http"),
+  "tritonclient, gRPC": (item) => tritonCommand(item, "grpc"),
+};
 
 /** @returns the names of the commands that can ask for this item: the Open Inference Protocol takes no number of a frame */
-export const offered = ({ frame }) => Object.keys(COMMANDS).filter((name) => name !== "tritonclient" || !frame);
+export const offered = ({ frame, model: { grpc } }) =>
+  Object.keys(COMMANDS).filter((name) => !(frame && name.includes("triton")) && (grpc || !name.includes("gRPC")));
 
 /** For a POSIX shell. Shells keep a history of commands, so the key is a variable. */
 function curlCommand(item) {
@@ -19,12 +25,12 @@ function curlCommand(item) {
 
 /** A text literal of JSON is one of Python too. */
 const literal = JSON.stringify;
-const AUTHORIZATION = `"Authorization": f"Bearer {os.environ['RETINA_API_KEY']}"`;
+const authorization = (name) => `"${name}": f"Bearer {os.environ['RETINA_API_KEY']}"`;
 const withKey = (lines) => (apiKey.get() ? ["import os", ...lines] : lines);
 
 function pythonCommand(item) {
   const { file, isDemo, model } = item;
-  const fields = [`"Content-Type": ${literal(contentType(file))}`, ...(apiKey.get() ? [AUTHORIZATION] : [])];
+  const fields = [`"Content-Type": ${literal(contentType(file))}`, ...(apiKey.get() ? [authorization("Authorization")] : [])];
   return `${[
     ...withKey(isDemo ? [] : ["from pathlib import Path"]),
     ...(isDemo && !apiKey.get() ? [] : [""]),
@@ -44,21 +50,24 @@ function pythonCommand(item) {
   ].join("\n")}\n`;
 }
 
-/** By NVIDIA's client of the Open Inference Protocol; needs `pip install tritonclient[http]`. */
-function tritonCommand({ file, isDemo, model, version }) {
-  const secure = location.protocol === "https:";
+/** By NVIDIA's client of the Open Inference Protocol; needs `pip install tritonclient[http]`, or `[grpc]`. */
+function tritonCommand({ file, isDemo, model, version }, way) {
+  const { place, secure, header } =
+    way === "grpc"
+      ? { place: `${location.hostname}:${model.grpc.port}`, secure: model.grpc.tls, header: "authorization" }
+      : { place: location.host + root, secure: location.protocol === "https:", header: "Authorization" };
   return `${[
     ...withKey([]),
     isDemo ? "from urllib.request import urlopen" : "from pathlib import Path",
     "",
     "import numpy as np",
-    "import tritonclient.http as triton",
+    `import tritonclient.${way} as triton`,
     "",
     isDemo ? `image = urlopen(${literal(location.origin + model.demo)}).read()` : `image = Path(${literal(file.name)}).read_bytes()`,
-    `client = triton.InferenceServerClient(${literal(location.host + root)}, ssl=${secure ? "True" : "False"})`,
+    `client = triton.InferenceServerClient(${literal(place)}, ssl=${secure ? "True" : "False"})`,
     'tensor = triton.InferInput("image_bytes", [1, 1], "BYTES")',
     "tensor.set_data_from_numpy(np.array([[image]], dtype=np.object_))",
-    `result = client.infer(${literal(model.name)}, [tensor], model_version=${literal(version)}${apiKey.get() ? `, headers={${AUTHORIZATION}}` : ""})`,
+    `result = client.infer(${literal(model.name)}, [tensor], model_version=${literal(version)}${apiKey.get() ? `, headers={${authorization(header)}}` : ""})`,
     `labels = [${model.labels.map(literal).join(", ")}]`,
     'print(dict(zip(labels, result.as_numpy("probabilities")[0].tolist())))',
   ].join("\n")}\n`;

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from models.card import Card
 from service.http.admission import find_model
-from service.http.answers import ModelEntry, ModelList
+from service.http.answers import GrpcPlace, ModelEntry, ModelList
 from service.http.openapi import SEND
 from service.http.problems import ProblemDocument
 from service.http.root_path import root_of
@@ -25,9 +25,12 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {
 @router.get("/v1/models")
 async def list_models(request: Request) -> ModelList:
     """List the models that are served."""
-    repository, root = state_of(request).repository, root_of(request.scope)
+    state, root = state_of(request), root_of(request.scope)
+    repository, settings = state.repository, state.settings
+    port = settings.grpc_port or None  # 0: any free one
     return ModelList(
-        models=[entry(repository.get(name), list(versions), root) for name, versions in repository.models.items()]
+        models=[entry(repository.get(name), list(versions), root) for name, versions in repository.models.items()],
+        grpc=port and GrpcPlace(port=port, tls=settings.tls_certificate is not None),
     )
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from tests.benchmarks._bodies import (
 )
 from tests.benchmarks._load import Request
 from tests.benchmarks._processes import tree
+from tests.ports import free_port
 from tests.service.process import ROOT
 
 FOLDER = Path(__file__).parent / "peers"
@@ -139,12 +139,6 @@ def launched(
         yield process.pid, address
     finally:
         stop(process)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import stat
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from tests.image.build import ROOT, Builder
 from tests.image.container import Container
+from tests.ports import free_port
 
 PACKAGES = ("buildah", "runc", "debootstrap")
 DEMO = ROOT / "service" / "page" / "demo" / "oct.jpeg"
@@ -47,13 +47,6 @@ def writable(root: Path, user: int, group: int) -> Iterator[Path]:
             owned = found.st_uid == user and mode & stat.S_IWUSR
             if owned or (found.st_gid == group and mode & stat.S_IWGRP) or mode & stat.S_IWOTH:
                 yield Path("/", path.relative_to(root))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def ask(url: str, body: bytes | None = None) -> Any:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.conftest import ImageMaker
+from tests.ports import free_port
 from tests.service.clusters import cluster_of_two
 
 pytest.importorskip("ray")
@@ -34,13 +34,12 @@ def numbers(value: Any) -> list[float]:
 
 @pytest.fixture(scope="module")
 def address(repository: Path) -> Iterator[str]:
-    with cluster_of_two(), socket.create_server(("127.0.0.1", 0)) as taken:
+    with cluster_of_two():
         from ray import serve
 
         from service.ray import Arguments, build
 
-        port = taken.getsockname()[1]
-        taken.close()
+        port = free_port()
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         settings = {"model_repository": str(repository), "auth": "none", "provider": "cpu"}
         serve.run(build(Arguments(min_replicas=2, max_replicas=2, num_cpus=0.5, settings=settings)))

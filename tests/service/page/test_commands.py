@@ -16,6 +16,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from service.settings import SHIPPED_REPOSITORY
 from tests.models.preprocessing.dicom_files import TOMOGRAPHY, dicom
 from tests.models.preprocessing.image_files import noise
+from tests.ports import free_port
 from tests.service.process import running
 
 KEY = "the-key"
@@ -29,8 +30,9 @@ def guarded(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="module")
 def service(guarded: bool) -> Iterator[str]:
-    keys = {"RETINA_AUTH": "required", "RETINA_ADMIN_KEY": KEY} if guarded else {}
-    with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu", **keys) as (_, address, _):
+    variables = {"RETINA_AUTH": "required", "RETINA_ADMIN_KEY": KEY} if guarded else {}
+    variables["RETINA_GRPC_PORT"] = str(free_port())
+    with running(SHIPPED_REPOSITORY, RETINA_PROVIDER="cpu", **variables) as (_, address, _):
         yield address
 
 
@@ -52,8 +54,8 @@ def ready(page: Page, context: BrowserContext, guarded: bool) -> Page:
 def copied(page: Page, name: str) -> str:
     bar = page.get_by_role("group", name="Take away")
     bar.get_by_text(name, exact=True).click()
-    expect(bar.get_by_role("radio", name=name)).to_be_checked()
-    bar.get_by_role("button", name=f"Copy as {name}").click()
+    expect(bar.get_by_role("radio", name=name, exact=True)).to_be_checked()
+    bar.get_by_role("button", name=f"Copy as {name}", exact=True).click()
     expect(bar.get_by_role("status")).to_have_text("Copied")
     text: str = page.evaluate("navigator.clipboard.readText()")
     assert KEY not in text
@@ -100,8 +102,9 @@ def test_they_run_and_get_the_same_answer(
         assert probabilities(answer) == pytest.approx(wanted, abs=1e-6), name
         assert answer["predictions"][0]["class_activation"]["labels"] == list(wanted)
         assert answer["model"] == expected["model"]
-    triton = run(copied(ready, "tritonclient"), tmp_path, sys.executable, "-c", key=guarded)
-    assert literal_eval(triton) == pytest.approx(wanted, abs=1e-6)
+    for name in ("tritonclient", "tritonclient, gRPC"):
+        triton = run(copied(ready, name), tmp_path, sys.executable, "-c", key=guarded)
+        assert literal_eval(triton) == pytest.approx(wanted, abs=1e-6), name
 
 
 def test_a_frame_is_asked_for_and_the_protocol_without_frames_is_not_offered(
@@ -110,7 +113,7 @@ def test_a_frame_is_asked_for_and_the_protocol_without_frames_is_not_offered(
     (tmp_path / "volume.dcm").write_bytes(dicom(noise(5, 40, 60), frames=5, SOPClassUID=TOMOGRAPHY))
     ready.set_input_files("#file", tmp_path / "volume.dcm")
     bar = ready.get_by_role("group", name="Take away")
-    expect(bar.get_by_role("radio", name="tritonclient")).to_have_count(1)
+    expect(bar.get_by_role("radio", name="tritonclient")).to_have_count(2)
     ready.get_by_label("Frame", exact=True).fill("2")
     expect(bar.get_by_role("radio", name="tritonclient")).to_have_count(0)
     answer = json.loads(run(copied(ready, "Python"), tmp_path, sys.executable, "-c", key=guarded))
