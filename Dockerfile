@@ -75,12 +75,14 @@ USER 10001:10001
 ENTRYPOINT ["python", "-m", "training"]
 CMD ["--help"]
 
-# /models is a model repository: mount another over it to serve other models.
+# /models is a model repository: mount another over it to serve other models, or name one in a store (s3://bucket/models),
+# which is copied to /tmp/models.
 FROM runtime AS serve
 # It listens on every address of the container, so it asks for keys (RETINA_KEYS_FILE), an issuer or RETINA_AUTH=none.
 RUN install --directory --owner=retina --group=retina --mode=0700 /keys
 ENV RETINA_HOST=0.0.0.0 \
     RETINA_PORT=8000 \
+    RETINA_MODEL_CACHE=/tmp/models \
     RETINA_MODEL_REPOSITORY=/models \
     RETINA_RECORDS_URL=sqlite:////records/records.db
 EXPOSE 8000

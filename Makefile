@@ -71,7 +71,7 @@ wheel: $(VENV)/.dev.stamp ## Build the source archive and the wheel into dist/
 # package but the other builds of ONNX Runtime, so the other files take its pins.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --python-version 3.11 \
           --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
-SERVE   = --generate-hashes --constraint requirements/dev.txt --extra grpc --extra oidc --extra otel --extra postgres
+SERVE   = --generate-hashes --constraint requirements/dev.txt --extra grpc --extra oidc --extra otel --extra postgres --extra s3
 
 lock: $(VENV)/.dev.stamp ## Write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
 	@$(COMPILE) --extra dev --output-file requirements/dev.txt

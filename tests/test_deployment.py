@@ -29,6 +29,7 @@ BASE = re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, flags=re.MULTILINE)[0]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 LOCK_FILES = ("serve.txt", "serve-gpu.txt", "serve-openvino.txt", "train.txt", "dev.txt", "test-serve.txt")
 SERVING_LOCK_FILES = LOCK_FILES[:3]
+IMAGE_EXTRAS = ("grpc", "oidc", "otel", "postgres", "s3")
 
 # What onnxruntime-gpu loads; none of the libraries for training on several GPUs.
 CUDA_RUNTIME = {
@@ -119,7 +120,7 @@ class TestLockFiles:
         ("lock_file", "extra"),
         [
             ("serve.txt", None),
-            ("serve.txt", "oidc"),
+            *((lock_file, extra) for lock_file in SERVING_LOCK_FILES for extra in IMAGE_EXTRAS),
             ("train.txt", "train"),
             ("dev.txt", "dev"),
             ("dev.txt", "test"),
@@ -132,7 +133,7 @@ class TestLockFiles:
         asked = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
         pinned = pins(lock_file)
         for requirement in map(Requirement, asked):
-            replaced = extra in ("gpu", "openvino") and requirement.name == "onnxruntime"
+            replaced = lock_file in SERVING_LOCK_FILES[1:] and requirement.name == "onnxruntime"
             if replaced or requirement.name == PROJECT["name"]:
                 continue
             assert pinned[canonical(requirement.name)] in requirement.specifier

@@ -73,6 +73,16 @@ class TestSettings:
         given = {source: values_of(name).get("models", {}).get(source) for source in ("claim", "image")}
         assert (PurePosixPath(settings.model_repository) in found) is any(given.values())
 
+    def test_a_store_is_copied_to_where_the_pod_may_write(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings, objects = settings_of(name, monkeypatch), rendered(name)
+        models = values_of(name).get("models", {})
+        assert settings.store == (models.get("address") or None)
+        if settings.store:
+            assert not mounts(objects)[PurePosixPath("/tmp")]["readOnly"]
+            assert settings.model_repository.is_relative_to("/tmp")
+        secrets = [each["secretRef"]["name"] for each in container(objects).get("envFrom", [])]
+        assert secrets == ([models["credentials"]] if "credentials" in models else [])
+
     def test_what_is_written_has_a_volume(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         settings = settings_of(name, monkeypatch)
         writable = {path for path, volume in mounts(rendered(name)).items() if not volume["readOnly"]}

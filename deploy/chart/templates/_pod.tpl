@@ -64,7 +64,7 @@ capabilities:
   value: {{ include "retina-srm.value" .Values.workers }}
 {{- end }}
 - name: RETINA_MODEL_REPOSITORY
-  value: /models
+  value: {{ .Values.models.address | default "/models" | quote }}
 - name: RETINA_DRAIN_SECONDS
   value: {{ include "retina-srm.value" .Values.timeouts.drain }}
 - name: RETINA_BODY_TIMEOUT_S

@@ -19,8 +19,13 @@
 {{- fail "records.claim is for an SQLite file, which one pod may have: set replicas to 1 and autoscaling.enabled to false, or use records.url.name." }}
 {{- end }}
 {{- end }}
-{{- if and .Values.models.claim .Values.models.image }}
-{{- fail "Give models.claim or models.image, not both." }}
+{{- with .Values.models }}
+{{- if gt (len (compact (list .claim .image .address))) 1 }}
+{{- fail "Give one of models.claim, models.image and models.address." }}
+{{- end }}
+{{- if and .credentials (not .address) }}
+{{- fail "models.credentials are those of models.address, which is not set." }}
+{{- end }}
 {{- end }}
 {{- if and .Values.models.path (not .Values.models.claim) }}
 {{- fail "models.path is a folder of models.claim, which is not set." }}
