@@ -124,6 +124,36 @@ def check_service(root: Path, config: dict[str, Any], folder: Path) -> None:
         container.remove()
 
 
+def check_store(root: Path, config: dict[str, Any], folder: Path) -> None:
+    """Models are copied from a store of objects, by the image's own library and to where its user may write."""
+    try:
+        import boto3
+        from moto.server import ThreadedMotoServer
+    except ModuleNotFoundError:
+        print("skipped  models in S3: the Python that runs this has no moto (make image-test PYTHON=.venv/bin/python)")
+        return
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    port = free_port()
+    url, (_, at) = f"http://127.0.0.1:{port}", server.get_host_and_port()
+    access = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ.update(access)
+    store = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{at}")
+    store.create_bucket(Bucket="retina")
+    (package,) = (ROOT / "models" / "repository" / "oct").glob("*/*.onnx")
+    store.upload_file(str(package), "retina", "models/oct/7/model.onnx")
+    settings = {"RETINA_HOST": "127.0.0.1", "RETINA_PORT": str(port), "RETINA_MODEL_REPOSITORY": "s3://retina/models"}
+    environment = access | settings | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{at}"}
+    container = Container(root, config, environment, folder)
+    try:
+        wait_until_ready(url, container)
+        (model,) = ask(f"{url}/v1/models")["models"]
+        check((model["name"], model["version"]) == ("oct", "7"), "it serves the models of a store, s3://...")
+    finally:
+        container.remove()
+        server.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -154,6 +184,7 @@ def main() -> None:
         check_contents(root, config)
         check_refusal(root, config, builder.folder / "refused")
         check_service(root, config, builder.folder / "service")
+        check_store(root, config, builder.folder / "store")
     finally:
         builder.remove()
 
