@@ -16,6 +16,7 @@ from service.state import State
 logger = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 PROBES = ("/v2/health/live", "/v2/health/ready", "/metrics")
+MODEL_ROUTES = ("/predict", "/infer", "/preview", "/channels/{block}/{channel}")
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
@@ -55,13 +56,13 @@ class RequestLog:
 
     def done(self, scope: Scope, facts: Facts, status: int, seconds: float) -> None:
         path = route(scope)
-        if path.endswith(("/predict", "/infer", "/preview")):
+        if path.endswith(MODEL_ROUTES):
             count(self.state, facts, scope.get("path_params", {}).get("model"), status, seconds)
         write(facts, method_of(scope), path, status, seconds, level=logging.DEBUG if path in PROBES else logging.INFO)
 
 
 def count(state: State, facts: Facts, asked: str | None, status: int, seconds: float) -> None:
-    """Count and time a prediction request. ``asked`` is the name of the model that the client sent."""
+    """Count and time a request that needs a model. ``asked`` is the name of the model that the client sent."""
     name = facts.model or asked
     label = name if name is not None and (facts.model or name in state.repository.models) else "unknown"
     state.metrics.requests.labels(label, outcome(status)).inc()

@@ -101,7 +101,7 @@ class Metrics:
 
         self.requests = Counter(
             "retina_requests_total",
-            "Prediction requests by outcome: ok, client_error, rejected, disconnected or error.",
+            "Predictions, previews and channels by outcome: ok, client_error, rejected, disconnected or error.",
             ("model", "outcome"),
             registry=self.registry,
         )

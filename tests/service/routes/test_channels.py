@@ -59,6 +59,16 @@ def test_what_is_refused(client: TestClient, png: bytes) -> None:
     assert detail == "A channel is of one image: send one file."
 
 
+def test_is_counted_and_timed_as_a_prediction_is(client: TestClient, png: bytes) -> None:
+    block = client.get("/v1/models/colour/card").json()["blocks"][0]["name"]
+    assert client.post(f"/v1/models/colour/channels/{block}/0", content=png).is_success
+    assert client.post(f"/v1/models/colour/versions/1/channels/{block}/100000", content=png).is_client_error
+    text = client.get("/metrics").text
+    for outcome in ("ok", "client_error"):
+        assert f'retina_requests_total{{model="colour",outcome="{outcome}"}} 1.0' in text
+    assert 'retina_request_duration_seconds_count{model="colour"} 2.0' in text
+
+
 def test_the_models_statistics_count_predictions_alone(client: TestClient, png: bytes) -> None:
     block = client.get("/v1/models/colour/card").json()["blocks"][0]["name"]
     assert client.post(f"/v1/models/colour/channels/{block}/0", content=png).is_success
