@@ -4,6 +4,8 @@ import { Reading } from "./reading.js";
 
 const EVERY = 5_000;
 const SPAN = 60_000;
+/** Two readings that follow at once say nothing of what happened between them. */
+const LEAST = 1_000;
 /** Timers are not exact, so a reading of this much more than a minute ago still counts. */
 const SLACK = EVERY / 2;
 
@@ -12,7 +14,7 @@ const SLACK = EVERY / 2;
  *
  * @param again anything; when it changes, the metrics are read at once
  * @returns {now, earlier, problem}: the last reading, one of up to a minute before, and why the last attempt failed.
- *   `earlier` is null until there are two readings of the same process and models
+ *   `earlier` is null until there are two readings, a second apart, of the same process and models
  */
 export function useReadings(paused, again) {
   const [state, setState] = useState({ readings: [], problem: null });
@@ -45,7 +47,8 @@ export function useReadings(paused, again) {
     };
   }, [paused, again, apiKey.get()]);
   const now = state.readings.at(-1) ?? null;
-  return { now, earlier: state.readings.length > 1 ? state.readings[0] : null, problem: state.problem };
+  const earlier = state.readings.find(({ time }) => now.time - time >= LEAST) ?? null;
+  return { now, earlier, problem: state.problem };
 }
 
 const kept = (readings, latest) => [

@@ -1,6 +1,6 @@
 import { html } from "../html.js";
 import { between, inBuckets, sharesOf } from "./histogram.js";
-import { count, share, span } from "./units.js";
+import { count, plural, share, span } from "./units.js";
 
 const WIDTH = 52;
 const HEIGHT = 150;
@@ -62,7 +62,7 @@ function verdicts(labels, now, total, { validation_quantiles: quantiles, usual_u
     const images = now.sum("retina_style_verdicts_total", { ...labels, verdict }) ?? 0;
     return `${count(images)} ${verdict} (${share(images, total)})`;
   });
-  const answered = total ? `Of ${count(total)} images since the start: ${parts.join(", ")}.` : "No image was answered yet.";
+  const answered = total ? `Of ${plural(total, "image")} since the start: ${parts.join(", ")}.` : "No image was answered yet.";
   return `${answered} Of the validation images: ${expected}.`;
 }
 

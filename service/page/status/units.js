@@ -1,3 +1,5 @@
+export { count, plural } from "../models/words.js";
+
 /** A duration of a stage, in seconds, with three digits at most. */
 export function seconds(value) {
   if (value >= 0.9995) return `${digits(value)} s`;
@@ -19,8 +21,6 @@ export function uptime(value) {
 }
 
 export const bytes = (value) => `${(value / 2 ** 20).toFixed(0)} MiB`;
-
-export const count = (value) => value.toLocaleString("en-GB");
 
 /** A part of a whole; nothing is claimed of an empty one. */
 export const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");

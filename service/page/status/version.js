@@ -2,7 +2,7 @@ import { useCardState } from "../card.js";
 import { html } from "../html.js";
 import { Latency } from "./latency.js";
 import { StyleHistogram } from "./style-histogram.js";
-import { count, moment } from "./units.js";
+import { moment, plural } from "./units.js";
 
 /**
  * One served version.
@@ -23,7 +23,7 @@ export function Version({ of, entry, now, earlier }) {
     "Runs on": [provider, entry && nodes(entry.nodes)].filter(Boolean).join("; "),
     ...(loaded !== null && { Loaded: moment(1000 * loaded) }),
     ...(plan("threads") !== null && { Plan: inWords(plan) }),
-    Answered: `${count(now.sum("retina_images_total", labels) ?? 0)} images since the start${batches ? `, ${(now.sum("retina_batch_size_images_sum", labels) / batches).toFixed(2)} in a batch on average` : ""}`,
+    Answered: `${plural(now.sum("retina_images_total", labels) ?? 0, "image")} since the start${batches ? `, ${(now.sum("retina_batch_size_images_sum", labels) / batches).toFixed(2)} in a batch on average` : ""}`,
   };
   return html`<section class="panel status-version" aria-labelledby=${id}>
     <h2 id=${id}>${model}, version ${version}${entry && html` <span class="muted">(default)</span>`}</h2>

@@ -165,6 +165,15 @@ def test_the_figures_are_those_of_the_metrics(page: Page, service: str, demo: Pa
     screenshot("status")
 
 
+def test_two_readings_at_once_are_no_time_in_between(page: Page, service: str) -> None:
+    page.goto(f"{service}/status")
+    expect(page.get_by_role("heading", name="oct, version 3")).to_be_visible()
+    with page.expect_response("**/metrics"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as on coming back to the tab
+    expect(page.get_by_role("region", name="The service")).to_contain_text(" busy in the last ", timeout=15_000)
+    assert "in the last 0 s" not in page.locator("main").inner_text()
+
+
 def test_what_happened_of_late_is_the_difference_of_two_readings(page: Page, service: str, demo: Path) -> None:
     classify(service, demo, "oct", "oct.jpeg")
     page.goto(f"{service}/status")
