@@ -3,7 +3,7 @@ import { CardPanel } from "./card.js";
 import { Comparison } from "./comparison.js";
 import { useForeignDemo } from "./demos.js";
 import { Fault } from "./fault.js";
-import { certainty, finding } from "./format.js";
+import { certainty, finding, warning } from "./format.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Batch } from "./images/batch.js";
 import { chosenFiles, droppedFiles } from "./images/files.js";
@@ -200,7 +200,7 @@ const inWords = ({ name, state, answer, problem }) =>
     waiting: `${name} is waiting`,
     running: `Classifying ${name}`,
     failed: `${name}: ${problem?.message}`,
-    done: answer && `${name}: ${[finding(answer.predictions[0]), certainty(answer.predictions[0])].filter(Boolean).join(", ")}`,
+    done: answer && `${name}: ${[finding, certainty, warning].map((say) => say(answer.predictions[0])).filter(Boolean).join(", ")}`,
   })[state];
 
 /** Take what is dropped on the window or pasted: a file dropped beside a zone would otherwise replace the page. */

@@ -1,10 +1,11 @@
 import { useCardState } from "./card.js";
-import { certainty, finding, percent, signed } from "./format.js";
+import { certainty, doubt, finding, percent, signed } from "./format.js";
 import { Gates } from "./gates.js";
 import { html, useState } from "./html.js";
 import { MapDifference } from "./map-difference.js";
 import { MapControls, Picture, startMap } from "./overlay.js";
 import { sameGates } from "./reference.js";
+import { levelOf, Verdict } from "./trust.js";
 
 /** Two answers side by side. */
 export function Comparison({ items, close }) {
@@ -34,7 +35,10 @@ export function Comparison({ items, close }) {
             <h3><span class="series">${"AB"[i]}</span>${item.name}</h3>
             <${Picture} item=${item} map=${comparable || i === 0 ? map : startMap(predictions[i])} setMap=${setMap}
               together=${same ? predictions : [predictions[i]]} />
-            <p class="headline"><strong>${finding(predictions[i])}</strong> ${certainty(predictions[i])}</p>
+            <div class=${`trust ${levelOf(predictions[i])}`}><${Verdict} prediction=${predictions[i]} /></div>
+            <div class=${doubt(predictions[i]) ? "doubtful" : ""}>
+              <p class="headline"><strong>${finding(predictions[i])}</strong> <span>${certainty(predictions[i])}</span></p>
+            </div>
             ${!same && html`<p class="muted">${item.answer.model.name}, version ${item.answer.model.version}</p>`}
           </div>`,
       )}
@@ -65,8 +69,8 @@ function Differences({ pair: [a, b] }) {
         ({ label, probability }, i) =>
           html`<tr>
             <th scope="row">${label}</th>
-            <td>${percent(probability)}</td>
-            <td>${percent(b.probabilities[i].probability)}</td>
+            <td class=${doubt(a) ? "muted" : ""}>${percent(probability)}</td>
+            <td class=${doubt(b) ? "muted" : ""}>${percent(b.probabilities[i].probability)}</td>
             <td>${signed(100 * (b.probabilities[i].probability - probability), 1)} points</td>
           </tr>`,
       )}

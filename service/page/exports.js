@@ -1,4 +1,4 @@
-import { certainty, finding } from "./format.js";
+import { certainty, finding, warning } from "./format.js";
 import { rowOf } from "./images/rows.js";
 import { laidOver } from "./overlay.js";
 import { decode, drawPicture, layOver } from "./picture.js";
@@ -13,16 +13,16 @@ export const downloadJson = ({ file, answer }) =>
 export function downloadCsv(items, tables = []) {
   const labels = [...new Set(items.flatMap(({ answer }) => answer.predictions[0].probabilities.map(({ label }) => label)))];
   const head = ["file", "frame", "laterality", "model", "version", "digest", "finding", "probability", "prediction_set",
-    "style_verdict", "style_shift_score", "style_shift_percentile", "request", "time", "own_label", "right",
+    "style_verdict", "style_shift_score", "style_shift_percentile", "scope", "request", "time", "own_label", "right",
     ...labels.map((label) => `p(${label})`), "notice"]; // prettier-ignore
   const rows = items.map((item) => {
     const { name, answer, time } = item;
     const { given, own, right } = rowOf(item, tables);
     const [prediction] = answer.predictions;
-    const { image, probability, probabilities, prediction_set: set, style_shift: shift } = prediction;
+    const { image, probability, probabilities, prediction_set: set, scope, style_shift: shift } = prediction;
     const of = Object.fromEntries(probabilities.map((entry) => [entry.label, entry.probability]));
     return [name, image.frame, image.laterality, answer.model.name, answer.model.version, answer.model.digest,
-      finding(prediction), probability, set?.labels.join("; "), shift?.verdict, shift?.score, shift?.percentile, answer.id,
+      finding(prediction), probability, set?.labels.join("; "), shift?.verdict, shift?.score, shift?.percentile, scope?.verdict, answer.id,
       time.toISOString(), own ?? given, right, ...labels.map((label) => of[label]), NOTICE]; // prettier-ignore
   });
   const text = [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
@@ -49,6 +49,7 @@ export async function downloadPng(item, map) {
   const { name, version } = item.answer.model;
   const lines = [
     `${[finding(prediction), certainty(prediction)].filter(Boolean).join(", ")} (${name}, version ${version})`,
+    warning(prediction),
     drawn ? `Evidence for ${activation.labels[map.label]}` : "",
     NOTICE,
   ].filter(Boolean);

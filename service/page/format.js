@@ -22,6 +22,21 @@ export function finding({ label, present, abstained }) {
 /** The probability of the finding, where there is one for it. */
 export const certainty = ({ present, probability }) => (present || probability === null ? "" : percent(probability));
 
+/** What speaks against relying on an answer: "out of scope", "unlike" or "unusual", or null. */
+export function doubt({ scope, style_shift: shift }) {
+  if (scope?.verdict === "out of scope") return scope.verdict;
+  return shift && shift.verdict !== "usual" ? shift.verdict : null;
+}
+
+const WARNINGS = {
+  "out of scope": "The model is not made for this kind of image.",
+  unlike: "The image is unlike those the model was trained on: don't rely on the finding.",
+  unusual: "The image looks unusual to the model: check the finding before you use it.",
+};
+
+/** The same as a sentence, or nothing. */
+export const warning = (prediction) => WARNINGS[doubt(prediction)] ?? "";
+
 /** Names in a sentence: "a, b or c". */
 export const listed = (names, word) =>
   names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} ${word} ${names.at(-1)}`;

@@ -1,17 +1,18 @@
-import { certainty, finding, percent, ranked } from "./format.js";
+import { certainty, doubt, finding, percent, ranked } from "./format.js";
 import { html } from "./html.js";
+import { levelOf } from "./trust.js";
 
 /** The finding, the labels that fit, and every label's probability; grey where they are not to be relied on. */
 export function Probabilities({ prediction, task, card }) {
-  const { label, present, abstained, probabilities, prediction_set: set, style_shift: shift } = prediction;
+  const { label, present, abstained, probabilities, prediction_set: set } = prediction;
   const top = present ?? [label];
-  return html`<section class=${shift && shift.verdict !== "usual" ? "doubtful" : ""} aria-labelledby="probabilities-title">
+  return html`<section class=${doubt(prediction) ? "doubtful" : ""} aria-labelledby="probabilities-title">
     <h3 id="probabilities-title">Finding</h3>
     <p class="headline">
       <strong>${finding(prediction)}</strong> <span>${certainty(prediction)}</span>
     </p>
     ${abstained && html`<p>${abstained}</p>`}
-    ${set && shift?.verdict !== "unlike" && html`<${PredictionSet} set=${set} measured=${card?.conformal?.measured} />`}
+    ${set && levelOf(prediction) !== "unlike" && html`<${PredictionSet} set=${set} measured=${card?.conformal?.measured} />`}
     <ul class="bars">
       ${ranked(probabilities, task).map(
         (entry) =>

@@ -1,5 +1,5 @@
 import { predictBriefly } from "./api.js";
-import { finding, listed } from "./format.js";
+import { doubt, finding, listed } from "./format.js";
 import { html, useEffect, useState } from "./html.js";
 
 /** Other models that an image is offered to, at most, when it is unlike what the chosen one knows. */
@@ -8,22 +8,35 @@ const ASKED = 5;
 /** Whether the answer can be trusted, in a sentence or two: what it fits, and whether the image looks as it should. */
 export function Trust({ item, models, classify }) {
   const [prediction] = item.answer.predictions;
-  const { style_shift: shift, scope } = prediction;
-  const foreign = scope?.verdict === "out of scope";
-  const level = foreign ? "unlike" : (shift?.verdict ?? "unknown");
+  const level = levelOf(prediction);
   const fitting = useFitting(item, models, level === "unlike");
   return html`<div class=${`trust ${level}`} role="group" aria-labelledby="trust-title">
     <h3 id="trust-title" class="visually-hidden">Can I trust this answer?</h3>
-    <p class="verdict"><${Mark} level=${level} /><span>
-      ${foreign ? html`<strong>This model is not made for this image.</strong> ${scope.reason}` : html`<${Style} shift=${shift} />`}
-      ${" "}${level === "unlike" ? "" : html`<${Fit} prediction=${prediction} />`}
-    </span></p>
+    <${Verdict} prediction=${prediction} />
     ${
       fitting &&
       html`<p><button type="button" class="primary" onClick=${() => classify(fitting)}>Classify it with ${fitting.name}</button>
         <span class="muted"> The image looks more like those that ${fitting.name} was trained on.</span></p>`
     }
   </div>`;
+}
+
+/** "usual", "unusual", "unlike", or "unknown" where the model has no style shift. A file out of scope is unlike. */
+export function levelOf(prediction) {
+  const found = doubt(prediction);
+  if (found) return found === "out of scope" ? "unlike" : found;
+  return prediction.style_shift ? "usual" : "unknown";
+}
+
+/** The sentence alone, for a box of the class `trust` and the answer's level. */
+export function Verdict({ prediction }) {
+  const { style_shift: shift, scope } = prediction;
+  const level = levelOf(prediction);
+  const foreign = doubt(prediction) === "out of scope";
+  return html`<p class="verdict"><${Mark} level=${level} /><span>
+    ${foreign ? html`<strong>This model is not made for this image.</strong> ${scope.reason}` : html`<${Style} shift=${shift} />`}
+    ${" "}${level === "unlike" ? "" : html`<${Fit} prediction=${prediction} />`}
+  </span></p>`;
 }
 
 function Style({ shift }) {

@@ -1,4 +1,4 @@
-import { certainty, finding } from "../format.js";
+import { certainty, doubt, finding } from "../format.js";
 import { html, useMemo, useRef } from "../html.js";
 import { useRoving } from "./roving.js";
 
@@ -63,6 +63,6 @@ function Outcome({ item: { state, answer, model, version, problem } }) {
   const several = model.versions.length > 1;
   return html`<span class="outcome"
     ><b>${finding(prediction)}</b> ${certainty(prediction)}
-    <span class="muted"> · ${model.name}${several && ` ${version}`}</span>${["unusual", "unlike"].includes(prediction.style_shift?.verdict) && html`<span class="badge">${prediction.style_shift.verdict}</span>`}</span
+    <span class="muted"> · ${model.name}${several && ` ${version}`}</span>${doubt(prediction) && html`<span class="badge">${doubt(prediction)}</span>`}</span
   >`;
 }

@@ -1,4 +1,4 @@
-import { finding } from "../format.js";
+import { doubt, finding } from "../format.js";
 import { ownLabel } from "./labels.js";
 
 const known = new WeakMap();
@@ -18,7 +18,7 @@ export function rowOf(item, tables) {
   const { given, label: own } = ownLabel(item, tables);
   const base = { item, id: item.id, name: item.name, model: item.model.name, version: item.version, given, own };
   if (!item.answer || item.state !== "done")
-    return { ...base, finding: null, probability: null, set: null, verdict: null, percentile: null, score: null, right: null };
+    return { ...base, finding: null, probability: null, set: null, doubt: null, verdict: null, percentile: null, score: null, right: null };
   const [prediction] = item.answer.predictions;
   const { label, probability, present, abstained, prediction_set: set, style_shift: shift } = prediction;
   return {
@@ -26,6 +26,7 @@ export function rowOf(item, tables) {
     finding: finding(prediction),
     probability: present ? null : probability,
     set: set?.labels ?? null,
+    doubt: doubt(prediction),
     verdict: shift?.verdict ?? null,
     percentile: shift?.percentile ?? null,
     score: shift?.score ?? null,

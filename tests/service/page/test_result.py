@@ -12,21 +12,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.service.page.changes import changed
 from tests.service.page.waiting import wait_for_picture
 
 Keep = Callable[[str], None]
 TWO = {"coverage": 0.9, "labels": ["drusen", "normal"]}
-
-
-def changed(page: Page, **changes: Any) -> None:
-    """Let the service's answers have other values in their prediction."""
-
-    def change(route: Any) -> None:
-        answer = route.fetch().json()
-        answer["predictions"][0] |= changes
-        route.fulfill(json=answer)
-
-    page.route("**/predict?weights=full*", change)
 
 
 class TestTrust:
