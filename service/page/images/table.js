@@ -92,9 +92,11 @@ function Row({ row, labelled, stop, current, picked, act }) {
       ${cell(probability === null ? none() : html`<span class=${row.doubt ? "muted" : ""}>${percent(probability)}</span>`, COLUMNS.probability.title)}
       ${cell(set ? set.join(", ") : none(), COLUMNS.set.title)}
       ${cell(
-        verdict === null
-          ? (row.doubt ?? none())
-          : html`${row.doubt === "out of scope" && html`<span class="badge">out of scope</span> `}<span class=${verdict === row.doubt ? "badge" : ""}>${verdict}</span> <span class="muted">${percentile.toFixed(1)} %</span>`,
+        html`${row.doubt && row.doubt !== verdict && html`<span class="badge">${row.doubt}</span> `}${
+          verdict === null
+            ? none()
+            : html`<span class=${verdict === row.doubt ? "badge" : ""}>${verdict}</span> <span class="muted">${percentile.toFixed(1)} %</span>`
+        }`,
         COLUMNS.style.title,
       )}
       ${cell(html`${row.model} <span class="muted">${row.version}</span>`, COLUMNS.model.title)}

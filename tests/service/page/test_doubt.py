@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.service.page.changes import changed
 from tests.service.page.scans import write_scans
+from tests.service.page.waiting import wait_for_picture
 
 SHIFT = {"score": 3.5, "percentile": 99.1, "blocks": [{"block": "input", "score": 3.5}]}
 KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -44,6 +45,7 @@ def kind(request: pytest.FixtureRequest, page: Page, demo: Path, tmp_path: Path)
             path.write_bytes((demo / "oct.jpeg").read_bytes())
     page.set_input_files("#file", images)
     expect(page.locator(".gallery li img.thumbnail")).to_have_count(2)
+    wait_for_picture(page)
     return str(request.param)
 
 
@@ -62,7 +64,7 @@ def grey(page: Page, selector: str) -> bool:
     )
 
 
-def test_of_one_image(page: Page, kind: str) -> None:
+def test_everywhere(page: Page, kind: str) -> None:
     doubtful = kind != "usual"
     assert grey(page, ".result .headline span") is doubtful
     expect(page.locator(".gallery .badge")).to_have_text([kind] * 2 if doubtful else [])
@@ -70,10 +72,7 @@ def test_of_one_image(page: Page, kind: str) -> None:
     expect(spoken).to_contain_text(KINDS[kind][1] if doubtful else "%")
     expect(page.locator(".trust .verdict")).to_contain_text(KINDS[kind][2] if doubtful else "looks like the training")
     expect(page.locator(".set")).to_have_count(1 if kind in ("usual", "unusual") else 0)
-
-
-def test_of_two_compared(page: Page, kind: str) -> None:
-    doubtful = kind != "usual"
+    taken_away(page, kind)
     page.locator(".gallery").get_by_role("button", name="Compare with").click()
     said = page.locator(".pair .trust .verdict")
     expect(said).to_have_count(2)
@@ -81,15 +80,13 @@ def test_of_two_compared(page: Page, kind: str) -> None:
     assert grey(page, ".pair .headline span") is doubtful
     for column in (1, 2):
         assert grey(page, f".differences td:nth-of-type({column})") is doubtful
-
-
-def test_in_the_table(page: Page, kind: str) -> None:
     page.get_by_role("button", name="All images (2)").click()
-    expect(page.locator(".images-table .badge")).to_have_text([kind] * 2 if kind != "usual" else [])
-    assert grey(page, ".images-table [data-title=Probability] span") is (kind != "usual")
+    expect(page.locator(".images-table .badge")).to_have_text([kind] * 2 if doubtful else [])
+    assert grey(page, ".images-table [data-title=Probability] span") is doubtful
 
 
-def test_in_what_is_taken_away(page: Page, kind: str) -> None:
+def taken_away(page: Page, kind: str) -> None:
+    """Check the CSV and the PNG file of the open image."""
     bar = page.get_by_role("group", name="Take away")
     with page.expect_download() as download:
         bar.get_by_role("button", name="CSV").click()
