@@ -129,22 +129,23 @@ def check_store(root: Path, config: dict[str, Any], folder: Path) -> None:
     try:
         import boto3
         from moto.server import ThreadedMotoServer
+
+        from tests.service.storage.conftest import Bucket, credentials
     except ModuleNotFoundError:
         print("skipped  models in S3: the Python that runs this has no moto (make image-test PYTHON=.venv/bin/python)")
         return
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
-    port = free_port()
-    url, (_, at) = f"http://127.0.0.1:{port}", server.get_host_and_port()
-    access = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
+    host, at = server.get_host_and_port()
+    access = credentials(f"http://{host}:{at}")
     os.environ.update(access)
-    store = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{at}")
-    store.create_bucket(Bucket="retina")
+    bucket = Bucket(boto3.client("s3"), access["AWS_ENDPOINT_URL"])
     (package,) = (ROOT / "models" / "repository" / "oct").glob("*/*.onnx")
-    store.upload_file(str(package), "retina", "models/oct/7/model.onnx")
-    settings = {"RETINA_HOST": "127.0.0.1", "RETINA_PORT": str(port), "RETINA_MODEL_REPOSITORY": "s3://retina/models"}
-    environment = access | settings | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{at}"}
-    container = Container(root, config, environment, folder)
+    bucket.publish("7", package.read_bytes(), name="oct")
+    port = free_port()
+    settings = {"RETINA_HOST": "127.0.0.1", "RETINA_PORT": str(port), "RETINA_MODEL_REPOSITORY": bucket.address}
+    container = Container(root, config, access | settings, folder)
+    url = f"http://127.0.0.1:{port}"
     try:
         wait_until_ready(url, container)
         (model,) = ask(f"{url}/v1/models")["models"]

@@ -156,7 +156,8 @@ def test_beyond_the_limit(
         monkeypatch.setattr(Model, "run", held_back)
         futures = [threads.submit(client.post, PREDICT, content=make_image()) for _ in range(5)]
         refused = [future.result() for future in islice(as_completed(futures, timeout=20), 3)]
-        gate.set()  # the model was held back until then
+        assert sum(future.done() for future in futures) == 3, "the model is held back"
+        gate.set()
         served = [future.result(timeout=20) for future in futures]
         assert sum(response.status_code == 200 for response in served) == 2
         for response in refused:

@@ -45,6 +45,17 @@ class Bucket:
         self.client.delete_object(Bucket=self.name, Key=f"retina/{path}")
 
 
+def credentials(endpoint: str) -> dict[str, str]:
+    """The variables that lead a client to the server."""
+    return {
+        "AWS_ACCESS_KEY_ID": "the-id",
+        "AWS_SECRET_ACCESS_KEY": "the-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The address of the server."""
@@ -59,14 +70,7 @@ def s3() -> Iterator[str]:
 def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    environment = {
-        "AWS_ACCESS_KEY_ID": "the-id",
-        "AWS_SECRET_ACCESS_KEY": "the-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in environment.items():
+    for name, value in credentials(s3).items():
         monkeypatch.setenv(name, value)
     return Bucket(boto3.client("s3"), s3)
 
