@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_says_what_it_serves_and_ends_in_order(repository: Path, make_image: ImageMaker) -> None:
     with running(repository) as (process, address, log):
-        text = "".join(log)
+        text = str(log)
         assert re.search(r"serving colour version 1 \(sha256:\w{12}\) on CPUExecutionProvider", text)
         assert re.search(r"serving grey version 1", text)
         assert str(repository) in text

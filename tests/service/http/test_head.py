@@ -41,7 +41,7 @@ def test_over_a_connection_that_stays_open(repository: Path) -> None:
             answer = client.head("/static/app.js", headers={"Accept-Encoding": "identity"})
             assert int(answer.headers["Content-Length"]) == (PAGE / "app.js").stat().st_size
         assert client.get("/v2/health/live").json() == {"live": True}
-        assert any("HEAD /static/* 200" in line for line in log), log
+        log.wait_for("HEAD /static/* 200")
 
 
 def test_the_body_is_left_out_whatever_the_server_does() -> None:

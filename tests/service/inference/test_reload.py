@@ -82,7 +82,7 @@ def test_reloads_under_load_lose_no_request(repository: Path, tmp_path: Path, ma
                 put(folder, version, contents[version])
                 wait_until(lambda version=version: load.seen() == version)  # type: ignore[misc]
             put(folder, "4", contents["4"][:-5000])  # broken: refused, and 3 goes on
-            wait_until(lambda: any("refused colour version 4" in line for line in log))
+            log.wait_for("refused colour version 4")
             count = len(load.answers)
             wait_until(lambda: len(load.answers) > count + 5)
             assert load.seen() == "3"

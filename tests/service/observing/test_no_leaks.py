@@ -8,7 +8,6 @@ import io
 import json
 import re
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,19 +216,18 @@ def test_a_marker_in_every_field_is_nowhere(repository: Path, tmp_path: Path, lo
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "100",
         }
-        with running(repository, **environment) as (_, address, log):
+        with running(repository, **environment) as (process, address, log):
             statuses = send_all(address)
             metrics = httpx.get(f"{address}/metrics", headers=OWN).text
-            until = time.monotonic() + 10
-            while not (spans(received) and any("native library" in line for line in log)) and time.monotonic() < until:
-                time.sleep(0.05)
-            time.sleep(0.3)  # the last spans
+            log.wait_for("native library")
+            process.terminate()  # the last spans are sent
+            assert process.wait(20) == 0
+            text, lines = str(log), list(log)
     assert {200, 401, 404, 405, 415, 422} <= statuses
     assert 500 not in statuses
-    text = "".join(log)
     for expected in ("highdicom", "native library", "UserWarning at ", "(unmatched)", "/v1/models/{model}/predict"):
         assert expected in text, expected
-    for line in log:
+    for line in lines:
         if log_format == "json":
             json.loads(line)
         else:

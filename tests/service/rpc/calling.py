@@ -14,7 +14,7 @@ from grpc import RpcError
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from tests.service.process import running
+from tests.service.process import Log, running
 
 SERVICE = "inference.GRPCInferenceService"
 NAMES = ("probabilities", "recalibration_weights", "class_activation")
@@ -26,14 +26,14 @@ class Site(NamedTuple):
     process: subprocess.Popen[str]
     http: str
     grpc: str
-    log: list[str]
+    log: Log
 
 
 @contextmanager
 def serving(repository: Path, **environment: str) -> Iterator[Site]:
     with running(repository, RETINA_GRPC_PORT="0", RETINA_THREADS="1", **environment) as (process, http, log):
-        found = re.search(r"gRPC( with TLS)? at 127\.0\.0\.1:(\d+)", "".join(log))
-        assert found, "".join(log)
+        found = re.search(r"gRPC( with TLS)? at 127\.0\.0\.1:(\d+)", str(log))
+        assert found, str(log)
         yield Site(process, http, f"127.0.0.1:{found[2]}", log)
 
 

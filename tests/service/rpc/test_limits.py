@@ -127,7 +127,6 @@ def test_keys(repository: Path, tmp_path: Path) -> None:
         assert (code, "requests a second" in text) == ("RESOURCE_EXHAUSTED", True)
         forwarded = {"x-forwarded-for": "203.0.113.9", "authorization": f"Bearer {scrape}"}
         assert refused(client, headers=forwarded)[0] == "PERMISSION_DENIED"
-        log = "".join(site.log)
-        assert "refused gRPC ModelInfer from 203.0.113.9: scraper" in log
+        log = site.log.wait_for("refused gRPC ModelInfer from 203.0.113.9: scraper")
         assert "refused gRPC ModelInfer from 127.0.0.1: scraper does not have the scope predict" in log
         assert predict not in log

@@ -77,4 +77,6 @@ def test_damaged_messages(repository: Path, make_image: ImageMaker) -> None:
         assert len(set(texts)) > 30, texts
         assert [code(content) for content in sent] == ["OK"] * len(sent)
         assert httpx.get(f"{site.http}/v2/health/ready").status_code == 200
+        site.process.terminate()
+        assert site.process.wait(20) == 0
         assert not [line for line in site.log if "ERROR" in line]

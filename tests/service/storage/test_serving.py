@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.process import ROOT, running
+from tests.service.process import ROOT, Log, running
 from tests.service.storage.conftest import Bucket, Gate
 
 KEY = {"Authorization": "Bearer the-key"}
@@ -20,10 +20,10 @@ HEADERS = {"Content-Type": "application/octet-stream"} | KEY
 SCAN = (ROOT / "service" / "page" / "demo" / "oct.jpeg").read_bytes()
 
 
-def until(done: Callable[[], bool], log: list[str]) -> None:
+def until(done: Callable[[], bool], log: Log) -> None:
     end = time.monotonic() + 15
     while not done():
-        assert time.monotonic() < end, "".join(log)
+        assert time.monotonic() < end, str(log)
         time.sleep(0.05)
 
 
@@ -65,14 +65,14 @@ def test_what_changes_in_the_bucket_is_served(
         replaced = bucket.publish("2", contents[2])
         until(lambda: digest(at) == replaced, log)
         bucket.publish("2", contents[0][:1000], digest="0" * 64)
-        until(lambda: any("not copied: " in line for line in log), log)
+        log.wait_for("not copied: ")
         assert digest(at) == replaced
         assert load(at).status_code == 400
         assert "upload both again" in load(at).json()["error"]
         for name in ("model.onnx", "model.onnx.sha256"):
             bucket.delete(f"colour/2/{name}")
         until(lambda: {digest(at) for _ in range(4)} == {first}, log)
-        assert sum("copied colour/1 from" in line for line in log) == 1  # by one process
+        assert str(log).count("copied colour/1 from") == 1  # by one process
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
@@ -93,7 +93,7 @@ def test_without_the_store_the_copy_is_served(
     address: Any = bucket.address
     with running(address, **environment(tmp_path)) as (process, at, log):
         gate.state = "shut"
-        until(lambda: any("no new models are copied: " in line for line in log), log)
+        log.wait_for("no new models are copied: ")
         assert digest(at) == first
         gate.state = "open"
         second = bucket.publish("2", contents[1])
@@ -106,9 +106,9 @@ def test_without_the_store_the_copy_is_served(
         assert time.monotonic() - began < 5
     gate.state = "shut"
     with running(address, **environment(tmp_path)) as (_, at, log):
-        assert any("the models are the earlier copy of" in line for line in log)
+        assert "the models are the earlier copy of" in str(log)
         assert digest(at) == second
-        assert "the-secret" not in "".join(log)
+        assert "the-secret" not in str(log)
 
 
 def command(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ import pytest
 
 from service.settings import SHIPPED_REPOSITORY
 from service.workers.supervisor import shared_folder
-from tests.service.process import ROOT, running
+from tests.service.process import ROOT, Log, running
 from tests.service.workers.connections import Connection, workers_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -29,7 +29,7 @@ KILLS = int(os.environ.get("WORKER_KILLS", "3"))
 
 
 @pytest.fixture
-def two(repository: Path) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+def two(repository: Path) -> Iterator[tuple[subprocess.Popen[str], str, Log]]:
     with running(repository, RETINA_PROVIDER="cpu", RETINA_WORKERS="2") as (process, address, log):
         yield process, address, log
 
@@ -38,18 +38,16 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
-def wait_for_workers(
-    process: subprocess.Popen[str], count: int, log: list[str], killed: Sequence[int] = ()
-) -> list[int]:
+def wait_for_workers(process: subprocess.Popen[str], count: int, log: Log, killed: Sequence[int] = ()) -> list[int]:
     for _ in range(600):
         found = workers_of(process.pid)
         if len(found) == count and not set(found) & set(killed):
             return found
         time.sleep(0.05)
-    raise AssertionError("".join(log))
+    raise AssertionError(str(log))
 
 
-def test_all_workers_take_connections_of_one_port(two: tuple[subprocess.Popen[str], str, list[str]]) -> None:
+def test_all_workers_take_connections_of_one_port(two: tuple[subprocess.Popen[str], str, Log]) -> None:
     process, address, log = two
     workers = wait_for_workers(process, 2, log)
     seen = set()
@@ -135,7 +133,7 @@ def test_a_killed_worker_loses_only_its_own_requests() -> None:
             assert all(any(0 <= lost - kill < 1 for kill in kills) for lost in caller.unseen)
         assert sum(len(caller.lost) for caller in callers) > 0, "no request was in flight when a worker was killed"
         assert probe.answered > 10
-        assert sum("killed by SIGKILL" in line for line in log) == KILLS
+        assert str(log).count("killed by SIGKILL") == KILLS
         for _ in range(200):  # a process counts as a worker when it has begun to serve
             told = httpx.get(f"{address}/metrics").text
             if "\nretina_workers 2.0\n" in told:
@@ -198,7 +196,7 @@ def test_sigterm_ends_all_and_loses_nothing() -> None:
         assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
-def test_the_workers_end_with_their_supervisor(two: tuple[subprocess.Popen[str], str, list[str]]) -> None:
+def test_the_workers_end_with_their_supervisor(two: tuple[subprocess.Popen[str], str, Log]) -> None:
     process, _, log = two
     workers = wait_for_workers(process, 2, log)
     process.kill()
