@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -60,6 +59,11 @@ def test_serves_without_torch_and_monai(repository: Path, make_image: ImageMaker
         process.stderr.close()
 
 
+def connected(address: str) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
 @pytest.mark.parametrize(
     ("path", "headers"),
     [("/v1/models/colour/predict", {}), ("/v2/models/colour/infer", {"Inference-Header-Content-Length": "0"})],
@@ -68,22 +72,23 @@ def test_a_request_in_hand_is_finished_at_sigterm(
     repository: Path, make_image: ImageMaker, path: str, headers: dict[str, str]
 ) -> None:
     image = make_image("PNG", width=600, height=400)
-
-    def slowly() -> Iterator[bytes]:
-        yield image[: len(image) // 2]
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        yield image[len(image) // 2 :]
-
+    headers |= {"Host": "x", "Content-Length": str(len(image)), "Expect": "100-continue"}
+    head = "\r\n".join((f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())))
     with running(repository) as (process, address, _):
-        assert httpx.post(f"{address}{path}", content=slowly(), headers=headers).status_code == 200
+        with connected(address) as connection:
+            connection.sendall(f"{head}\r\n\r\n".encode())
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # the request is in hand
+            connection.sendall(image[: len(image) // 2])
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            connection.sendall(image[len(image) // 2 :])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert process.wait(20) == 0
 
 
 def test_a_body_that_does_not_come_is_given_up(repository: Path) -> None:
     with running(repository, RETINA_BODY_TIMEOUT_S="0.5") as (_, address, _):
-        host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with connected(address) as connection:
             connection.sendall(b"POST /v1/models/grey/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
             answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         assert answer.startswith("HTTP/1.1 408")

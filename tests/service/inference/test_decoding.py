@@ -34,17 +34,18 @@ class Held:
             return name
 
         self.tasks[name] = asyncio.create_task(self.decoders.run(caller, cost, work))
-        await settle()
+        await self.settle()
 
     async def end(self, name: str) -> None:
         self.ends[name].set()
         assert await self.tasks[name] == name
-        await settle()
+        await self.settle()
 
-
-async def settle() -> None:
-    for _ in range(3):
-        await asyncio.sleep(0.01)
+    async def settle(self) -> None:
+        """Wait until all that was given to a thread has begun there, and all that may end has ended."""
+        await asyncio.sleep(0)
+        while self.decoders.working != sum(not self.ends[name].is_set() for name in self.began):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 def run_with(test: Callable[[Held], Awaitable[None]], threads: int = 2, most_bytes: int = 10 * LARGE) -> None:
@@ -128,10 +129,10 @@ def test_what_is_given_up_is_not_done() -> None:
             await held.ask("a", name)
         held.tasks["impatient"].cancel()
         held.tasks["run2"].cancel()  # its thread goes on, and no other starts in its place
-        await settle()
+        await held.settle()
         assert held.began == ["run1", "run2"]
         held.ends["run2"].set()
-        await settle()
+        await held.settle()
         assert held.began == ["run1", "run2", "patient"]
         assert not held.decoders.waiting
 

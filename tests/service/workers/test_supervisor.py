@@ -70,7 +70,7 @@ class Caller(threading.Thread):
 
     def __init__(self, port: int, path: str, body: bytes | None) -> None:
         super().__init__(daemon=True)
-        self.port, self.path, self.body = port, path, body
+        self.connection, self.path, self.body = Connection(port), path, body
         self.answered = 0
         self.wrong: list[int] = []
         self.lost: list[int] = []
@@ -80,7 +80,7 @@ class Caller(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        connection = Connection(self.port)
+        connection = self.connection
         while not self.stopping.is_set():
             try:
                 if connection.sock is None:
@@ -115,7 +115,8 @@ def test_a_killed_worker_loses_only_its_own_requests() -> None:
         for _ in range(KILLS):
             workers = wait_for_workers(process, 2, log, killed)
             time.sleep(chance.uniform(0.3, 1.0))
-            killed.append(chance.choice(workers))
+            serving = [worker for worker in workers if any(caller.connection.worker == worker for caller in callers)]
+            killed.append(chance.choice(serving or workers))
             kills.append(time.monotonic())
             os.kill(killed[-1], signal.SIGKILL)
         wait_for_workers(process, 2, log, killed)
@@ -183,8 +184,8 @@ def test_sigterm_ends_all_and_loses_nothing() -> None:
             caller.start()
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert httpx.get(f"{address}/v2/health/ready").status_code == 503
+        while httpx.get(f"{address}/v2/health/ready").status_code != 503:
+            time.sleep(0.05)  # for RETINA_DRAIN_SECONDS; then no connection is taken any more
         for caller in callers:
             caller.stopping.set()
         assert process.wait(20) == 0
