@@ -145,8 +145,8 @@ def test_leaving_asks_while_there_are_results(page: Page) -> None:
     page.wait_for_selector(".bars")
     assert page.evaluate(ask)
     page.once("dialog", stay)
-    page.close(run_before_unload=True)
-    page.wait_for_timeout(500)
+    with page.expect_event("dialog"):
+        page.close(run_before_unload=True)
     assert asked == ["beforeunload"]
     page.get_by_role("button", name="Remove oct.jpeg").click()
     page.wait_for_selector(".welcome")
