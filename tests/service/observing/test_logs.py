@@ -17,20 +17,26 @@ def test_a_line_for_each_request(repository: Path, make_image: ImageMaker) -> No
         image = make_image()
         with httpx.Client(base_url=address) as client:
             files = [("file", (f"{SECRET}.png", image)), ("file", (f"{SECRET}-2.png", image))]
-            sent = {"X-Request-ID": "a-request"}
-            answer = client.post("/v1/models/colour/predict", files=files, headers=sent)
-            assert answer.headers["X-Request-ID"] == "a-request"
-            client.post(f"/v1/models/colour/predict?patient={SECRET}", content=image)
-            client.post(f"/v1/models/{SECRET}/predict", content=image)
-            client.get(f"/{SECRET}", headers={"User-Agent": SECRET})
+
+            def sent(name: str) -> dict[str, str]:
+                return {"X-Request-ID": name}
+
+            answer = client.post("/v1/models/colour/predict", files=files, headers=sent("whole"))
+            assert answer.headers["X-Request-ID"] == "whole"
+            client.post(f"/v1/models/colour/predict?patient={SECRET}", content=image, headers=sent("unknown-option"))
+            client.post(f"/v1/models/{SECRET}/predict", content=image, headers=sent("unknown-model"))
+            client.get(f"/{SECRET}", headers={"User-Agent": SECRET} | sent("unknown-path"))
             client.get("/v2/health/live")
         process.terminate()
         assert process.wait(20) == 0
         assert SECRET not in str(log)
         for line in log:
             assert {"timestamp", "level", "logger", "message"} <= json.loads(line).keys(), line
-        first, second, third, fourth = requests(log)
-    assert first["request_id"] == "a-request"
+        found = {line["request_id"]: line for line in requests(log)}  # each is written after its answer, in any order
+    first, second, third, fourth = (
+        found.pop(name) for name in ("whole", "unknown-option", "unknown-model", "unknown-path")
+    )
+    assert not found, "looks at the health are not written"
     assert (first["model"], first["version"], first["images"]) == ("colour", "2", 2)
     assert (first["method"], first["status"], first["outcome"]) == ("POST", 200, "ok")
     assert 0 < first["duration_seconds"] < 60
