@@ -2,13 +2,15 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 60
@@ -33,20 +35,19 @@ class Log:
 
     def wait_for(self, words: str, limit_s: float = 20) -> str:
         """Return what is written once it has these words."""
-        end = time.monotonic() + limit_s
-        while words not in (text := str(self)):
-            assert time.monotonic() < end, f"not in the log after {limit_s:g} s: {words}\n{text}"
-            time.sleep(0.02)
-        return text
+        until(lambda: words in str(self), limit_s, lambda: f"{words!r} in\n{self}")
+        return str(self)
 
 
 @contextmanager
-def running(repository: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str, Log]]:
-    """Start ``python -m service``; yield the process, its address and its log."""
+def running(
+    repository: Path, arguments: Sequence[object] = ("-m", "service"), **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str, Log]]:
+    """Start the service by Python with these arguments; yield the process, its address and its log."""
     variables = os.environ | {"RETINA_MODEL_REPOSITORY": str(repository), "RETINA_PORT": "0"} | environment
     with tempfile.NamedTemporaryFile(prefix="service-", suffix=".log") as file:
         log = Log(Path(file.name))
-        command = [sys.executable, "-m", "service"]
+        command = [sys.executable, *map(str, arguments)]
         process = subprocess.Popen(command, cwd=ROOT, env=variables, stderr=file, text=True)
         try:
             yield process, address_of(process, log), log
@@ -57,9 +58,14 @@ def running(repository: Path, **environment: str) -> Iterator[tuple[subprocess.P
 
 def address_of(process: subprocess.Popen[str], log: Log) -> str:
     """The address it says it serves at, once it does."""
-    end = time.monotonic() + START_LIMIT_S
-    while not (found := re.search(r"open (https?://\S+?)/ in a browser", str(log))):
-        assert process.poll() is None, f"the service did not start: {log}"
-        assert time.monotonic() < end, f"the service has not started after {START_LIMIT_S} s: {log}"
-        time.sleep(0.02)
+    words = re.compile(r"open (https?://\S+?)/ in a browser")
+    until(lambda: words.search(str(log)) or process.poll() is not None, START_LIMIT_S, lambda: log)
+    found = words.search(str(log))
+    assert found, f"the service did not start: {log}"
     return found[1].replace("localhost", "127.0.0.1")
+
+
+def connect(address: str) -> socket.socket:
+    """Open a connection to a service."""
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)

@@ -14,7 +14,7 @@ import pytest
 
 from service.server import listening
 from tests.conftest import ImageMaker
-from tests.service.process import running
+from tests.service.process import connect, running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,29 +39,8 @@ def test_serves_without_torch_and_monai(repository: Path, make_image: ImageMaker
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise ImportError('the service imported {name}')")
     code = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('service', run_name='__main__')"
-    variables = os.environ | {"RETINA_MODEL_REPOSITORY": str(repository), "RETINA_PORT": "0"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    try:
-        log = []
-        for line in process.stderr:
-            log.append(line)
-            if found := re.search(r"open (http://\S+?)/ in a browser", line):
-                assert httpx.post(f"{found[1]}/v1/models/grey/predict", content=make_image()).status_code == 200
-                break
-        else:
-            raise AssertionError("".join(log))
-    finally:
-        process.kill()
-        process.wait(10)
-        process.stderr.close()
-
-
-def connected(address: str) -> socket.socket:
-    host, port = address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    with running(repository, ("-c", code, tmp_path)) as (_, address, _):
+        assert httpx.post(f"{address}/v1/models/grey/predict", content=make_image()).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -75,7 +54,7 @@ def test_a_request_in_hand_is_finished_at_sigterm(
     headers |= {"Host": "x", "Content-Length": str(len(image)), "Expect": "100-continue"}
     head = "\r\n".join((f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())))
     with running(repository) as (process, address, _):
-        with connected(address) as connection:
+        with connect(address) as connection:
             connection.sendall(f"{head}\r\n\r\n".encode())
             assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # the request is in hand
             connection.sendall(image[: len(image) // 2])
@@ -88,7 +67,7 @@ def test_a_request_in_hand_is_finished_at_sigterm(
 
 def test_a_body_that_does_not_come_is_given_up(repository: Path) -> None:
     with running(repository, RETINA_BODY_TIMEOUT_S="0.5") as (_, address, _):
-        with connected(address) as connection:
+        with connect(address) as connection:
             connection.sendall(b"POST /v1/models/grey/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
             answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         assert answer.startswith("HTTP/1.1 408")

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,7 +19,7 @@ from service.http.problems import ProblemError
 from service.inference.runtime import Model
 from service.settings import Settings
 from tests.conftest import ImageMaker
-from tests.service.process import running
+from tests.service.process import connect, running
 
 PREDICT = "/v1/models/colour/predict"
 INFER = "/v2/models/colour/infer"
@@ -115,8 +113,7 @@ def test_a_client_that_goes(repository: Path, make_image: ImageMaker, complete: 
     body = make_image()
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with running(repository, RETINA_BATCH_DELAY_MS="900", RETINA_LOG_FORMAT="json") as (process, address, log):
-        place = urlsplit(address)
-        with socket.create_connection((place.hostname, place.port or 80)) as connection:
+        with connect(address) as connection:
             connection.sendall(head + (body if complete else body[:100]))
             time.sleep(0.3)
         deadline = time.monotonic() + 10

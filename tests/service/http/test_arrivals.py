@@ -1,14 +1,12 @@
 """Bodies that still arrive: they take no place from others, and a caller has limits of its own."""
 
 import asyncio
-import socket
 import time
 import tracemalloc
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,7 +17,7 @@ from service.http.problems import ProblemError
 from service.http.uploads import read_uploads
 from service.settings import Settings
 from tests.conftest import ImageMaker
-from tests.service.process import running
+from tests.service.process import connect, running
 
 PREDICT = "/v1/models/colour/predict"
 MEGABYTE = 1 << 20
@@ -28,9 +26,8 @@ MEGABYTE = 1 << 20
 def test_bodies_of_one_byte_take_no_place(repository: Path, make_image: ImageMaker) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx".encode()
     with running(repository, RETINA_MAX_REQUESTS="4") as (_, address, _), ExitStack() as opened:
-        place = urlsplit(address)
         for _ in range(14):
-            connection = opened.enter_context(socket.create_connection((place.hostname, place.port or 80)))
+            connection = opened.enter_context(connect(address))
             connection.sendall(head)
         time.sleep(0.3)
         began = time.monotonic()

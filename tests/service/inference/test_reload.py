@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from service.client import Client
 from tests.service.packages import biased, by_hand, copy_model, edited, put
 from tests.service.process import running
+from tests.waiting import until
 
 KEY = {"Authorization": "Bearer the-key"}
 PIXELS = np.random.default_rng(2).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
@@ -54,14 +54,6 @@ class Load:
         return self.answers[-1][0] if self.answers else ""
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen")
-
-
 def probabilities(package: bytes) -> NDArray[np.float32]:
     return by_hand(package, PIXELS)[0][0]
 
@@ -77,28 +69,28 @@ def test_reloads_under_load_lose_no_request(repository: Path, tmp_path: Path, ma
         load = Load(address, make_image())
         tasks = [pool.submit(task) for task in (load.protocol, load.predict) * (THREADS // 2)]
         try:
-            wait_until(lambda: load.seen() == "1")
+            until(lambda: load.seen() == "1")
             for version in ("2", "3"):  # appears by a rename, and the watch finds it
                 put(folder, version, contents[version])
-                wait_until(lambda version=version: load.seen() == version)  # type: ignore[misc]
+                until(lambda version=version: load.seen() == version)  # type: ignore[misc]
             put(folder, "4", contents["4"][:-5000])  # broken: refused, and 3 goes on
             log.wait_for("refused colour version 4")
             count = len(load.answers)
-            wait_until(lambda: len(load.answers) > count + 5)
+            until(lambda: len(load.answers) > count + 5)
             assert load.seen() == "3"
             put(folder, "5", contents["5"])  # by the load call, which tries the broken one again and says so
             response = httpx.post(f"{address}/v2/repository/models/colour/load", headers=KEY, timeout=60)
             assert response.status_code == 400
             assert "colour/4/model.onnx" in response.json()["error"]
-            wait_until(lambda: load.seen() == "5")
+            until(lambda: load.seen() == "5")
             (tmp_path / "new.onnx").write_bytes(replacement)  # the same version with another content
             (tmp_path / "new.onnx").replace(folder / "5" / "model.onnx")
             expected = probabilities(replacement)
-            wait_until(lambda: np.allclose(load.answers[-1][1], expected, atol=1e-3))
+            until(lambda: np.allclose(load.answers[-1][1], expected, atol=1e-3))
             shutil.rmtree(folder / "5")  # back to 3
-            wait_until(lambda: load.seen() == "3")
+            until(lambda: load.seen() == "3")
             put(folder, "6", contents["6"])
-            wait_until(lambda: load.seen() == "6")
+            until(lambda: load.seen() == "6")
         finally:
             load.stopped.set()
         for task in tasks:

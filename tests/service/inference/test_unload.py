@@ -12,6 +12,7 @@ import pytest
 from service.inference.runtime import Model
 from tests.conftest import ImageMaker
 from tests.service.inference.changing import KEY, PREDICT, answered_by, index, look, serving, state, variant, versions
+from tests.waiting import until
 
 
 def test_unload_drains_frees_and_is_undone_by_load(
@@ -27,9 +28,9 @@ def test_unload_drains_frees_and_is_undone_by_load(
     with serving(folder, max_batch_size=1) as client, ThreadPoolExecutor(8) as threads:
         model = weakref.ref(state(client).repository.get("colour"))
         posts = [threads.submit(client.post, PREDICT, content=make_image(seed=seed)) for seed in range(3)]
-        wait_until(lambda: len(state(client).predictor.of(model()).batcher.queue) == 2)  # type: ignore[arg-type]
+        until(lambda: len(state(client).predictor.of(model()).batcher.queue) == 2)  # type: ignore[arg-type]
         unload = threads.submit(client.post, "/v2/repository/models/colour/unload", headers=KEY)
-        wait_until(lambda: "colour" not in state(client).repository.models)
+        until(lambda: "colour" not in state(client).repository.models)
         assert index(client)["colour", "1"][0] == "UNLOADING"
         for refused in (client.post(PREDICT, content=make_image()), client.get("/v2/models/colour/ready")):
             assert refused.status_code == 404
@@ -50,14 +51,6 @@ def test_unload_drains_frees_and_is_undone_by_load(
         assert client.post(PREDICT, content=make_image()).status_code == 200
 
 
-def wait_until(condition: Any) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not happen")
-
-
 def test_a_request_keeps_the_model_that_it_found(
     folder: Path, make_image: ImageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +64,7 @@ def test_a_request_keeps_the_model_that_it_found(
         before = answered_by(client, make_image())
         monkeypatch.setattr(Model, "run", held_back)
         post = threads.submit(client.post, PREDICT, content=make_image())
-        wait_until(lambda: state(client).requests.total() == 1)
+        until(lambda: state(client).requests.total() == 1)
         (folder / "colour" / "1" / "model.onnx").write_bytes(variant(folder, 5))
         look(client)
         gate.set()

@@ -7,11 +7,9 @@ import base64
 import io
 import json
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -23,7 +21,7 @@ pytest.importorskip("opentelemetry.sdk")
 
 from tests.models.preprocessing.identified import MARKER, marked
 from tests.service.observing.collecting import collecting, spans
-from tests.service.process import running
+from tests.service.process import connect, running
 
 KEY = "bootstrap-key-of-the-test"
 FORGED = f"\n2026-01-01 INFO service.forged: {MARKER}"
@@ -222,12 +220,12 @@ def test_a_marker_in_every_field_is_nowhere(repository: Path, tmp_path: Path, lo
             log.wait_for("native library")
             process.terminate()  # the last spans are sent
             assert process.wait(20) == 0
-            text, lines = str(log), list(log)
+            text = str(log)
     assert {200, 401, 404, 405, 415, 422} <= statuses
     assert 500 not in statuses
     for expected in ("highdicom", "native library", "UserWarning at ", "(unmatched)", "/v1/models/{model}/predict"):
         assert expected in text, expected
-    for line in lines:
+    for line in text.splitlines():
         if log_format == "json":
             json.loads(line)
         else:
@@ -253,9 +251,8 @@ def send_all(address: str) -> set[int]:
             for own in (OWN, {}):
                 response = client.request(method, path.replace("RECORD", record), headers=own | given, **sent)
                 statuses.add(response.status_code)
-    url = urlsplit(address)
     for head in HEADS:
-        with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+        with connect(address) as connection:
             connection.sendall(head.encode())
             connection.recv(4096)
     return statuses

@@ -1,6 +1,5 @@
 """Traces of a real process, as a collector that speaks OTLP receives them."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.service.observing.collecting import collecting, spans
+from tests.waiting import until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET = "MILLER-19520103"
@@ -40,9 +40,7 @@ def test_a_span_for_the_request_and_each_stage(
         httpx.get(f"{address}/v2/health/live")
         assert answer.status_code == 200
         assert answer.headers["traceresponse"].startswith(f"00-{TRACE}-")
-        until = time.monotonic() + 10
-        while len(spans(received)) < 6 and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: len(spans(received)) >= 6, 10)
     found = [span for span in spans(received) if span.trace_id.hex() == TRACE]
     (request,) = [span for span in found if span.parent_span_id.hex() == PARENT]
     assert request.name == "POST /v1/models/{model}/predict"

@@ -3,8 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from service.records.store import Store
 from service.settings import Settings
 from tests.conftest import ImageMaker
 from tests.service.records.facts import RecordMaker
+from tests.waiting import until
 
 LIMIT_S = 20
 PREDICT = "/v1/models/colour/predict"
@@ -59,17 +59,11 @@ def count(address: str) -> int:
 
 
 @pytest.fixture
-def client(settings: Settings, address: str) -> Iterator[TestClient]:
+def client(settings: Settings, address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setattr("service.records.database.BUSY_S", LIMIT_S)  # longer than a test holds the database back
     changes = {"records": "required", "records_url": SecretStr(address), "records_timeout_s": 0.5}
     with TestClient(create_app(settings.model_copy(update=changes)), raise_server_exceptions=False) as client:
         yield client
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_slow_database(client: TestClient, address: str, store: Store, make_image: ImageMaker) -> None:
@@ -85,12 +79,7 @@ def test_a_slow_database(client: TestClient, address: str, store: Store, make_im
     listed = client.get("/v1/predictions").json()["predictions"]
     assert len(listed) == count(address) == 2
     assert audit(store, by="month")[-1].predictions == 2
-    metrics = client.get("/metrics").text
-    taken_back, failed = (
-        float(metrics.partition(f"\nretina_records_{name}_total ")[2].split()[0])
-        for name in ("withdrawn", "commit_failures")
-    )
-    assert taken_back + failed == 2  # SQLite gives up by itself if the lock is held for long
+    assert "retina_records_withdrawn_total 2.0" in client.get("/metrics").text
 
 
 def test_a_commit_whose_answer_is_lost(

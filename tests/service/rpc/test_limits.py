@@ -1,7 +1,6 @@
 """Limits, keys, deadlines and cancellation are those of HTTP."""
 
 import sqlite3
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.service.rpc.calling import Site, files, image, in_flight, pixels, serving, status
 from tests.service.security.credentials import add_key
+from tests.waiting import until
 
 SLOW = {"RETINA_BATCH_DELAY_MS": "1000"}
 """A lone image waits so long for others."""
@@ -27,10 +27,7 @@ def refused(client: triton.InferenceServerClient, **options: Any) -> tuple[str, 
 
 def soon(site: Site, expected: str) -> None:
     """The service has so many requests in flight, before a locked database would have let go of them."""
-    end = time.monotonic() + 4
-    while in_flight(site) != expected:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: in_flight(site) == expected, 4)
 
 
 def test_overload_timeout_and_cancellation(repository: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Records of predictions over gRPC: the same as of HTTP, and with ``required`` no answer before the commit."""
 
 import sqlite3
-import time
 from pathlib import Path
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from service.records.record import input_digest
 from tests.conftest import ImageMaker
 from tests.service.rpc.calling import files, image, pixels, serving, status
 from tests.service.security.credentials import add_key
+from tests.waiting import until
 
 
 def test_a_record_of_each_image(repository: Path, make_image: ImageMaker, tmp_path: Path) -> None:
@@ -40,10 +40,7 @@ def test_a_record_of_each_image(repository: Path, make_image: ImageMaker, tmp_pa
             other.execute("ROLLBACK")
         assert status(caught.value) == "UNAVAILABLE"
         client.infer("colour", [image(pixels(1))], headers=key)
-        end = time.monotonic() + 5
-        while count(database) != 3:  # a record of the refused answer is taken back
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: count(database) == 3, 5)  # a record of the refused answer is taken back
 
 
 def count(database: Path) -> int:

@@ -1,6 +1,5 @@
 """A span for each call, in the trace of its metadata."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from tests.service.rpc.calling import SERVICE, files, serving
 
 pytest.importorskip("opentelemetry.sdk")
 from tests.service.observing.collecting import collecting, spans
+from tests.waiting import until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET = "MILLER-19520103"
@@ -26,9 +26,7 @@ def test_a_span_for_the_call_and_each_stage(repository: Path, make_image: ImageM
             with pytest.raises(InferenceServerException):
                 client.infer(SECRET, [files(make_image())], headers=headers)
             assert client.is_server_ready()
-            until = time.monotonic() + 10
-            while len(spans(received)) < 6 and time.monotonic() < until:
-                time.sleep(0.05)
+            until(lambda: len(spans(received)) >= 6, 10)
     found = spans(received)
     calls = [span for span in found if span.parent_span_id.hex() == PARENT]
     assert [span.name for span in calls] == [f"{SERVICE}/ModelInfer"] * 2

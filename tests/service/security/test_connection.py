@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from service.__main__ import app
 from service.client import Client, ServiceError
 from service.settings import SHIPPED_REPOSITORY, SettingsError
 from tests.conftest import ImageMaker
-from tests.service.process import ROOT, Log, running
+from tests.service.process import ROOT, Log, connect, running
 from tests.service.security.credentials import MODEL, add_key
 
 SECRET = b"the content of a file outside"
@@ -50,11 +49,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         log,
     ):
         yield Service(address, folder, key, log)
-
-
-def connect(address: str) -> socket.socket:
-    host, port = address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
 
 
 def answer_to(address: str, *pieces: bytes) -> bytes:

@@ -5,26 +5,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.service.process import ROOT, Log, running
+from tests.service.process import ROOT, running
 from tests.service.storage.conftest import Bucket, Gate
+from tests.waiting import until
 
 KEY = {"Authorization": "Bearer the-key"}
 HEADERS = {"Content-Type": "application/octet-stream"} | KEY
 SCAN = (ROOT / "service" / "page" / "demo" / "oct.jpeg").read_bytes()
-
-
-def until(done: Callable[[], bool], log: Log) -> None:
-    end = time.monotonic() + 15
-    while not done():
-        assert time.monotonic() < end, str(log)
-        time.sleep(0.05)
 
 
 def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
@@ -61,9 +54,9 @@ def test_what_changes_in_the_bucket_is_served(
     with running(address, **environment(tmp_path, RETINA_WORKERS=workers)) as (process, at, log):
         assert digest(at) == first
         second = bucket.publish("2", contents[1])
-        until(lambda: digest(at) == second, log)
+        until(lambda: digest(at) == second, 15, lambda: log)
         replaced = bucket.publish("2", contents[2])
-        until(lambda: digest(at) == replaced, log)
+        until(lambda: digest(at) == replaced, 15, lambda: log)
         bucket.publish("2", contents[0][:1000], digest="0" * 64)
         log.wait_for("not copied: ")
         assert digest(at) == replaced
@@ -71,7 +64,7 @@ def test_what_changes_in_the_bucket_is_served(
         assert "upload both again" in load(at).json()["error"]
         for name in ("model.onnx", "model.onnx.sha256"):
             bucket.delete(f"colour/2/{name}")
-        until(lambda: {digest(at) for _ in range(4)} == {first}, log)
+        until(lambda: {digest(at) for _ in range(4)} == {first}, 15, lambda: log)
         assert str(log).count("copied colour/1 from") == 1  # by one process
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -97,7 +90,7 @@ def test_without_the_store_the_copy_is_served(
         assert digest(at) == first
         gate.state = "open"
         second = bucket.publish("2", contents[1])
-        until(lambda: digest(at) == second, log)
+        until(lambda: digest(at) == second, 15, lambda: log)
         gate.state = "held"
         time.sleep(0.5)  # a refresh waits for the store
         began = time.monotonic()
